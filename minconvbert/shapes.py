@@ -1,0 +1,64 @@
+"""Named sizes, and the two ways to move between the levels of a flat dict.
+
+The letters used throughout:
+
+    B  sequences in a batch         V  words in the vocabulary
+    L  tokens in a sequence         E  width of the embeddings
+    D  width of the hidden states   F  width of the feed-forward layer
+    H  attention heads, and as many convolution heads (half of `num_attention_heads` at head ratio 2)
+    Dh width of one head            K  taps of a convolution kernel
+    G  groups of a grouped linear   N  labels, or choices
+"""
+
+import re
+from functools import cache
+
+
+@cache
+def _parse(spec):
+    return [(name, letters.split()) for name, letters in re.findall(r"(\w+)\[(.*?)\]", spec)]
+
+
+def dims(spec, *arrays):
+    """Check that arrays have the shapes that `spec` says; return the sizes of its letters, in order.
+
+        B, L, D, O = dims("x[B L D], weight[O D]", x, weight)
+
+    A leading `...` stands for any axes at all, the same in every array. A number stands for itself.
+
+    Raises ValueError if a shape does not fit, TypeError if floats of two widths meet.
+    """
+    sizes, seen_in, floats = {}, {}, {}
+    for (name, letters), array in zip(_parse(spec), arrays, strict=True):
+        shape = array.shape
+        if letters[:1] == ["..."]:
+            cut = max(0, array.ndim - len(letters) + 1)
+            shape = (shape[:cut], *shape[cut:])
+        fits, why = len(shape) == len(letters), ""
+        for letter, size in zip(letters, shape) if fits else ():
+            known = int(letter) if letter.isdigit() else sizes.setdefault(letter, size)
+            if size != known:
+                fits, why = False, f" with {letter} = {known} as in {seen_in[letter]}" if letter in seen_in else ""
+                break
+            seen_in.setdefault(letter, name)
+        if not fits:
+            want = ", ".join(letters) + "," * (len(letters) == 1)
+            raise ValueError(f"{name} must be ({want}){why}, but its shape is {array.shape}")
+        if array.dtype.kind == "f":
+            floats[name] = array.dtype
+    if len(set(floats.values())) > 1:
+        mix = ", ".join(f"{name} is {dtype}" for name, dtype in floats.items())
+        raise TypeError(f"floats of two widths: {mix}; use astype on one of them")
+    sizes.pop("...", None)
+    return tuple(sizes.values())
+
+
+def sub(tensors, prefix):
+    """The entries whose names begin with `prefix.`, without it. No array is copied."""
+    cut = len(prefix) + 1
+    return {name[cut:]: t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def under(prefix, tensors):
+    """The same entries with `prefix.` put before their names; undoes `sub`."""
+    return {f"{prefix}.{name}": t for name, t in tensors.items()}
