@@ -1,0 +1,173 @@
+"""The classes that users of Hugging Face expect: thin, over the functions of `model` and `heads`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import checkpoint
+from .heads import HEADS, task_model, task_model_backward
+from .initialize import init_params
+from .model import convbert, convbert_backward, model_inputs
+
+
+@dataclass
+class ModelOutput:
+    """What a model returns; fields that a model does not have are None.
+
+    hidden_states: layers + 1 arrays (B, L, D), the last of them `last_hidden_state`; attentions: one (B, H, L, L) a
+    layer, kernels: one (B, L, H, K) a layer; acts: every named intermediate.
+    """
+
+    loss: np.floating | None = None
+    logits: np.ndarray | None = None
+    start_logits: np.ndarray | None = None
+    end_logits: np.ndarray | None = None
+    last_hidden_state: np.ndarray | None = None
+    hidden_states: tuple = ()
+    attentions: tuple = ()
+    kernels: tuple = ()
+    acts: dict | None = None
+
+
+class ConvBertModel:
+    """Hidden states of tokens.
+
+        model = ConvBertModel.from_pretrained("weights/convbert-tiny")
+        out = model(input_ids, attention_mask=mask)
+        grads = model.backward(dlast_hidden_state)
+    """
+
+    task = None
+
+    def __init__(self, config, params=None, rng=None, scheme="hf", dtype=np.float32):
+        """`params` as they are, checked by name and shape; without them, fresh ones from `rng` (see `init_params`)."""
+        self.config = config
+        self.params = (init_params(config, self.task, rng, scheme, dtype) if params is None
+                       else checkpoint.check_params(params, config, self.task))
+        self._ran = None
+
+    @classmethod
+    def from_pretrained(cls, folder, dtype=np.float32, **options):
+        """Read a checkpoint: a folder, a file, or the name of a model on the hub. Options are those of `checkpoint.load`."""
+        return cls(*checkpoint.load(folder, task=cls.task, dtype=dtype, **options))
+
+    def save_pretrained(self, folder, **options):
+        """Write `config.json` and `model.safetensors`, each whole or not at all. Options are those of `checkpoint.save`."""
+        checkpoint.save(folder, self.config, self.params, task=self.task, **options)
+
+    def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
+                 rng=None, keep=True):
+        """Run the model. Dropout happens if and only if `rng` is passed. `keep=False` saves memory, but allows no backward."""
+        inputs = model_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        hidden, acts = convbert(inputs, self.params, self.config, rng, keep)
+        self._ran = dict(acts=acts, by_embeds=inputs_embeds is not None) if keep else None
+        return self._output(acts, last_hidden_state=hidden)
+
+    def backward(self, dlast_hidden_state):
+        """The gradient of every parameter, under its own name, and of `inputs_embeds` if that was the input."""
+        ran = self._last_run()
+        dinputs_embeds, grads = convbert_backward(dlast_hidden_state, ran["acts"], self.params, self.config)
+        return grads | ({"inputs_embeds": dinputs_embeds} if ran["by_embeds"] else {})
+
+    def _last_run(self):
+        if self._ran is None:
+            raise ValueError("backward needs a forward before it that kept its acts: call the model with keep=True")
+        return self._ran
+
+    def _output(self, acts, prefix="", **fields):
+        layers = [f"{prefix}encoder.layer.{i}" for i in range(self.config.num_hidden_layers)]
+        projected = acts.get(f"{prefix}embeddings_project.out", acts[f"{prefix}embeddings.out"])
+        return ModelOutput(
+            hidden_states=(projected, *(acts[f"{name}.out"] for name in layers)),
+            attentions=tuple(acts[f"{name}.attention.self.attn.weights"] for name in layers),
+            kernels=tuple(acts[f"{name}.attention.self.conv.kernel"] for name in layers), acts=acts, **fields)
+
+
+class _WithHead(ConvBertModel):
+    def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
+                 labels=None, rng=None, keep=True):
+        """Run the model; with labels also its loss, after which `backward()` gives the gradients.
+
+        Dropout happens if and only if `rng` is passed. `keep=False` saves memory, but allows no backward.
+        """
+        inputs = model_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
+        return self._finish(logits, acts, labels, keep, inputs_embeds is not None, logits=logits)
+
+    def _finish(self, logits, acts, labels, keep, by_embeds, **fields):
+        _, _, loss_of, _ = HEADS[self.task]
+        loss, loss_acts = (None, None) if labels is None else loss_of(logits, np.asarray(labels), self.config)
+        self._ran = dict(acts=acts, loss_acts=loss_acts, by_embeds=by_embeds) if keep else None
+        return self._output(acts, "convbert.", loss=loss, **fields)
+
+    def backward(self, dloss=1.0):
+        """The gradient of the loss for every parameter, under its own name, and for `inputs_embeds` if that was the input."""
+        ran = self._last_run()
+        if ran["loss_acts"] is None:
+            raise ValueError("backward needs a loss: pass labels when calling the model")
+        _, _, _, loss_backward = HEADS[self.task]
+        dlogits = loss_backward(dloss, ran["loss_acts"])
+        dinputs_embeds, grads = task_model_backward(
+            self.task, dlogits.reshape(ran["acts"]["logits"].shape), ran["acts"], self.params, self.config)
+        return grads | ({"inputs_embeds": dinputs_embeds} if ran["by_embeds"] else {})
+
+
+class ConvBertForMaskedLM(_WithHead):
+    """Words for masked places.   labels (B, L), -100 where there is none  ->  logits (B, L, V)"""
+
+    task = "masked_lm"
+
+
+class ConvBertForSequenceClassification(_WithHead):
+    """A label, labels or numbers for a sentence.   labels (B,) or (B, N)  ->  logits (B, N)"""
+
+    task = "sequence_classification"
+
+
+class ConvBertForTokenClassification(_WithHead):
+    """A label for each token.   labels (B, L), -100 where there is none  ->  logits (B, L, N)"""
+
+    task = "token_classification"
+
+
+class ConvBertForMultipleChoice(_WithHead):
+    """The choice that fits best.   input_ids (B, N, L), labels (B,)  ->  logits (B, N)"""
+
+    task = "multiple_choice"
+
+    def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
+                 labels=None, cls_index=None, rng=None, keep=True):
+        """As the other heads, with an axis for the N choices after that of the batch."""
+        arrays = dict(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids,
+                      position_ids=position_ids, inputs_embeds=inputs_embeds)
+        arrays = {name: np.asarray(a) for name, a in arrays.items() if a is not None}
+        for name, a in arrays.items():
+            axes = 4 if name == "inputs_embeds" else 3
+            if a.ndim != axes:
+                raise ValueError(f"{name} must have {axes} axes, (B, N, L{', E' * (axes == 4)}) for N choices, but its"
+                                 f" shape is {a.shape}")
+        given = arrays.get("input_ids", arrays.get("inputs_embeds"))
+        inputs = model_inputs(self.config, **{name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()})
+        if cls_index is not None:
+            inputs["cls_index"] = np.asarray(cls_index).reshape(-1)
+        logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
+        logits = logits.reshape(given.shape[:2])
+        return self._finish(logits, acts, labels, keep, inputs_embeds is not None, logits=logits)
+
+
+class ConvBertForQuestionAnswering(_WithHead):
+    """Where an answer begins and ends.   start_positions, end_positions (B,)  ->  start_logits, end_logits (B, L)"""
+
+    task = "question_answering"
+
+    def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
+                 start_positions=None, end_positions=None, rng=None, keep=True):
+        """As the other heads; positions outside the window are ignored."""
+        if (start_positions is None) != (end_positions is None):
+            raise ValueError("pass start_positions and end_positions together, but one of them came alone")
+        inputs = model_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
+        labels = None if start_positions is None else np.stack(
+            [np.asarray(x).reshape(-1) for x in (start_positions, end_positions)], axis=1)
+        return self._finish(logits, acts, labels, keep, inputs_embeds is not None,
+                            start_logits=logits[..., 0], end_logits=logits[..., 1])

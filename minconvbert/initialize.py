@@ -1,0 +1,50 @@
+"""Parameters to start from, drawn from a seeded generator in the order of `param_shapes`."""
+
+import math
+
+import numpy as np
+
+from .config import param_shapes
+
+# Denses that the original leaves to TensorFlow's default, Glorot's uniform distribution.
+GLOROT = ("embeddings_project", "discriminator_predictions.dense_prediction", "classifier.dense", "classifier.out_proj",
+          "classifier", "qa_outputs", "sequence_summary.summary")
+
+
+def init_params(cfg, task=None, rng=None, scheme="hf", dtype=np.float32):
+    """A flat dict of fresh parameters: biases 0, norms 1, weights random.
+
+    "hf": normal of deviation `initializer_range`, the embedding of `pad_token_id` zero.
+    "original": normal cut off at two deviations; depthwise convolutions of deviation 1 / K; Glorot uniform where the
+    original sets no initializer. (Hugging Face draws depthwise kernels five times smaller.)
+    """
+    if scheme not in ("hf", "original"):
+        raise ValueError(f"scheme must be 'hf' or 'original', but is {scheme!r}")
+    rng = np.random.default_rng(0) if rng is None else rng
+    return {name: _draw(name, shape, cfg, rng, scheme).astype(dtype)
+            for name, shape in param_shapes(cfg, task).items()}
+
+
+def _draw(name, shape, cfg, rng, scheme):
+    module, kind = name.rsplit(".", 1)
+    if kind == "bias":
+        return np.zeros(shape)
+    if module.endswith("LayerNorm"):
+        return np.ones(shape)
+    if scheme == "hf":
+        weight = rng.normal(0, cfg.initializer_range, shape)
+        if module.endswith("word_embeddings") and cfg.pad_token_id is not None:
+            weight[cfg.pad_token_id] = 0
+        return weight
+    if module.removeprefix("convbert.") in GLOROT:
+        bound = math.sqrt(6 / sum(shape))
+        return rng.uniform(-bound, bound, shape)
+    return _cut_normal(rng, shape) * (1 / shape[2] if module.endswith("depthwise") else cfg.initializer_range)
+
+
+def _cut_normal(rng, shape):
+    """Standard normal, drawn again wherever it falls beyond two deviations, as TensorFlow's truncated_normal."""
+    x = rng.normal(size=shape)
+    while (far := np.abs(x) > 2).any():
+        x[far] = rng.normal(size=far.sum())
+    return x

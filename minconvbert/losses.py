@@ -1,0 +1,91 @@
+"""The losses, each with its backward. All are means, and a mean over nothing is nan with gradients of exactly zero."""
+
+import numpy as np
+
+from .shapes import dims
+
+IGNORED = -100
+
+
+def negative_log_likelihood(logits, labels):
+    """nll = -log softmax(logits)[label], row by row.   logits (..., V), labels (...) in [0, V)  ->  (...), probs (..., V)"""
+    dims("logits[... V], labels[...]", logits, labels)
+    shifted = logits - logits.max(-1, keepdims=True)
+    at_label = np.take_along_axis(shifted, labels[..., None], -1)[..., 0]
+    probs = np.exp(shifted, out=shifted)
+    total = probs.sum(-1)
+    probs /= total[..., None]
+    return np.log(total) - at_label, probs
+
+
+def cross_entropy(logits, labels, ignored=IGNORED):
+    """The mean of -log softmax(logits)[label] over the labels that are not `ignored`.
+
+    logits (..., V), labels (...) in [0, V) or `ignored`  ->  loss (), probs (..., V)
+
+    Raises TypeError if labels are no integers, ValueError if one is out of range.
+    """
+    (V,) = dims("logits[... V], labels[...]", logits, labels)
+    counted = check_labels(labels, V, ignored)
+    nll, probs = negative_log_likelihood(logits, np.where(counted, labels, 0))
+    return mean(nll, counted), probs
+
+
+def cross_entropy_backward(dloss, probs, labels, ignored=IGNORED):
+    """-> dlogits (..., V): probs less 1 at the label, so each row sums to zero"""
+    dims("probs[... V], labels[...]", probs, labels)
+    counted = labels != ignored
+    dlogits = probs.copy()
+    at_label = np.where(counted, labels, 0)[..., None]
+    np.put_along_axis(dlogits, at_label, np.take_along_axis(probs, at_label, -1) - 1, -1)
+    dlogits *= (counted * (dloss / max(1, counted.sum()))).astype(probs.dtype)[..., None]
+    return dlogits
+
+
+def mean_squared_error(predicted, wanted):
+    """mean((predicted - wanted)^2).   predicted, wanted (...)  ->  ()"""
+    dims("predicted[...], wanted[...]", predicted, wanted)
+    return np.square(predicted - wanted).mean()
+
+
+def mean_squared_error_backward(dloss, predicted, wanted):
+    """-> dpredicted (...)"""
+    return (predicted - wanted) * predicted.dtype.type(2 * dloss / predicted.size)
+
+
+def binary_cross_entropy(logits, wanted):
+    """mean(log(1 + exp(z)) - z wanted): the same as -log sigmoid(z) where 1 is wanted.   logits, wanted (...)  ->  ()"""
+    return binary_nll(logits, wanted).mean()
+
+
+def binary_cross_entropy_backward(dloss, logits, wanted):
+    """-> dlogits (...) = sigmoid(logits) - wanted, over their number"""
+    return binary_nll_backward(logits.dtype.type(dloss / logits.size), logits, wanted)
+
+
+def binary_nll(logits, wanted):
+    """log(1 + exp(z)) - z wanted, element by element, written so that exp cannot overflow.   (...)  ->  (...)"""
+    dims("logits[...], wanted[...]", logits, wanted)
+    return np.maximum(logits, 0) - logits * wanted + np.log1p(np.exp(-np.abs(logits)))
+
+
+def binary_nll_backward(dnll, logits, wanted):
+    """-> dlogits (...)"""
+    return dnll * (0.5 * (1 + np.tanh(0.5 * logits)) - wanted)
+
+
+def mean(values, counted):
+    """The mean of the values that are counted; nan if none is.   values, counted (...)  ->  ()"""
+    total = (values * counted).sum()
+    return total / counted.sum(dtype=total.dtype) if counted.any() else total.dtype.type(np.nan)
+
+
+def check_labels(labels, V, ignored=IGNORED):
+    """Which labels count: those that are not `ignored`.   labels (...)  ->  bools (...)"""
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, but they are {labels.dtype}")
+    counted = labels != ignored
+    wrong = labels[counted & ((labels < 0) | (labels >= V))]
+    if wrong.size:
+        raise ValueError(f"labels must be from 0 to {V - 1}, or {ignored} to be ignored, but {wrong[0]} is among them")
+    return counted

@@ -1,0 +1,257 @@
+"""Embeddings, feed-forward, layer, encoder: the whole of ConvBERT but its heads."""
+
+import numpy as np
+
+from .activations import activate, activate_backward
+from .attention import mixed_attention, mixed_attention_backward
+from .ops import (
+    dropout, dropout_mask, embedding, embedding_backward, grouped_linear, grouped_linear_backward, layer_norm,
+    layer_norm_backward, linear, linear_backward)
+from .shapes import dims, sub, under
+
+
+def convbert(inputs, p, cfg, rng=None, keep=True):
+    """Token ids to hidden states.
+
+    inputs: what `model_inputs` returns  ->  hidden states (B, L, D), acts
+
+    Dropout happens if and only if an `rng` is passed. With `keep=False`, `acts` has only what a user looks at
+    (hidden states, attention maps, kernels), and the rest is freed layer by layer.
+    """
+    x, embeddings_acts = embeddings(inputs, sub(p, "embeddings"), cfg, rng)
+    acts = under("embeddings", embeddings_acts)
+    if "embeddings_project.weight" in p:
+        x = linear(x, p["embeddings_project.weight"], p["embeddings_project.bias"])
+        acts["embeddings_project.out"] = x
+    masks = attention_bias(inputs["attention_mask"], cfg, x.dtype), conv_mask(inputs["attention_mask"], cfg, x.dtype)
+    hidden, encoder_acts = encoder(x, masks, sub(p, "encoder"), cfg, rng, keep)
+    return hidden, acts | under("encoder", encoder_acts)
+
+
+def convbert_backward(dhidden, acts, p, cfg):
+    """-> dinputs_embeds (B, L, E), grads"""
+    dx, g = encoder_backward(dhidden, sub(acts, "encoder"), sub(p, "encoder"), cfg)
+    grads = under("encoder", g)
+    if "embeddings_project.weight" in p:
+        dx, grads["embeddings_project.weight"], grads["embeddings_project.bias"] = linear_backward(
+            dx, acts["embeddings.out"], p["embeddings_project.weight"])
+    dinputs_embeds, g = embeddings_backward(dx, sub(acts, "embeddings"), sub(p, "embeddings"), cfg)
+    return dinputs_embeds, under("embeddings", g) | grads
+
+
+def attention_bias(mask, cfg, dtype):
+    """What is added to the attention scores: 0 at real tokens, `mask_value` at padded ones.
+
+    mask (B, L), 1 = real and 0 = padded  ->  (B, 1, 1, L).   A mask of four axes is such a sum already, taken as it is.
+    """
+    if mask.ndim == 4:
+        return mask.astype(dtype)
+    value = np.finfo(dtype).min if cfg.mask_value is None else cfg.mask_value
+    return np.where(mask, 0, value).astype(dtype)[:, None, None, :]
+
+
+def conv_mask(mask, cfg, dtype):
+    """The mask of both convolutions: None, or with `mask_convolution` mask (B, L)  ->  (B, L, 1)
+
+    The reference masks attention only. A sentence that is padded then changes: without padding its last tokens have
+    zeros to their right, with padding the hidden states of [PAD].
+    """
+    if not cfg.mask_convolution:
+        return None
+    if mask.ndim == 4:
+        raise ValueError("mask_convolution needs an attention_mask of (B, L), but it has four axes")
+    return (mask != 0).astype(dtype)[:, :, None]
+
+
+def embeddings(inputs, p, cfg, rng=None):
+    """layer_norm(word + position + token type).   ids (B, L) or inputs_embeds (B, L, E)  ->  (B, L, E), acts"""
+    ids = {name: inputs[name] for name in ("input_ids", "position_ids", "token_type_ids") if name in inputs}
+    word = embedding(ids["input_ids"], p["word_embeddings.weight"]) if "input_ids" in ids else inputs["inputs_embeds"]
+    total = word + embedding(ids["position_ids"], p["position_embeddings.weight"])
+    total += embedding(ids["token_type_ids"], p["token_type_embeddings.weight"])
+    normed = layer_norm(total, p["LayerNorm.weight"], p["LayerNorm.bias"], cfg.layer_norm_eps)
+    drop = dropout_mask(normed.shape, cfg.hidden_dropout_prob, rng, normed.dtype)
+    acts = ids | dict(word=word, total=total, out=dropout(normed, drop))
+    return acts["out"], acts if drop is None else acts | dict(drop=drop)
+
+
+def embeddings_backward(dout, acts, p, cfg):
+    """-> dinputs_embeds (B, L, E), grads; the word table has a gradient of zeros where there were no ids"""
+    g = {}
+    dtotal, g["LayerNorm.weight"], g["LayerNorm.bias"] = layer_norm_backward(
+        dropout(dout, acts.get("drop")), acts["total"], p["LayerNorm.weight"], cfg.layer_norm_eps)
+    words = p["word_embeddings.weight"]
+    g["word_embeddings.weight"] = (
+        embedding_backward(dtotal, acts["input_ids"], words, cfg.pad_token_id) if "input_ids" in acts
+        else np.zeros_like(words))
+    for name in ("position", "token_type"):
+        g[f"{name}_embeddings.weight"] = embedding_backward(
+            dtotal, acts[f"{name}_ids"], p[f"{name}_embeddings.weight"])
+    return dtotal, g
+
+
+def encoder(x, masks, p, cfg, rng=None, keep=True):
+    """All layers, one after the other.   x (B, L, D)  ->  (B, L, D), acts"""
+    acts = {}
+    for i in range(cfg.num_hidden_layers):
+        x, layer_acts = layer(x, masks, sub(p, f"layer.{i}"), cfg, rng)
+        if not keep:
+            seen = ("out", "attention.self.attn.weights", "attention.self.conv.kernel")
+            layer_acts = {name: layer_acts[name] for name in seen}
+        acts |= under(f"layer.{i}", layer_acts)
+    return x, acts
+
+
+def encoder_backward(dx, acts, p, cfg):
+    """-> dx (B, L, D), grads"""
+    grads = {}
+    for i in reversed(range(cfg.num_hidden_layers)):
+        dx, g = layer_backward(dx, sub(acts, f"layer.{i}"), sub(p, f"layer.{i}"), cfg)
+        grads = under(f"layer.{i}", g) | grads
+    return dx, grads
+
+
+def layer(x, masks, p, cfg, rng=None):
+    """Mixed attention, then feed-forward; each is added to what went in, and normed.   x (B, L, D)  ->  same, acts"""
+    mixed, self_acts = mixed_attention(x, masks, sub(p, "attention.self"), cfg, rng)
+    attended, attention_acts = project_add_norm(mixed, x, sub(p, "attention.output"), cfg, rng)
+    wide, intermediate_acts = feed_forward(attended, sub(p, "intermediate"), cfg)
+    out, output_acts = project_add_norm(wide, attended, sub(p, "output"), cfg, rng)
+    acts = under("attention.self", self_acts) | under("attention.output", attention_acts)
+    acts |= under("intermediate", intermediate_acts) | under("output", output_acts)
+    return out, acts | dict(out=out)
+
+
+def layer_backward(dout, acts, p, cfg):
+    """-> dx (B, L, D), grads"""
+    dwide, dattended, g_output = project_add_norm_backward(dout, sub(acts, "output"), sub(p, "output"), cfg)
+    dattended_wide, g_intermediate = feed_forward_backward(
+        dwide, sub(acts, "intermediate"), sub(p, "intermediate"), cfg)
+    dattended = dattended + dattended_wide             # read by the feed-forward, and added to what it gave
+    dmixed, dx, g_attention = project_add_norm_backward(
+        dattended, sub(acts, "attention.output"), sub(p, "attention.output"), cfg)
+    dx_mixed, g_self = mixed_attention_backward(dmixed, sub(acts, "attention.self"), sub(p, "attention.self"), cfg)
+    grads = under("attention.self", g_self) | under("attention.output", g_attention)
+    return dx + dx_mixed, grads | under("intermediate", g_intermediate) | under("output", g_output)
+
+
+def project_add_norm(x, residual, p, cfg, rng=None):
+    """layer_norm(dropout(dense(x)) + residual).   x (B, L, I), residual (B, L, D)  ->  (B, L, D), acts"""
+    dense = dense_linear(x, p)
+    drop = dropout_mask(dense.shape, cfg.hidden_dropout_prob, rng, dense.dtype)
+    total = dropout(dense, drop)
+    total += residual
+    out = layer_norm(total, p["LayerNorm.weight"], p["LayerNorm.bias"], cfg.layer_norm_eps)
+    acts = dict(x=x, total=total, out=out)
+    return out, acts if drop is None else acts | dict(drop=drop)
+
+
+def project_add_norm_backward(dout, acts, p, cfg):
+    """-> dx (B, L, I), dresidual (B, L, D), grads"""
+    dtotal, dweight, dbias = layer_norm_backward(dout, acts["total"], p["LayerNorm.weight"], cfg.layer_norm_eps)
+    dx, g = dense_linear_backward(dropout(dtotal, acts.get("drop")), acts["x"], p)
+    return dx, dtotal, g | {"LayerNorm.weight": dweight, "LayerNorm.bias": dbias}
+
+
+def feed_forward(x, p, cfg):
+    """activation(dense(x)).   x (B, L, D)  ->  (B, L, F), acts"""
+    dense = dense_linear(x, p)
+    out = activate(dense, cfg.hidden_act)
+    return out, dict(x=x, dense=dense, out=out)
+
+
+def feed_forward_backward(dout, acts, p, cfg):
+    """-> dx (B, L, D), grads"""
+    return dense_linear_backward(activate_backward(dout, acts["dense"], cfg.hidden_act), acts["x"], p)
+
+
+def dense_linear(x, p):
+    """`dense` of a checkpoint: a linear map, or a grouped one where the weight has three axes."""
+    weight, bias = p["dense.weight"], p["dense.bias"]
+    return linear(x, weight, bias) if weight.ndim == 2 else grouped_linear(x, weight, bias)
+
+
+def dense_linear_backward(dy, x, p):
+    """-> dx, grads"""
+    weight = p["dense.weight"]
+    backward = linear_backward if weight.ndim == 2 else grouped_linear_backward
+    dx, dweight, dbias = backward(dy, x, weight)
+    return dx, {"dense.weight": dweight, "dense.bias": dbias}
+
+
+def model_inputs(cfg, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+                 inputs_embeds=None):
+    """Check what a user passes, fill in what is missing: a dict for `convbert`.
+
+    input_ids (B, L) or inputs_embeds (B, L, E); attention_mask (B, L), 1 = real and 0 = padded, default all ones, or
+    floats (B or 1, H or 1, L or 1, L) added to the scores; token_type_ids, position_ids (B or 1, L) or (L,).
+
+    Raises ValueError or TypeError for ids out of range, sequences that are too long, masks of the wrong shape or kind.
+    """
+    if (input_ids is None) == (inputs_embeds is None):
+        both = "neither" if input_ids is None else "both"
+        raise ValueError(f"pass either input_ids or inputs_embeds, but {both} came")
+    if inputs_embeds is not None:
+        inputs_embeds = np.asarray(inputs_embeds)
+        if inputs_embeds.dtype.kind != "f":
+            raise TypeError(f"inputs_embeds must be floats, but they are {inputs_embeds.dtype}")
+        if inputs_embeds.ndim != 3 or inputs_embeds.shape[2] != cfg.embedding_size:
+            raise ValueError(f"inputs_embeds must be (B, L, E) with E = embedding_size = {cfg.embedding_size}, but"
+                             f" their shape is {inputs_embeds.shape}")
+        inputs, shape = dict(inputs_embeds=inputs_embeds), inputs_embeds.shape[:2]
+    else:
+        input_ids = _integers("input_ids", input_ids)
+        if input_ids.ndim != 2:
+            raise ValueError(f"input_ids must be (B, L), but their shape is {input_ids.shape}"
+                             + ("; write input_ids[None] for one sequence" if input_ids.ndim == 1 else ""))
+        inputs, shape = dict(input_ids=_below("input_ids", input_ids, cfg.vocab_size, "vocab_size")), input_ids.shape
+    if 0 in shape:
+        raise ValueError(f"there must be at least one sequence of at least one token, but (B, L) = {shape}")
+    if shape[1] > cfg.max_position_embeddings:
+        raise ValueError(f"a sequence may have at most max_position_embeddings = {cfg.max_position_embeddings} tokens,"
+                         f" but L = {shape[1]}; truncate it, or split it into windows")
+    defaults = dict(token_type_ids=np.zeros(shape, np.int64), position_ids=np.arange(shape[1])[None])
+    rows = dict(token_type_ids="type_vocab_size", position_ids="max_position_embeddings")
+    for name, ids in (("token_type_ids", token_type_ids), ("position_ids", position_ids)):
+        ids = defaults[name] if ids is None else _integers(name, ids)
+        ids = ids[None] if ids.ndim == 1 else ids
+        if ids.shape not in (shape, (1, shape[1])):
+            raise ValueError(f"{name} must be (B, L) = {shape} or (1, L), but their shape is {ids.shape}")
+        inputs[name] = np.broadcast_to(_below(name, ids, getattr(cfg, rows[name]), rows[name]), shape)
+    inputs["attention_mask"] = _attention_mask(attention_mask, shape, cfg)
+    return inputs
+
+
+def _attention_mask(mask, shape, cfg):
+    if mask is None:
+        return np.ones(shape, np.int64)
+    mask = np.asarray(mask)
+    if mask.ndim == 4:
+        B, L = shape
+        if mask.dtype.kind != "f":
+            raise TypeError(f"an attention_mask of four axes is added to the scores and must be floats, but it is"
+                            f" {mask.dtype}; pass (B, L) of 1 and 0 instead")
+        if not all(n in (1, m) for n, m in zip(mask.shape, (B, cfg.heads, L, L))) or mask.shape[3] != L:
+            raise ValueError(f"an attention_mask of four axes must be (B or 1, H or 1, L or 1, L) with B, H, L ="
+                             f" {B}, {cfg.heads}, {L}, but its shape is {mask.shape}")
+        return mask
+    if mask.shape != shape:
+        raise ValueError(f"attention_mask must be (B, L) = {shape}, but its shape is {mask.shape}")
+    if mask.dtype.kind not in "biuf" or not ((mask == 0) | (mask == 1)).all():
+        raise ValueError("attention_mask must be 1 at real tokens and 0 at padded ones, but it has other values"
+                         f" (its kind is {mask.dtype})")
+    return mask.astype(np.int64)
+
+
+def _integers(name, ids):
+    ids = np.asarray(ids)
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, but they are {ids.dtype}")
+    return ids
+
+
+def _below(name, ids, size, size_name):
+    if ids.size and not (0 <= ids.min() and ids.max() < size):
+        wrong = ids.min() if ids.min() < 0 else ids.max()
+        raise ValueError(f"{name} must be from 0 to {size_name} - 1 = {size - 1}, but {wrong} is among them")
+    return ids

@@ -1,0 +1,59 @@
+"""The optimizer of the original, on flat dicts: Adam without bias correction, decoupled decay, joint schedule, clipping."""
+
+import math
+import re
+
+import numpy as np
+
+NOT_DECAYED = re.compile("LayerNorm|layer_norm|bias")
+
+
+def learning_rate(step, peak, steps, warmup):
+    """Linear decay to 0 times the share of the warm-up that has passed, both at once; step 0 has a rate of 0."""
+    return peak * max(0.0, 1 - step / steps) * min(1.0, step / warmup if warmup else 1.0)
+
+
+def global_norm(grads):
+    """The length of all gradients laid end to end."""
+    return math.sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))
+
+
+def clip_by_global_norm(grads, limit):
+    """Scale all gradients, in place, so that their global norm is at most `limit`; -> the norm they had.
+
+    Raises FloatingPointError, naming the tensors, if a gradient is not finite.
+    """
+    norm = global_norm(grads)
+    if not math.isfinite(norm):
+        wrong = [name for name, g in grads.items() if not np.isfinite(g).all()]
+        raise FloatingPointError(f"gradients are not finite: {', '.join(wrong) or 'their norm overflows'}")
+    if norm > limit:
+        for g in grads.values():
+            g *= limit / norm
+    return norm
+
+
+def adam_state(params):
+    """First and second moments of every parameter, all zero, under `m.NAME` and `v.NAME`."""
+    return {f"{moment}.{name}": np.zeros_like(x) for moment in "mv" for name, x in params.items()}
+
+
+def adam_step(params, grads, state, rate, decay=0.01, beta1=0.9, beta2=0.999, eps=1e-6, scale=None):
+    """One step, in place:  m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  x -= rate (m / (sqrt(v) + eps) + decay x)
+
+    There is no bias correction, and eps stands outside the root. Biases and norms are not decayed. `scale` gives some
+    parameters a rate of their own: name -> factor.   Source: model/optimization.py of the original.
+    """
+    for name, x in params.items():
+        g, m, v = grads[name], state[f"m.{name}"], state[f"v.{name}"]
+        m *= beta1
+        m += (1 - beta1) * g
+        v *= beta2
+        v += (1 - beta2) * g * g
+        update = np.sqrt(v)
+        update += eps
+        np.divide(m, update, out=update)
+        if not NOT_DECAYED.search(name):
+            update += decay * x
+        update *= rate if scale is None else rate * scale[name]
+        x -= update
