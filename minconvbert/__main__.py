@@ -6,7 +6,9 @@ import sys
 COMMANDS = {
     "tokenize": ("tokenizer", "show the pieces of a text, their ids, offsets and why each was chosen"),
     "vocab": ("vocab", "train a WordPiece vocabulary, or audit one"),
+    "view": ("view", "draw the convolution kernels and attention maps of a sentence: page or picture"),
     "convert": ("convert", "read a checkpoint of any known kind and write another"),
+    "course": ("course", "exercises that check themselves: list, stub, solution, grade"),
     "verify": ("convert", "check a model against the answers published for it"),
 }
 

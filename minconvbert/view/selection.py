@@ -1,0 +1,97 @@
+"""What of a model's answer is drawn: one sentence, its labels, one layer, head and token."""
+
+import unicodedata
+from typing import NamedTuple
+
+import numpy as np
+
+from ..locality import padded_band
+
+SPECIAL = ("[CLS]", "[SEP]", "[PAD]", "[MASK]")
+
+
+class Seen(NamedTuple):
+    """One sentence as a model saw it, N layers: maps (N, H, L, L), kernels (N, H, L, K), bands (N, H, L, L + K - 1)."""
+
+    tokens: list
+    maps: np.ndarray
+    kernels: np.ndarray
+    bands: np.ndarray
+
+    @property
+    def half(self):
+        return self.kernels.shape[-1] // 2
+
+    @property
+    def lost(self):
+        """(N, H, L): what falls on the zeros beyond the sentence."""
+        L = len(self.tokens)
+        return self.bands[..., : self.half].sum(-1) + self.bands[..., self.half + L :].sum(-1)
+
+
+def seen(out, tokens, row=0):
+    """Maps and kernels of sentence `row` of the batch, with one label for each of its L positions.
+
+    Raises ValueError if `out` has no maps, the batch no such row, or the labels are not L.
+    """
+    if not getattr(out, "attentions", ()) or not getattr(out, "kernels", ()):
+        raise ValueError("out must be what a model returned, with attentions and kernels, but it has none")
+    B, _, L, _ = out.attentions[0].shape
+    if not 0 <= row < B:
+        raise ValueError(f"row must be from 0 to {B - 1}, for the batch has {B} sentences, but is {row}")
+    if len(tokens) != L:
+        raise ValueError(f"tokens must name each of the {L} positions, but there are {len(tokens)}; pass one label a"
+                         " position, special tokens included")
+    kernels = np.stack([kernel[row].swapaxes(0, 1) for kernel in out.kernels])
+    bands = np.stack([padded_band(kernel[row : row + 1])[0] for kernel in out.kernels])
+    return Seen([label(token) for token in tokens], np.stack([a[row] for a in out.attentions]), kernels, bands)
+
+
+def chosen(shown, layer=None, head=None, token=None):
+    """-> layer, head, token: those given, checked; else the head whose kernels differ most from token to token, and of
+    its words the one whose kernel is least like the others.
+
+    A token is a position, or the label of one. Raises ValueError if there is none such.
+    """
+    layers, heads, L, _ = shown.kernels.shape
+    spread = shown.kernels.std(2).sum(-1)                                            # (N, H)
+    layer = int(spread.max(1).argmax()) if layer is None else _below("layer", layer, layers)
+    head = int(spread[layer].argmax()) if head is None else _below("head", head, heads)
+    if token is None:
+        kernel = shown.kernels[layer, head]
+        unlike = np.abs(kernel - kernel.mean(0)).sum(-1)
+        words = [not is_special(label) and any(c.isalnum() for c in label) for label in shown.tokens]
+        token = int(np.where(words, unlike, unlike - 10).argmax())
+    elif isinstance(token, str):
+        if token not in shown.tokens:
+            raise ValueError(f"token must be one of the sentence, {' '.join(shown.tokens)}, but is {token!r}")
+        token = shown.tokens.index(token)
+    return layer, head, _below("token", token, L)
+
+
+def shared_token(first, second, word=None):
+    """-> the positions of the same word in two sentences: `word`, or else the longest that both have.
+
+    Raises ValueError if there is none.
+    """
+    if word is None:
+        both = [t for t in first.tokens if t in second.tokens and not is_special(t) and any(c.isalnum() for c in t)]
+        if not both:
+            raise ValueError("the two sentences must have a word in common, but they share none")
+        word = max(both, key=len)
+    return chosen(first, 0, 0, word)[2], chosen(second, 0, 0, word)[2]
+
+
+def label(token):
+    """A token as it can be shown: what cannot be seen, or would turn the text around it, by its number."""
+    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c)[0] in "CZ" and c != " " else c for c in str(token))
+
+
+def is_special(token):
+    return token in SPECIAL
+
+
+def _below(name, index, size):
+    if not 0 <= index < size:
+        raise ValueError(f"{name} must be from 0 to {size - 1}, but is {index}")
+    return int(index)
