@@ -4,6 +4,7 @@ import importlib
 import sys
 
 COMMANDS = {
+    "tour": ("tour", "the learned weights at work: what runs without a command"),
     "fill-mask": ("tour", "the likeliest words for the [MASK]s of a text"),
     "detect": ("tour", "which words of a text were replaced"),
     "view": ("view", "draw the convolution kernels and attention maps of a sentence: page or picture"),
@@ -24,15 +25,15 @@ COMMANDS = {
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in ("-h", "--help"):
-        print("usage: python -m minconvbert [COMMAND ...]   (alone: a tour; COMMAND --help tells more)\n")
+        print("usage: python -m minconvbert [COMMAND ...]   (COMMAND --help tells more)\n")
         for name, (_, purpose) in COMMANDS.items():
             print(f"  {name:<12} {purpose}")
         return 0
     name, *rest = argv or ["tour"]
-    if name != "tour" and name not in COMMANDS:
+    if name not in COMMANDS:
         print(f"error: unknown command {name!r}; it must be one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    module = importlib.import_module(f"minconvbert.{COMMANDS[name][0] if argv else name}")
+    module = importlib.import_module(f"minconvbert.{COMMANDS[name][0]}")
     entry = getattr(module, f"{name.replace('-', '_')}_main", None) or module.main
     try:
         return entry(rest)
