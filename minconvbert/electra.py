@@ -124,8 +124,10 @@ def replace_tokens(input_ids, places, sampled):
     The first draw of a place decides. (The original takes the mean of the ids where a place was drawn more than once,
     an id that nobody drew.)
     """
+    at = places["rows"] * input_ids.shape[1] + places["positions"]
+    at, first = np.unique(at, return_index=True)
     corrupted = input_ids.copy()
-    corrupted[places["rows"][::-1], places["positions"][::-1]] = sampled[::-1]
+    corrupted.reshape(-1)[at] = sampled[first]
     return corrupted, (corrupted != input_ids).astype(np.int64)
 
 
