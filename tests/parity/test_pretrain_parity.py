@@ -68,7 +68,7 @@ def torch_step(cfg, generator, params, batch, places, sampled, rate):
     logits = (active @ free["discriminator_predictions.dense_prediction.weight"].T
               + free["discriminator_predictions.dense_prediction.bias"])[..., 0]
     bce = torch.nn.functional.binary_cross_entropy_with_logits(logits, replaced, reduction="none")
-    discriminator_loss = (bce * mask).sum() / (mask.sum() + 1e-6)
+    discriminator_loss = (bce * mask).sum() / (mask.sum().double() + 1e-6)
     loss = generator_loss + 50 * discriminator_loss
     loss.backward()
 
