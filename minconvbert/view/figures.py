@@ -1,28 +1,36 @@
 """Still pictures, by matplotlib: the same drawings as the page, for print, notebooks and READMEs.
 
 Every function takes `out`, what a model returned, and `tokens`, a label for each position, and returns a figure that a
-notebook shows and `figure.savefig` writes. `row` picks a sentence of a batch. Layers and heads count from 0, as in the
-names of parameters. Without `layer`, `head` or `token` the most telling are drawn: see `selection.chosen`.
+notebook shows and `save` writes. `row` picks a sentence of a batch. Layers and heads count from 0, as in the names of
+parameters; a token is a position or a label. Without `layer`, `head` or `token` the most telling are drawn: see
+`selection.chosen`.
 """
 
 import io
+import unicodedata
+from pathlib import Path
 
 import numpy as np
 
-from ..locality import entropy, local_mass, mass_by_offset, mean_distance
+from ..files import atomic_path
+from ..locality import mass_by_offset
 from .palette import LIGHT
-from .selection import chosen, seen, shared_token
+from .selection import chosen, seen, shared_tokens
 
-FONT = 9
+INCH = 0.078                                           # width of a letter of a word, and of the numbers beside it
+LINE = 118                                             # letters in a line of the sentence
+WORDS = ("DejaVu Serif", "Noto Serif CJK SC", "Noto Sans CJK SC", "Noto Sans CJK JP", "Hiragino Sans", "PingFang SC",
+         "Microsoft YaHei", "WenQuanYi Zen Hei", "Arial Unicode MS")
 
 
 def one_token(out, tokens, layer=None, head=None, token=None, row=0):
     """The sentence, and what one token takes of it: attention rises above the words, its kernel hangs below them."""
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
-    figure = _figure(max(4.5, 1.2 + 0.36 * (len(tokens) + 2 * shown.half)), 3.2)
-    _draw_one_token(figure.subplots(), shown, layer, head, token)
-    figure.suptitle(f"What “{shown.tokens[token]}” takes from its sentence   ·   layer {layer}, head {head}")
+    lines = _lines(shown)
+    figure = _figure(_width_of(lines), 0.75 + 1.9 * len(lines))
+    _title(figure, f"What “{_plain(shown.tokens[token])}” takes from its sentence", layer, head)
+    _draw_one_token(figure, shown, layer, head, token)
     return figure
 
 
@@ -30,32 +38,31 @@ def kernel_over_words(out, tokens, layer=None, head=None, token=None, row=0):
     """The K weights of one token's kernel, each over the word (or the zero) that it multiplies."""
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
-    figure = _figure(max(4.2, 0.62 * shown.kernels.shape[-1]), 2.6)
+    figure = _figure(max(4.6, 0.72 * shown.kernels.shape[-1]), 2.8)
+    _title(figure, f"The kernel of “{_plain(shown.tokens[token])}”", layer, head)
     _draw_kernel(figure.subplots(), shown, layer, head, token)
-    figure.suptitle(f"The kernel of “{shown.tokens[token]}”   ·   layer {layer}, head {head}")
     return figure
 
 
 def side_by_side(out, tokens, layer=None, head=None, token=None, row=0):
     """Attention map and convolution kernels of one layer and head: the same axes, scale and colours.
 
-    Both reach K // 2 columns beyond the sentence: what the kernels put there falls on zeros.
+    Both reach K // 2 columns beyond the sentence: what the kernels put there falls on zeros. Between the slanted lines
+    lies all that a kernel can reach.
     """
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
-    side = min(9, max(2.6, 0.19 * (len(tokens) + 2 * shown.half)))
-    figure = _figure(2 * side + 1.6, side + 1.3)
-    _draw_pair(figure, figure.subplots(1, 2), shown, layer, head, token)
-    figure.suptitle(f"Layer {layer}, head {head}")
+    width, height = _pair_size(shown)
+    figure = _figure(width, height + 0.5)
+    _title(figure, "Every word at once", layer, head)
+    _draw_pair(figure, shown, layer, head, token)
     return figure
 
 
 def all_heads(out, tokens, row=0):
     """Thumbnails of every layer and head: attention on the left, kernels on the right, one scale for all."""
     shown = seen(out, tokens, row)
-    layers, heads = shown.maps.shape[:2]
-    size = min(1.5, 16 / (2 * heads))
-    figure = _figure(2 * heads * size + 0.8, layers * size + 0.9)
+    figure = _figure(*_thumbnails_size(shown, 10))
     _draw_thumbnails(figure, shown)
     return figure
 
@@ -64,16 +71,16 @@ def profile(out, tokens, layer=None, head=None, row=0):
     """The mean weight at each distance of both kinds of heads, with mean distance and entropy."""
     shown = seen(out, tokens, row)
     layer, head, _ = chosen(shown, layer, head, 0)
-    figure = _figure(6.4, 3)
+    figure = _figure(8, 3.2)
+    _title(figure, "How far they look", layer, head)
     _draw_profile(figure.subplots(), shown, layer, head)
-    figure.suptitle(f"Where the weight lies   ·   layer {layer}, head {head}")
     return figure
 
 
 def distances(out, tokens, row=0):
     """Mean distance and entropy of every head in every layer: attention and convolution."""
     shown = seen(out, tokens, row)
-    figure = _figure(7.2, 3)
+    figure = _figure(8, 3)
     _draw_distances(figure.subplots(1, 2), shown)
     return figure
 
@@ -81,14 +88,17 @@ def distances(out, tokens, row=0):
 def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, head=None, row=0, second_row=0):
     """The same word in two sentences, and its two kernels: they differ, for the span around the word does.
 
-    `word` is a label that both sentences have; without it, the longest that they share.
+    `word` is a label that both sentences have; without it, the longest that they share. Without `layer` or `head`,
+    those are drawn whose two kernels differ most.
     """
     first, second = seen(out, tokens, row), seen(second_out, second_tokens, second_row)
-    places = shared_token(first, second, word)
-    layer, head = _most_changed(first, second, places, layer, head)
-    figure = _figure(max(5, 0.8 * first.kernels.shape[-1]), 4.4)
-    _draw_two_contexts(figure.subplots(2, 1, sharey=True), first, second, places, layer, head)
-    figure.suptitle(f"“{first.tokens[places[0]]}” twice: one word, two kernels   ·   layer {layer}, head {head}")
+    word = shared_tokens(first, second, word)[0]
+    places = first.tokens.index(word), second.tokens.index(word)
+    change = np.abs(first.kernels[:, :, places[0]] - second.kernels[:, :, places[1]]).sum(-1)
+    layer, head, _ = chosen(first, layer, head, 0, telling=change)
+    figure = _figure(max(6, 0.8 * first.kernels.shape[-1]), 4.8)
+    _title(figure, f"“{_plain(word)}” twice: one word, two kernels", layer, head)
+    _draw_two_contexts(figure, first, second, places, layer, head)
     return figure
 
 
@@ -96,190 +106,267 @@ def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None,
     """All of it on one sheet. `second` = (out, tokens) of another sentence adds the same word in two contexts."""
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
-    layers, heads = shown.maps.shape[:2]
-    side = min(9, max(3.4, 0.19 * (len(tokens) + 2 * shown.half)))
-    width = 2 * side + 1.8
-    heights = [2.7, side + 0.9, 2.7] + ([4.2] if second else []) + [layers * min(1.5, width / (2 * heads)) + 0.6]
+    lines = _lines(shown)
+    width, pair_height = _pair_size(shown)
+    width = max(width, _width_of(lines))
+    thumbnails_height = _thumbnails_size(shown, width)[1]
+    heights = [0.4 + 1.9 * len(lines), pair_height, 3, *([4.6] if second else []), thumbnails_height]
     figure = _figure(width, sum(heights) + 0.5)
-    parts = figure.subfigures(len(heights), 1, height_ratios=heights)
+    _title(figure, f"What “{_plain(shown.tokens[token])}” takes from its sentence", layer, head)
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part in parts:
         part.set_facecolor(LIGHT["paper"])
-    _draw_one_token(parts[0].subplots(), shown, layer, head, token)
-    parts[0].suptitle(f"What “{shown.tokens[token]}” takes from its sentence", x=0.01, ha="left")
-    _draw_pair(parts[1], parts[1].subplots(1, 2), shown, layer, head, token)
-    axes = parts[2].subplots(1, 2)
-    _draw_profile(axes[0], shown, layer, head)
-    _draw_kernel(axes[1], shown, layer, head, token)
+    _draw_one_token(parts[0], shown, layer, head, token)
+    _draw_pair(parts[1], shown, layer, head, token)
+    profile_axis, kernel_axis = parts[2].subplots(1, 2, width_ratios=(5, 4))
+    _draw_profile(profile_axis, shown, layer, head)
+    _draw_kernel(kernel_axis, shown, layer, head, token)
     if second:
         other = seen(*second)
-        places = shared_token(shown, other, word)
-        _draw_two_contexts(parts[3].subplots(2, 1, sharey=True), shown, other, places, layer, head)
-        parts[3].suptitle(f"“{shown.tokens[places[0]]}” twice: one word, two kernels", x=0.01, ha="left")
+        word = shared_tokens(shown, other, word)[0]
+        parts[3].suptitle(f"“{_plain(word)}” twice: one word, two kernels", x=0.01, ha="left", fontsize=12,
+                          family="DejaVu Serif", color=LIGHT["ink"])
+        _draw_two_contexts(parts[3], shown, other, (shown.tokens.index(word), other.tokens.index(word)), layer, head)
     _draw_thumbnails(parts[-1], shown)
-    figure.suptitle(f"Layer {layer}, head {head}", x=0.01, ha="left", weight="bold")
     return figure
 
 
 def matrix(values, rows=(), columns=(), title="", highest=None):
-    """Any matrix in the colours of the maps.   values (R, C), labels of rows and columns"""
+    """Any matrix in the colours of the maps.   values (R, C) of at least 0, labels of rows and columns"""
     values = np.asarray(values)
-    figure = _figure(max(2.4, 0.24 * values.shape[1]) + 1.4, max(1.8, 0.24 * values.shape[0]) + 0.9)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"values must be a matrix (R, C), but their shape is {values.shape}")
+    side = min(0.3, 9 / max(values.shape))
+    figure = _figure(max(2.2, side * values.shape[1]) + 1.6, max(1.4, side * values.shape[0]) + 1.1)
     axis = figure.subplots()
     image = _image(axis, values, highest)
     _label(axis.xaxis, columns)
     _label(axis.yaxis, rows)
-    axis.set_title(title)
-    figure.colorbar(image, ax=axis, shrink=0.8).outline.set_visible(False)
+    axis.set_title(title, fontsize=10, loc="left", color=LIGHT["ink"])
+    _scale(figure, image, axis)
     return figure
 
 
-def _draw_one_token(axis, shown, layer, head, token):
-    L, half = len(shown.tokens), shown.half
-    attention, kernel = shown.maps[layer, head, token], shown.kernels[layer, head, token]
-    taps = np.arange(token - half, token + half + 1)
-    inside = (0 <= taps) & (taps < L)
-    highest = max(attention.max(), kernel.max(), 1e-12)
-    gap = 0.16 * highest
-    axis.bar(np.arange(L), attention, 0.72, bottom=gap, color=LIGHT["attention"])
-    axis.bar(taps[inside], -kernel[inside], 0.72, bottom=-gap, color=LIGHT["convolution"])
-    axis.bar(taps[~inside], -kernel[~inside], 0.72, bottom=-gap, color=LIGHT["outside"],
-             edgecolor=LIGHT["convolution"], hatch="////", linewidth=0.8)
-    first, last = min(0, taps[0]), max(L - 1, taps[-1])
-    for t in range(first, last + 1):
-        here = t == token
-        axis.text(t, 0, _plain(shown.tokens[t]) if 0 <= t < L else "0", ha="center", va="center",
-                  rotation=0 if L < 10 else 30, rotation_mode="anchor" if L < 10 else "default",
-                  fontsize=FONT if L < 40 else 6, color=LIGHT["ink"] if 0 <= t < L else LIGHT["faint"],
-                  weight="bold" if here else "normal")
-    axis.set_xlim(first - 0.6, last + 0.6)
-    axis.set_ylim(-1.12 * (highest + gap), 1.12 * (highest + gap))
-    axis.text(0, 1, "attention: looks everywhere", transform=axis.transAxes, color=LIGHT["attention"], va="top")
-    axis.text(0, 0, f"convolution: {2 * half + 1} taps around the word", transform=axis.transAxes,
-              color=LIGHT["convolution"], va="bottom")
-    _number(axis, np.arange(L), attention, gap, 1, highest)
-    _number(axis, taps, kernel, gap, -1, highest)
-    axis.axis("off")
+def save(figure, path):
+    """Write a figure as .png, .svg or .pdf, whole or not at all; the same figure gives the same bytes."""
+    from matplotlib import rc_context
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    dates = {"svg": "Date", "pdf": "CreationDate"}
+    if kind not in ("png", *dates):
+        raise ValueError(f"a picture must be written as .png, .svg or .pdf, but the path is {path}")
+    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "minconvbert"}):
+        figure.savefig(temporary, format=kind, metadata={dates[kind]: None} if kind in dates else None)
 
 
-def _number(axis, places, weights, gap, sign, highest):
-    """Write the value at the end of every bar that is long enough to matter."""
-    for t, weight in zip(places, weights):
-        if weight >= 0.12 * highest:
-            axis.text(t, sign * (gap + weight + 0.03 * highest), f"{weight:.2f}".lstrip("0"), ha="center",
-                      va="bottom" if sign > 0 else "top", fontsize=7, color=LIGHT["faint"])
+# The sentence as text in lines
+
+def _lines(shown):
+    """Where the words stand: lines of (position, left, right), in letters; the zeros on either side are words too."""
+    lines, at = [[]], 0
+    for t in range(-shown.half, len(shown.tokens) + shown.half):
+        wide = 2 + max(3, _letters(shown.tokens[t])) if 0 <= t < len(shown.tokens) else 3
+        if at + wide > LINE and lines[-1]:
+            lines.append([])
+            at = 0
+        lines[-1].append((t, at, at + wide))
+        at += wide
+    return lines
 
 
-def _draw_kernel(axis, shown, layer, head, token):
+def _letters(token):
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in token)
+
+
+def _width_of(lines):
+    return max(5.2, INCH * max(line[-1][2] for line in lines) + 0.3)
+
+
+def _draw_one_token(figure, shown, layer, head, token):
+    L, half, lines = len(shown.tokens), shown.half, _lines(shown)
+    attention, band = shown.maps[layer, head, token], shown.bands[layer, head, token]
+    up, down = (max(weights[layer, head].max(), 1e-6) for weights in (shown.maps, shown.kernels))
+    gap = 0.075 * (up + down)
+    end = max(line[-1][2] for line in lines)
+    for axis, line in zip(figure.subplots(len(lines), 1, squeeze=False)[:, 0], lines):
+        span = [(left, right) for t, left, right in line if abs(t - token) <= half]
+        if span:
+            axis.plot([span[0][0], span[-1][1]], [-gap] * 2, color=LIGHT["convolution"], linewidth=1, alpha=0.6)
+        for t, left, right in line:
+            x, inside = (left + right) / 2, 0 <= t < L
+            axis.text(x, 0, _plain(shown.tokens[t]) if inside else "0", ha="center", va="center", family=_fonts(),
+                      fontsize=9.5 if inside else 8, color=_ink(t == token, inside),
+                      bbox=dict(boxstyle="round,pad=0.25", facecolor=LIGHT["ink"], linewidth=0) if t == token else None)
+            if inside:
+                _bar(axis, x, gap, attention[t], up, LIGHT["attention"])
+            _bar(axis, x, -gap, -band[t + half], down, LIGHT["convolution"], hatched=not inside)
+        axis.set_xlim(0, end)
+        axis.set_ylim(-1.16 * down - gap, 1.16 * up + gap)
+        axis.axis("off")
+
+
+def _ink(here, inside):
+    return LIGHT["paper"] if here else LIGHT["ink"] if inside else LIGHT["faint"]
+
+
+def _bar(axis, x, bottom, height, highest, colour, hatched=False):
+    style = dict(facecolor="none", edgecolor=colour, hatch="//////", linewidth=0) if hatched else dict(color=colour)
+    axis.bar(x, height, 2.6, bottom=bottom, **style)
+    if abs(height) >= 0.05 * highest:
+        axis.annotate(f"{abs(height):.2f}".lstrip("0"), (x, bottom + height), (0, 2 if height > 0 else -2),
+                      textcoords="offset points", ha="center", va="bottom" if height > 0 else "top", fontsize=6.5,
+                      color=LIGHT["faint"])
+
+
+# One kernel, two kernels
+
+def _draw_kernel(axis, shown, layer, head, token, title=None):
     half, L = shown.half, len(shown.tokens)
     kernel = shown.kernels[layer, head, token]
-    words = [_plain(shown.tokens[t]) if 0 <= t < L else "0" for t in range(token - half, token + half + 1)]
-    bars = axis.bar(range(-half, half + 1), kernel, 0.8, color=LIGHT["convolution"])
-    for bar, t in zip(bars, range(token - half, token + half + 1)):
-        if not 0 <= t < L:
-            bar.set(facecolor=LIGHT["outside"], edgecolor=LIGHT["convolution"], hatch="////")
-    axis.set_xticks(range(-half, half + 1), [f"{word}\n{o:+d}" if o else f"{word}\n0" for o, word in
-                                             zip(range(-half, half + 1), words)])
+    highest = max(kernel.max(), 1e-6)
+    words = []
+    for o, weight in zip(range(-half, half + 1), kernel):
+        inside = 0 <= token + o < L
+        words.append(f"{_plain(shown.tokens[token + o]) if inside else '0'}\n{o:+d}" if o else
+                     f"{_plain(shown.tokens[token])}\n0")
+        style = dict(color=LIGHT["convolution"]) if inside else dict(
+            facecolor="none", edgecolor=LIGHT["convolution"], hatch="////", linewidth=0.6)
+        axis.bar(o, weight, 0.72, **style)
+        if weight >= 0.02 * highest:
+            axis.annotate(f"{weight:.2f}".lstrip("0"), (o, weight), (0, 2), textcoords="offset points", ha="center",
+                          fontsize=7, color=LIGHT["faint"])
+    axis.set_xticks(range(-half, half + 1), words, fontsize=8, family=_fonts(), color=LIGHT["ink"])
     axis.get_xticklabels()[half].set_weight("bold")
+    axis.tick_params(length=0)
+    axis.set(yticks=[], ylim=(0, 1.14 * highest), xlim=(-half - 0.6, half + 0.6))
     lost = shown.lost[layer, head, token]
-    axis.set_title("kernel over its words" + (f"; {lost:.0%} falls on zeros" if lost > 0 else ""))
+    title = f"kernel of “{_plain(shown.tokens[token])}”" if title is None else title
+    axis.set_title(title + (f"   {lost:.0%} falls on zeros" if lost >= 0.005 else ""), fontsize=9, loc="left",
+                   color=LIGHT["convolution"], family=_fonts())
     _bare(axis)
 
 
-def _draw_pair(figure, axes, shown, layer, head, token):
+def _draw_two_contexts(figure, first, second, places, layer, head):
+    axes = figure.subplots(2, 1)
+    highest = max(s.kernels[layer, head, place].max() for s, place in zip((first, second), places))
+    for axis, shown, place in zip(axes, (first, second), places):
+        begin, end = max(0, place - 6), min(len(shown.tokens), place + 7)
+        snippet = " ".join(_plain(t) for t in shown.tokens[begin:end])
+        _draw_kernel(axis, shown, layer, head, place,
+                     "… " * (begin > 0) + snippet + " …" * (end < len(shown.tokens)))
+        axis.set_ylim(0, 1.14 * highest)
+        axis.title.set_color(LIGHT["faint"])
+
+
+# Maps
+
+def _pair_size(shown):
+    L, columns = len(shown.tokens), len(shown.tokens) + 2 * shown.half
+    side = min(0.21, 8 / columns)
+    words = 0.068 * max(_letters(t) for t in shown.tokens)
+    return max(5.2, 2 * columns * side + words + 1.5), L * side + words + 0.75
+
+
+def _draw_pair(figure, shown, layer, head, token):
     L, half = len(shown.tokens), shown.half
     attention = np.zeros_like(shown.bands[layer, head])
     attention[:, half : half + L] = shown.maps[layer, head]
-    highest = max(attention.max(), shown.bands[layer, head].max())
+    kernels = shown.bands[layer, head]
+    highest = max(attention.max(), kernels.max())
     lost = shown.lost[layer, head].mean()
-    for axis, weights, title, colour in (
-            (axes[0], attention, "attention", LIGHT["attention"]),
-            (axes[1], shown.bands[layer, head], f"convolution: {lost:.1%} falls on zeros", LIGHT["convolution"])):
+    axes = figure.subplots(1, 2)
+    for axis, weights, kind, note in ((axes[0], attention, "attention", ""),
+                                      (axes[1], kernels, "convolution", f"   {lost:.1%} falls on zeros")):
         image = _image(axis, weights, highest, extent=(-half - 0.5, L + half - 0.5, L - 0.5, -0.5))
+        axis.set_autoscale_on(False)
         for edge in (-half - 0.5, L - 0.5):
-            axis.axvspan(edge, edge + half, facecolor="none", edgecolor=LIGHT["rule"], hatch="////", linewidth=0)
-        axis.axvline(-0.5, color=LIGHT["faint"], linewidth=0.8)
-        axis.axvline(L - 0.5, color=LIGHT["faint"], linewidth=0.8)
-        axis.axhspan(token - 0.5, token + 0.5, facecolor="none", edgecolor=colour, linewidth=1.4)
-        axis.set_title(title, color=colour)
+            axis.axvspan(edge, edge + half, facecolor="none", edgecolor=LIGHT["rule"], hatch="//////", linewidth=0)
+        for edge in (-0.5, L - 0.5):
+            axis.axvline(edge, color=LIGHT["faint"], linewidth=0.7)
+        for edge in (-half - 0.5, half + 0.5):
+            axis.plot([edge - 0.5 * (edge > 0) + 0.5 * (edge < 0) - 0.5, edge - 0.5 * (edge > 0) + 0.5 * (edge < 0) + L - 0.5],
+                      [-0.5, L - 0.5], color=LIGHT["faint"], linewidth=0.7, linestyle=(0, (4, 4)), alpha=0.6)
+        axis.axhspan(token - 0.5, token + 0.5, facecolor="none", edgecolor=LIGHT[kind], linewidth=1.3)
+        axis.set_title(kind + note, color=LIGHT[kind], fontsize=10, loc="left")
         _label(axis.xaxis, shown.tokens, token)
         _label(axis.yaxis, shown.tokens, token)
-        axis.set_xlabel("looked at")
-    axes[0].set_ylabel("token that looks")
     axes[1].tick_params(labelleft=False)
-    bar = figure.colorbar(image, ax=list(axes), shrink=0.7, aspect=30, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.set_label("weight")
+    _scale(figure, image, list(axes))
 
 
-def _draw_profile(axis, shown, layer, head):
-    L, half = len(shown.tokens), shown.half
-    maps, kernels = shown.maps[layer, head][None, None], shown.kernels[layer, head]
-    offsets, mass = mass_by_offset(maps)
-    axis.bar(offsets, mass[0], 0.9, color=LIGHT["attention"], alpha=0.85)
-    axis.bar(np.arange(-half, half + 1), -kernels.mean(0), 0.9, color=LIGHT["convolution"], alpha=0.85)
-    axis.axhline(0, color=LIGHT["ink"], linewidth=0.8)
-    bound = 1.15 * max(mass.max(), kernels.mean(0).max())
-    axis.set_ylim(-bound, bound)
-    axis.set_yticks([])
-    axis.set_xlabel("tokens to the left (−) and right (+)")
-    reach = np.abs(np.arange(-half, half + 1))
-    for y, va, colour, name, far, bits in (
-            (0.98, "top", "attention", "attention", mean_distance(maps).mean(), entropy(maps).mean()),
-            (0.02, "bottom", "convolution", "convolution", (kernels * reach).sum(-1).mean(), entropy(kernels).mean())):
-        axis.text(0.01, y, f"{name}\nmean distance {far:.1f}\nentropy {bits:.1f} bits", transform=axis.transAxes, va=va,
-                  fontsize=8, color=LIGHT[colour])
-    axis.text(0.99, 0.98, f"{local_mass(maps, half).mean():.0%} within {half} tokens", transform=axis.transAxes,
-              va="top", ha="right", fontsize=8, color=LIGHT["attention"])
-    _bare(axis, left=False)
-
-
-def _draw_distances(axes, shown):
-    layers, heads, L, K = shown.kernels.shape
-    reach = np.abs(np.arange(K) - K // 2)
-    values = (("mean distance, tokens", mean_distance(shown.maps).mean(-1), (shown.kernels * reach).sum(-1).mean(-1)),
-              ("entropy, bits", entropy(shown.maps).mean(-1), entropy(shown.kernels).mean(-1)))
-    for axis, (title, attention, convolution) in zip(axes, values):
-        for kind, points, marker in (("attention", attention, "o"), ("convolution", convolution, "s")):
-            axis.plot(points.mean(1), color=LIGHT[kind], linewidth=1.2)
-            axis.plot(points, marker, color=LIGHT[kind], markersize=5, alpha=0.8)
-            axis.text(layers - 0.9, points.mean(1)[-1], kind, color=LIGHT[kind], va="center")
-        axis.set_xticks(range(layers))
-        axis.set_ylim(0)
-        axis.set_xlabel("layer")
-        axis.set_title(title)
-        _bare(axis)
+def _thumbnails_size(shown, width):
+    layers, heads, L, _ = shown.maps.shape
+    width = min(width, 0.6 + 3.8 * heads)
+    side = (width - 0.6) / (2 * heads + 0.4 * (heads - 1))
+    return width, layers * (side * L / (L + 2 * shown.half) + 0.12) + 0.75
 
 
 def _draw_thumbnails(figure, shown):
     layers, heads, L, _ = shown.maps.shape
-    axes = figure.subplots(layers, 2 * heads, squeeze=False)
+    gaps = [1 if i % 3 < 2 else 0.12 for i in range(3 * heads - 1)]
+    axes = figure.subplots(layers, 3 * heads - 1, squeeze=False, width_ratios=gaps)
     highest = max(shown.maps.max(), shown.bands.max())
-    inside = slice(shown.half, shown.half + L)
+    attention = np.zeros_like(shown.bands)
+    attention[..., shown.half : shown.half + L] = shown.maps
     for layer in range(layers):
+        for axis in axes[layer, 2::3]:
+            axis.axis("off")
         for head in range(heads):
-            for kind, weights, axis in (("attention", shown.maps, axes[layer, head]),
-                                        ("convolution", shown.bands[..., inside], axes[layer, heads + head])):
+            for kind, weights, axis in (("attention", attention, axes[layer, 3 * head]),
+                                        ("convolution", shown.bands, axes[layer, 3 * head + 1])):
                 _image(axis, weights[layer, head], highest)
                 axis.set(xticks=[], yticks=[])
                 if layer == 0:
-                    axis.set_title(f"{kind} {head}", fontsize=8, color=LIGHT[kind])
-        axes[layer, 0].set_ylabel(f"layer {layer}", fontsize=8)
+                    axis.set_title(f"{kind} {head}" if heads < 5 else f"{kind[:4]}. {head}", fontsize=8, loc="left",
+                                   color=LIGHT[kind])
+        axes[layer, 0].set_ylabel(f"layer {layer}", fontsize=8, color=LIGHT["faint"])
 
 
-def _draw_two_contexts(axes, first, second, places, layer, head):
-    for axis, shown, place in zip(axes, (first, second), places):
-        _draw_kernel(axis, shown, layer, head, place)
-        axis.set_title("… " * (place > 6) + " ".join(_plain(t) for t in shown.tokens[max(0, place - 6) : place + 7])
-                       + " …" * (place + 7 < len(shown.tokens)), fontsize=8, loc="left", color=LIGHT["faint"])
+# Measures
+
+def _draw_profile(axis, shown, layer, head):
+    half = shown.half
+    offsets, mass = mass_by_offset(shown.maps[layer, head][None, None])
+    kernel = shown.kernels[layer, head].mean(0)
+    axis.bar(offsets, mass[0], 0.84, color=LIGHT["attention"])
+    axis.bar(np.arange(-half, half + 1), -kernel, 0.84, color=LIGHT["convolution"])
+    axis.axhline(0, color=LIGHT["ink"], linewidth=0.8)
+    reach = max(len(shown.tokens) - 1, half)
+    axis.set(xlim=(-reach - 0.6, reach + 0.6), ylim=(-1.1 * kernel.max(), 1.1 * mass.max()), yticks=[])
+    axis.set_xticks(sorted({-reach, -half, 0, half, reach}))
+    axis.tick_params(labelsize=8, color=LIGHT["rule"])
+    axis.set_xlabel("words to the left (−) and right (+), mean weight", fontsize=8, color=LIGHT["faint"])
+    means = {name: values[layer, head].mean() for name, values in shown.measures().items()}
+    axis.set_title(f"attention: {means['distance of attention']:.1f} words away, {means['entropy of attention']:.1f}"
+                   f" bits, {means['attention within reach']:.0%} within ±{half}", fontsize=9, loc="left",
+                   color=LIGHT["attention"], pad=18)
+    axis.text(0, 1.03, f"convolution: {means['distance of convolution']:.1f} words away,"
+              f" {means['entropy of convolution']:.1f} bits", transform=axis.transAxes, fontsize=9,
+              color=LIGHT["convolution"])
+    _bare(axis)
+    axis.spines["bottom"].set_visible(False)
 
 
-def _most_changed(first, second, places, layer, head):
-    """The layer and head given, or else those whose two kernels of the word differ most."""
-    change = np.abs(first.kernels[:, :, places[0]] - second.kernels[:, :, places[1]]).sum(-1)
-    if layer is None:
-        layer = int((change.max(1) if head is None else change[:, head]).argmax())
-    return layer, int(change[layer].argmax()) if head is None else head
+def _draw_distances(axes, shown):
+    layers = shown.maps.shape[0]
+    means = {name: values.mean(-1) for name, values in shown.measures().items()}
+    for axis, (measure, title) in zip(axes, (("distance", "mean distance, words"), ("entropy", "entropy, bits"))):
+        for kind, marker in (("attention", "o"), ("convolution", "s")):
+            points = means[f"{measure} of {kind}"]
+            axis.plot(points.mean(1), color=LIGHT[kind], linewidth=1.4)
+            axis.plot(points, marker, color=LIGHT[kind], markersize=5, alpha=0.75)
+            axis.annotate(kind, (layers - 1, points.mean(1)[-1]), (9, 0), textcoords="offset points", va="center",
+                          fontsize=9, color=LIGHT[kind])
+        axis.set_xticks(range(layers))
+        axis.tick_params(labelsize=8, color=LIGHT["rule"])
+        axis.set_xlabel("layer", fontsize=9)
+        axis.set_title(title, fontsize=10, loc="left", color=LIGHT["ink"])
+        axis.set_ylim(0)
+        _bare(axis)
+        axis.spines["left"].set_visible(True)
 
+
+# What all drawings share
 
 def _figure(width, height):
     try:
@@ -288,8 +375,8 @@ def _figure(width, height):
     except ModuleNotFoundError as error:
         if error.name.split(".")[0] != "matplotlib":
             raise
-        raise ModuleNotFoundError('still pictures need matplotlib: pip install "minconvbert[notebooks]"; the page'
-                                  " (view.html) needs nothing") from None
+        raise ModuleNotFoundError('pictures need matplotlib: pip install "minconvbert[notebooks]"; the page, view.page,'
+                                  " needs nothing", name="matplotlib") from None
 
     class Drawing(Figure):
         """A figure that a notebook shows without being asked, and that is closed by being forgotten."""
@@ -304,11 +391,23 @@ def _figure(width, height):
     return figure
 
 
+def _title(figure, text, layer, head):
+    figure.suptitle(f"{text}   ·   layer {layer}, head {head}", x=0.01, ha="left", fontsize=12, family=_fonts(),
+                    color=LIGHT["ink"])
+
+
 def _image(axis, values, highest=None, **options):
     from matplotlib.colors import LinearSegmentedColormap
-    axis.set_facecolor(LIGHT["paper"])
     ramp = LinearSegmentedColormap.from_list("minconvbert", LIGHT["ramp"])
+    for side in axis.spines.values():
+        side.set_color(LIGHT["rule"])
     return axis.imshow(values, cmap=ramp, vmin=0, vmax=highest, aspect="equal", interpolation="nearest", **options)
+
+
+def _scale(figure, image, axes):
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=7, color=LIGHT["rule"], labelcolor=LIGHT["faint"])
 
 
 def _label(axis, labels, bold=None):
@@ -316,16 +415,23 @@ def _label(axis, labels, bold=None):
     step = 1
     while len(labels) / step > 64:
         step *= 2
-    axis.set_ticks(range(0, len(labels), step), [_plain(t) for t in labels[::step]], fontsize=7)
-    axis.set_tick_params(length=0, labelrotation=90 if axis.axis_name == "x" else 0)
+    axis.set_ticks(range(0, len(labels), step), [_plain(t) for t in labels[::step]], fontsize=7.5, family=_fonts())
+    axis.set_tick_params(length=0, labelrotation=90 if axis.axis_name == "x" else 0, labelcolor=LIGHT["ink"])
     if bold is not None and bold % step == 0:
         axis.get_ticklabels()[bold // step].set_weight("bold")
 
 
-def _bare(axis, left=True):
-    for side in ("top", "right") if left else ("top", "right", "left"):
+def _bare(axis):
+    for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
     axis.set_facecolor(LIGHT["paper"])
+
+
+def _fonts():
+    """The fonts of words that this machine has, the first that knows a letter draws it."""
+    from matplotlib.font_manager import fontManager
+    have = {font.name for font in fontManager.ttflist}
+    return [name for name in WORDS if name in have]
 
 
 def _plain(token):

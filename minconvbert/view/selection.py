@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..locality import padded_band
+from ..locality import entropy, local_mass, mean_distance, padded_band
 
 SPECIAL = ("[CLS]", "[SEP]", "[PAD]", "[MASK]")
 
@@ -28,6 +28,15 @@ class Seen(NamedTuple):
         L = len(self.tokens)
         return self.bands[..., : self.half].sum(-1) + self.bands[..., self.half + L :].sum(-1)
 
+    def measures(self):
+        """Name -> (N, H, L): how far each token looks and how narrowly, for both kinds of heads."""
+        inside = self.bands[..., self.half : self.half + len(self.tokens)]
+        return {
+            "distance of attention": mean_distance(self.maps), "distance of convolution": mean_distance(inside),
+            "entropy of attention": entropy(self.maps), "entropy of convolution": entropy(self.kernels),
+            "attention within reach": local_mass(self.maps, self.half),
+            "convolution within reach": local_mass(inside, self.half), "lost": self.lost}
+
 
 def seen(out, tokens, row=0):
     """Maps and kernels of sentence `row` of the batch, with one label for each of its L positions.
@@ -47,16 +56,21 @@ def seen(out, tokens, row=0):
     return Seen([label(token) for token in tokens], np.stack([a[row] for a in out.attentions]), kernels, bands)
 
 
-def chosen(shown, layer=None, head=None, token=None):
-    """-> layer, head, token: those given, checked; else the head whose kernels differ most from token to token, and of
-    its words the one whose kernel is least like the others.
+def chosen(shown, layer=None, head=None, token=None, telling=None):
+    """-> layer, head, token: those given, checked; else the most telling head, and of its words the one whose kernel is
+    least like the others.
+
+    telling (N, H) says how much there is to see in a head; without it, how much its kernels differ from token to token.
 
     A token is a position, or the label of one. Raises ValueError if there is none such.
     """
     layers, heads, L, _ = shown.kernels.shape
-    spread = shown.kernels.std(2).sum(-1)                                            # (N, H)
-    layer = int(spread.max(1).argmax()) if layer is None else _below("layer", layer, layers)
-    head = int(spread[layer].argmax()) if head is None else _below("head", head, heads)
+    telling = shown.kernels.std(2).sum(-1) if telling is None else telling
+    head = head if head is None else _below("head", head, heads)
+    if layer is None:
+        layer = (telling.max(1) if head is None else telling[:, head]).argmax()
+    layer = _below("layer", layer, layers)
+    head = int(telling[layer].argmax()) if head is None else head
     if token is None:
         kernel = shown.kernels[layer, head]
         unlike = np.abs(kernel - kernel.mean(0)).sum(-1)
@@ -69,17 +83,19 @@ def chosen(shown, layer=None, head=None, token=None):
     return layer, head, _below("token", token, L)
 
 
-def shared_token(first, second, word=None):
-    """-> the positions of the same word in two sentences: `word`, or else the longest that both have.
+def shared_tokens(first, second, word=None):
+    """-> the words that two sentences have in common, the longest first, or only `word`.
 
     Raises ValueError if there is none.
     """
     if word is None:
-        both = [t for t in first.tokens if t in second.tokens and not is_special(t) and any(c.isalnum() for c in t)]
+        both = {t for t in first.tokens if t in second.tokens and not is_special(t) and any(c.isalnum() for c in t)}
         if not both:
             raise ValueError("the two sentences must have a word in common, but they share none")
-        word = max(both, key=len)
-    return chosen(first, 0, 0, word)[2], chosen(second, 0, 0, word)[2]
+        return sorted(both, key=lambda t: (-len(t), first.tokens.index(t)))
+    for shown in (first, second):
+        chosen(shown, 0, 0, word)
+    return [word]
 
 
 def label(token):

@@ -1,0 +1,82 @@
+"""The page: one file of HTML with everything in it, that fetches nothing and runs no script but its own."""
+
+import base64
+import hashlib
+import html
+import json
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from ..files import write_atomic
+from ..locality import mass_by_offset
+from . import palette
+from .selection import chosen, is_special, seen, shared_tokens
+
+
+class Page:
+    """Shown by a notebook in a frame; `html` is the text of the file, `save(path)` writes it."""
+
+    def __init__(self, text, height=860):
+        self.html, self.height = text, height
+
+    def save(self, path):
+        """Write the page, whole or not at all."""
+        write_atomic(Path(path), self.html)
+
+    def _repr_html_(self):
+        # The frame may run scripts but has no origin: it can reach neither the notebook nor the network.
+        return (f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts" title="Kernels and attention"'
+                f' style="width: 100%; height: {self.height}px; border: 0"></iframe>')
+
+
+def page(out, tokens, layer=None, head=None, token=None, row=0, second=None, word=None, model="", notes=(), height=860):
+    """The interactive page of one sentence: hover, tap or walk by keyboard, and both kinds of heads answer.
+
+    out and tokens, layer, head, token and row as in the figures; second = (out, tokens) of another sentence adds the
+    same `word` in two contexts; model and notes are lines of text at the top, height that of the frame in a notebook.
+    """
+    sentences = [seen(out, tokens, row)] + ([seen(*second)] if second else [])
+    shared = shared_tokens(*sentences, word) if second else []
+    layer, head, token = chosen(sentences[0], layer, head, token)
+    layers, heads, _, taps = sentences[0].kernels.shape
+    places = [token] + [chosen(s, layer, head)[2] for s in sentences[1:]]
+    data = dict(model=model, notes=list(notes), layers=layers, heads=heads, taps=taps, layer=layer, head=head,
+                token=places, shared=shared, sentences=[_packed(s) for s in sentences])
+    return Page(_fill(data, f"What each word takes: {' '.join(sentences[0].tokens)}"), height)
+
+
+def _packed(shown):
+    """A sentence for the page: weights as 16-bit parts of one, measures as 32-bit floats, both in base64."""
+    parts = dict(
+        maps=_sixteen_bits(shown.maps), kernels=_sixteen_bits(shown.kernels),
+        measures=np.stack(list(shown.measures().values()), axis=-1).astype("<f4"),
+        profile=np.stack([mass_by_offset(maps[None])[1] for maps in shown.maps]).astype("<f4"))
+    return dict(tokens=shown.tokens, special=[is_special(t) for t in shown.tokens]) | {
+        name: base64.b64encode(np.ascontiguousarray(part).tobytes()).decode() for name, part in parts.items()}
+
+
+def _sixteen_bits(weights):
+    return np.rint(np.clip(weights, 0, 1) * 65535).astype("<u2")
+
+
+def _fill(data, title):
+    read = resources.files(__package__).joinpath
+    style = Template(read("page.css").read_text("utf-8")).substitute(
+        {name: "; ".join(f"--{key}: {value if isinstance(value, str) else ', '.join(value)}"
+                         for key, value in colours.items())
+         for name, colours in (("light", palette.LIGHT), ("dark", palette.DARK))})
+    script = read("page.js").read_text("utf-8")
+    # No word of a sentence can end the block of data: < and & never stand in it as such.
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+    for char in "<>&":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return Template(read("page.html").read_text("utf-8")).substitute(
+        title=html.escape(title), style=style, script=script, data=text, style_hash=_hash(style),
+        script_hash=_hash(script))
+
+
+def _hash(text):
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
