@@ -159,6 +159,25 @@ def evaluate(params, held_out, special, cfg, generator_cfg, recipe, batch_size=6
     return figures
 
 
+def unigram_baseline(train, held_out, special, vocab_size, batch_size=64):
+    """What the frequencies of words alone achieve at the places that `evaluate` asks for: masked_loss, masked_accuracy.
+
+    The likeliest word everywhere, but for the places that are not hidden, where it repeats what stands there.
+    """
+    counts = np.bincount(np.asarray(train).reshape(-1), minlength=vocab_size) + 1.0
+    counts[list(special.values())] = 1e-9
+    nll, right, places_seen = -np.log(counts / counts.sum()), 0, []
+    for start in range(0, len(held_out), batch_size):
+        rows = held_out[start : start + batch_size]
+        batch, places = masked_batch(rows, RowRandom(0, 0, range(start, start + len(rows))), special)
+        seen = batch["masked_ids"][places["rows"], places["positions"]]
+        guesses = np.where(seen == special["mask"], counts.argmax(), seen)
+        right += int((guesses == places["labels"]).sum())
+        places_seen.append(nll[places["labels"]])
+    nll = np.concatenate(places_seen)
+    return dict(masked_loss=float(nll.mean()), masked_accuracy=right / len(nll))
+
+
 def area_under_curve(scores, labels):
     """The chance that a positive scores above a negative, ties counted as half.   scores, labels (N,)  ->  [0, 1]"""
     order, ranks = np.unique(scores, return_inverse=True)
@@ -238,6 +257,8 @@ def run(files, out, recipe, cfg, tokenizer, ranks=Ranks(), dtype=np.float32, log
             if step % save_every == 0 or last:
                 save_state(saved, state, made_by)
     if chief:
+        if len(held_out):
+            append_json_line(log, step=state["step"], unigrams=unigram_baseline(train, held_out, special, cfg.vocab_size))
         export(out / "model", state["params"], cfg, generator_cfg, recipe, tokenizer)
     return state
 
@@ -272,7 +293,7 @@ def plot(log, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     entries = read_json_lines(log)
-    trained = [entry for entry in entries if "held_out" not in entry]
+    trained = [entry for entry in entries if "rate" in entry]
     held_out = [entry for entry in entries if "held_out" in entry]
     losses = [name for name in ("generator_loss", "discriminator_loss", "loss") if name in trained[0]][:2]
     figure, axes = plt.subplots(1, len(losses) + 1, figsize=(4 * len(losses) + 4, 3.2), layout="constrained")

@@ -1,0 +1,217 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minconvbert import pretrain
+from minconvbert.config import ConvBertConfig
+from minconvbert.electra import generator_config
+from minconvbert.pretrain import PRESETS, Ranks
+from minconvbert.progress import read_json_lines
+from minconvbert.safetensors_io import read_safetensors
+from test_corpus import write_corpus
+
+MODEL = dict(vocab_size=120, hidden_size=16, embedding_size=8, num_hidden_layers=1, num_attention_heads=4,
+             intermediate_size=32, max_position_embeddings=32, conv_kernel_size=3)
+OPTIONS = ["--length", "32", "--batch-size", "8", "--warmup", "4", "--save-every", "3", "--eval-every", "8",
+           "--log-every", "1", "--learning-rate", "0.01"]
+SPECIAL = dict(mask=4, cls=2, sep=3, pad=0)
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """A corpus, a config and a vocabulary that pretraining made of it."""
+    folder = tmp_path_factory.mktemp("material")
+    write_corpus(folder / "text.txt")
+    (folder / "config.json").write_text(json.dumps(MODEL))
+    assert run_here(folder, folder / "first", steps=1) == 0
+    return folder
+
+
+def arguments(material, out, steps, *more):
+    vocab = material / "first" / "vocab.txt"
+    return ["--corpus", str(material / "text.txt"), "--config", str(material / "config.json"), "--out", str(out),
+            "--steps", str(steps), *OPTIONS, *(["--vocab", str(vocab)] if vocab.exists() else []), *more]
+
+
+def run_here(material, out, steps, *more):
+    return pretrain.main(arguments(material, out, steps, *more))
+
+
+def model_bytes(out):
+    return {path.relative_to(out): path.read_bytes() for path in sorted((out / "model").rglob("*.safetensors"))}
+
+
+def test_a_run_leaves_a_model_a_log_and_curves(material, tmp_path):
+    pytest.importorskip("matplotlib")
+    assert run_here(material, tmp_path, 16) == 0
+    assert {path.name for path in (tmp_path / "model").iterdir()} >= {
+        "config.json", "model.safetensors", "vocab.txt", "generator", "discriminator_head.safetensors"}
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    log = read_json_lines(tmp_path / "log.jsonl")
+    losses = [entry["loss"] for entry in log if "loss" in entry]
+    held_out = [entry["held_out"] for entry in log if "held_out" in entry]
+    assert len(losses) == 16 and losses[-1] < losses[0]
+    assert len(held_out) == 2 and held_out[-1].keys() == {
+        "masked_loss", "masked_accuracy", "auc", "accuracy", "replaced"}
+
+
+def test_masked_words_alone(material, tmp_path):
+    assert run_here(material, tmp_path, 6, "--objective", "masked-lm") == 0
+    names = read_safetensors(tmp_path / "model" / "model.safetensors")
+    assert "generator_lm_head.bias" in names and "convbert.embeddings.LayerNorm.weight" in names
+
+
+def test_a_run_that_was_killed_ends_in_the_same_bytes(material, tmp_path):
+    steps, kills = 60, 3
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run_here(material, whole, steps)
+    command = [sys.executable, "-m", "minconvbert", "pretrain", *arguments(material, broken, steps)]
+    rng = np.random.default_rng(0)
+    for _ in range(kills):
+        seen = len(read_json_lines(broken / "log.jsonl")) if (broken / "log.jsonl").exists() else 0
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None:                   # let it get on by a few steps, then kill it anywhere
+            time.sleep(0.01)
+            if (broken / "log.jsonl").exists() and len(read_json_lines(broken / "log.jsonl")) > seen + 4:
+                time.sleep(rng.uniform(0, 0.05))
+                process.send_signal(signal.SIGKILL)
+                break
+        assert process.wait() in (0, -signal.SIGKILL)
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert model_bytes(broken) == model_bytes(whole)
+    steps_logged = [entry["step"] for entry in read_json_lines(broken / "log.jsonl") if "loss" in entry]
+    assert steps_logged == list(range(1, steps + 1))
+
+
+def tiny_state(recipe, cfg, seed=0):
+    generator = generator_config(cfg, recipe.generator_width, recipe.generator_layers)
+    state = pretrain.fresh_state(cfg, generator, recipe, np.float64)
+    examples = np.random.default_rng(seed).integers(5, 50, (40, 16)).astype(np.uint16)
+    examples[:, 0], examples[:, -1] = 2, 3
+    return state, generator, examples
+
+
+def test_two_ranks_update_as_one_with_the_whole_batch():
+    """Both ranks run here, one after the other: what each adds up is replayed from a first pass."""
+    cfg = ConvBertConfig(**MODEL | dict(vocab_size=50, pad_token_id=0))
+    recipe = replace(PRESETS["tiny"], batch_size=8, steps=10, warmup=2, dropout=True, learning_rate=0.01)
+    alone, generator, examples = tiny_state(recipe, cfg)
+    alone["step"] = 3
+    figures = pretrain.train_step(alone, examples, SPECIAL, cfg, generator, recipe)
+
+    class Halt(Exception):
+        pass
+
+    totals = []                                         # one array for each call of add_up, of both ranks together
+    while True:
+        parts = []
+        for rank in range(2):
+            state, _, _ = tiny_state(recipe, cfg)
+            state["step"] = 3
+            calls = iter(range(99))
+
+            def add_up(array):
+                call = next(calls)
+                if call == len(totals):
+                    parts.append(array.copy())
+                    raise Halt
+                array[...] = totals[call]
+
+            try:
+                shared = pretrain.train_step(state, examples, SPECIAL, cfg, generator, recipe, Ranks(rank, 2, add_up))
+            except Halt:
+                continue
+        if not parts:
+            break
+        totals.append(parts[0] + parts[1])
+    assert shared["loss"] == pytest.approx(figures["loss"], rel=1e-13)
+    for name, x in alone["params"].items():
+        if not name.endswith("key.bias"):               # its gradient is rounding alone, which Adam makes large
+            assert np.abs(state["params"][name] - x).max() < 1e-10, name
+
+
+@pytest.mark.skipif(shutil.which("mpiexec") is None, reason="no mpiexec: install an MPI, as pip install mpich")
+def test_two_processes(material, tmp_path):
+    pytest.importorskip("mpi4py")
+    one, two = tmp_path / "one", tmp_path / "two"
+    run_here(material, one, 5)
+    command = [sys.executable, "-m", "minconvbert", "pretrain", *arguments(material, two, 5), "--processes", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1"})
+    assert done.returncode == 0, done.stderr
+    expected = read_safetensors(one / "model" / "model.safetensors")
+    for name, x in read_safetensors(two / "model" / "model.safetensors").items():
+        if not name.endswith("key.bias"):
+            assert np.abs(x - expected[name]).max() < 1e-3, name
+    assert [e["tokens"] for e in read_json_lines(one / "log.jsonl") if "tokens" in e] == [
+        e["tokens"] for e in read_json_lines(two / "log.jsonl") if "tokens" in e]
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_and_changes_nothing(material, tmp_path, monkeypatch):
+    honest = pretrain.pretraining_loss_backward
+
+    def poisoned(acts, params, cfg, generator_cfg):
+        grads = honest(acts, params, cfg, generator_cfg)
+        poisoned.steps += 1
+        if poisoned.steps == 5:
+            grads["generator_predictions.dense.weight"][0, 0] = np.nan
+        return grads
+
+    poisoned.steps = 0
+    monkeypatch.setattr(pretrain, "pretraining_loss_backward", poisoned)
+    with pytest.raises(FloatingPointError, match=r"step 4: gradients are not finite: generator_predictions.dense.weight. "
+                                                 r"The last good state is in .*state.safetensors"):
+        run_here(material, tmp_path, 9)
+    _, metadata = read_safetensors(tmp_path / "state.safetensors", with_metadata=True)
+    assert metadata["step"] == "3"
+
+
+def test_another_configuration_is_refused(material, tmp_path):
+    run_here(material, tmp_path, 3)
+    before = (tmp_path / "state.safetensors").read_bytes()
+    with pytest.raises(ValueError, match=r"state of another run \(clip|state of another run \(learning_rate differ\)"):
+        run_here(material, tmp_path, 3, "--learning-rate", "0.5")
+    assert (tmp_path / "state.safetensors").read_bytes() == before
+
+
+def test_a_corpus_smaller_than_a_batch(material, tmp_path):
+    (tmp_path / "little.txt").write_text("a few words.\n")
+    with pytest.raises(ValueError, match="must fill a batch of 8, but gives 1 examples"):
+        pretrain.main([*arguments(material, tmp_path, 3), "--corpus", str(tmp_path / "little.txt")])
+
+
+def test_an_empty_corpus(tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(ValueError, match="must have text, but there is none"):
+        pretrain.main(["--corpus", str(tmp_path / "empty.txt"), "--out", str(tmp_path / "out")])
+
+
+def test_a_full_disk_leaves_the_last_state_whole(material, tmp_path, monkeypatch):
+    run_here(material, tmp_path, 3)
+    before = (tmp_path / "state.safetensors").read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        pretrain.save_state(
+            tmp_path / "state.safetensors", dict(step=9, params={"a": np.ones(3)}, moments={}), {})
+    assert (tmp_path / "state.safetensors").read_bytes() == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".state")]
+
+
+def test_area_under_curve_counts_pairs():
+    rng = np.random.default_rng(0)
+    scores, labels = rng.integers(0, 6, 60).astype(float), rng.integers(0, 2, 60)
+    positive, negative = scores[labels == 1][:, None], scores[labels == 0][None]
+    expected = (positive > negative).mean() + (positive == negative).mean() / 2
+    assert pretrain.area_under_curve(scores, labels) == pytest.approx(expected, rel=1e-12)
+    assert np.isnan(pretrain.area_under_curve(scores, np.ones(60, int)))
