@@ -1,31 +1,36 @@
-"""How the `tokenizers` package sees Unicode: tables of version 8.0 for categories, of 16.0 for lower case.
+"""How the `tokenizers` package sees Unicode, as tables.
 
+Categories are those of Unicode 8.0, decompositions of 9.0, lower case of 16.0: no `unicodedata` is all three at once.
 Written by tests/scripts/make_unicode8.py, which asked tokenizers 0.23.3 about every code point; not by hand.
-A table lists the code points at which its answer changes, false before the first: odd positions are inside.
+A table lists the code points (hexadecimal) at which the answer changes, no before the first, then yes, no, yes ...
 """
 
 
-def _numbers(text):
+def _bounds(text):
     return [int(number, 16) for number in text.split()]
 
 
-def _quadruples(text):
+def _runs(text):
     runs = [run.split(",") for run in text.split()]
     return [(int(first, 16), int(last, 16), int(step), int(shift)) for first, last, step, shift in runs]
 
 
-DROPPED = _numbers("""
+# control, format and private characters, NUL and U+FFFD: cleaning leaves them out
+DROPPED = _bounds("""
     0 9 b d e 20 7f a0 ad ae 600 606 61c 61d 6dd 6de 70f 710 180e 180f 200b 2010 202a 202f 2060 2065 2066 2070 e000
     f900 feff ff00 fff9 fffc fffd fffe 110bd 110be 1bca0 1bca4 1d173 1d17b e0001 e0002 e0020 e0080 f0000 ffffe
     100000 10fffe""")
 
-SPACES = _numbers("""
+# white space that cleaning keeps, as a plain space
+SPACES = _bounds("""
     9 b d e 20 21 a0 a1 1680 1681 2000 200b 2028 202a 202f 2030 205f 2060 3000 3001""")
 
-CJK = _numbers("""
+# Chinese characters: a space is put on both sides of each
+CJK = _bounds("""
     3400 4dc0 4e00 a000 f900 fb00 20000 2a6e0 2a700 2b820 2b920 2ceb0 2f800 2fa20""")
 
-MARKS = _numbers("""
+# nonspacing marks: stripping accents leaves them out
+MARKS = _bounds("""
     300 370 483 488 591 5be 5bf 5c0 5c1 5c3 5c4 5c6 5c7 5c8 610 61b 64b 660 670 671 6d6 6dd 6df 6e5 6e7 6e9 6ea 6ee
     711 712 730 74b 7a6 7b1 7eb 7f4 816 81a 81b 824 825 828 829 82e 859 85c 8e3 903 93a 93b 93c 93d 941 949 94d 94e
     951 958 962 964 981 982 9bc 9bd 9c1 9c5 9cd 9ce 9e2 9e4 a01 a03 a3c a3d a41 a43 a47 a49 a4b a4e a51 a52 a70 a72
@@ -51,7 +56,8 @@ MARKS = _numbers("""
     16f93 1bc9d 1bc9f 1d167 1d16a 1d17b 1d183 1d185 1d18c 1d1aa 1d1ae 1d242 1d245 1da00 1da37 1da3b 1da6d 1da75
     1da76 1da84 1da85 1da9b 1daa0 1daa1 1dab0 1e8d0 1e8d7 e0100 e01f0""")
 
-PUNCTUATION = _numbers("""
+# punctuation: a word of its own
+PUNCTUATION = _bounds("""
     21 30 3a 41 5b 61 7b 7f a1 a2 a7 a8 ab ac b6 b8 bb bc bf c0 37e 37f 387 388 55a 560 589 58b 5be 5bf 5c0 5c1 5c3
     5c4 5c6 5c7 5f3 5f5 609 60b 60c 60e 61b 61c 61e 620 66a 66e 6d4 6d5 700 70e 7f7 7fa 830 83f 85e 85f 964 966 970
     971 af0 af1 df4 df5 e4f e50 e5a e5c f04 f13 f14 f15 f3a f3e f85 f86 fd0 fd5 fd9 fdb 104a 1050 10fb 10fc 1360
@@ -67,7 +73,49 @@ PUNCTUATION = _numbers("""
     111c5 111ca 111cd 111ce 111db 111dc 111dd 111e0 11238 1123e 112a9 112aa 114c6 114c7 115c1 115d8 11641 11644
     1173c 1173f 12470 12475 16a6e 16a70 16af5 16af6 16b37 16b3c 16b44 16b45 1bc9f 1bca0 1da87 1da8c""")
 
-LOWER_RUNS = _quadruples("""
+# characters that decompose, each as `unicodedata` has it
+DECOMPOSED = _bounds("""
+    c0 c6 c7 d0 d1 d7 d9 de e0 e6 e7 f0 f1 f7 f9 fe ff 110 112 126 128 131 134 138 139 13f 143 149 14c 152 154 166
+    168 17f 1a0 1a2 1af 1b1 1cd 1dd 1de 1e4 1e6 1f1 1f4 1f6 1f8 21c 21e 220 226 234 340 342 343 345 374 375 37e 37f
+    385 38b 38c 38d 38e 391 3aa 3b1 3ca 3cf 3d3 3d5 400 402 403 404 407 408 40c 40f 419 41a 439 43a 450 452 453 454
+    457 458 45c 45f 476 478 4c1 4c3 4d0 4d4 4d6 4d8 4da 4e0 4e2 4e8 4ea 4f6 4f8 4fa 622 627 6c0 6c1 6c2 6c3 6d3 6d4
+    929 92a 931 932 934 935 958 960 9cb 9cd 9dc 9de 9df 9e0 a33 a34 a36 a37 a59 a5c a5e a5f b48 b49 b4b b4d b5c b5e
+    b94 b95 bca bcd c48 c49 cc0 cc1 cc7 cc9 cca ccc d4a d4d dda ddb ddc ddf f43 f44 f4d f4e f52 f53 f57 f58 f5c f5d
+    f69 f6a f73 f74 f75 f77 f78 f79 f81 f82 f93 f94 f9d f9e fa2 fa3 fa7 fa8 fac fad fb9 fba 1026 1027 1b06 1b07 1b08
+    1b09 1b0a 1b0b 1b0c 1b0d 1b0e 1b0f 1b12 1b13 1b3b 1b3c 1b3d 1b3e 1b40 1b42 1b43 1b44 1e00 1e9a 1e9b 1e9c 1ea0
+    1efa 1f00 1f16 1f18 1f1e 1f20 1f46 1f48 1f4e 1f50 1f58 1f59 1f5a 1f5b 1f5c 1f5d 1f5e 1f5f 1f7e 1f80 1fb5 1fb6
+    1fbd 1fbe 1fbf 1fc1 1fc5 1fc6 1fd4 1fd6 1fdc 1fdd 1ff0 1ff2 1ff5 1ff6 1ffe 2000 2002 2126 2127 212a 212c 219a
+    219c 21ae 21af 21cd 21d0 2204 2205 2209 220a 220c 220d 2224 2225 2226 2227 2241 2242 2244 2245 2247 2248 2249
+    224a 2260 2261 2262 2263 226d 2272 2274 2276 2278 227a 2280 2282 2284 2286 2288 228a 22ac 22b0 22e0 22e4 22ea
+    22ee 2329 232b 2adc 2add 304c 304d 304e 304f 3050 3051 3052 3053 3054 3055 3056 3057 3058 3059 305a 305b 305c
+    305d 305e 305f 3060 3061 3062 3063 3065 3066 3067 3068 3069 306a 3070 3072 3073 3075 3076 3078 3079 307b 307c
+    307e 3094 3095 309e 309f 30ac 30ad 30ae 30af 30b0 30b1 30b2 30b3 30b4 30b5 30b6 30b7 30b8 30b9 30ba 30bb 30bc
+    30bd 30be 30bf 30c0 30c1 30c2 30c3 30c5 30c6 30c7 30c8 30c9 30ca 30d0 30d2 30d3 30d5 30d6 30d8 30d9 30db 30dc
+    30de 30f4 30f5 30f7 30fb 30fe 30ff ac00 d7a4 f900 fa0e fa10 fa11 fa12 fa13 fa15 fa1f fa20 fa21 fa22 fa23 fa25
+    fa27 fa2a fa6e fa70 fada fb1d fb1e fb1f fb20 fb2a fb37 fb38 fb3d fb3e fb3f fb40 fb42 fb43 fb45 fb46 fb4f 1109a
+    1109b 1109c 1109d 110ab 110ac 1112e 11130 1134b 1134d 114bb 114bd 114be 114bf 115ba 115bc 1d15e 1d165 1d1bb
+    1d1c1 2f800 2fa1e""")
+
+# marks that are sorted by combining class, each of the class that `unicodedata` has
+COMBINING = _bounds("""
+    300 340 342 343 345 34f 350 370 483 488 591 5be 5bf 5c0 5c1 5c3 5c4 5c6 5c7 5c8 610 61b 64b 660 670 671 6d6 6dd
+    6df 6e5 6e7 6e9 6ea 6ee 711 712 730 74b 7eb 7f4 816 81a 81b 824 825 828 829 82e 859 85c 8d4 8e2 8e3 900 93c 93d
+    94d 94e 951 955 9bc 9bd 9cd 9ce a3c a3d a4d a4e abc abd acd ace b3c b3d b4d b4e bcd bce c4d c4e c55 c57 cbc cbd
+    ccd cce d4d d4e dca dcb e38 e3b e48 e4c eb8 eba ec8 ecc f18 f1a f35 f36 f37 f38 f39 f3a f71 f73 f74 f75 f7a f7e
+    f80 f81 f82 f85 f86 f88 fc6 fc7 1037 1038 1039 103b 108d 108e 135d 1360 1714 1715 1734 1735 17d2 17d3 17dd 17de
+    18a9 18aa 1939 193c 1a17 1a19 1a60 1a61 1a75 1a7d 1a7f 1a80 1ab0 1abe 1b34 1b35 1b44 1b45 1b6b 1b74 1baa 1bac
+    1be6 1be7 1bf2 1bf4 1c37 1c38 1cd0 1cd3 1cd4 1ce1 1ce2 1ce9 1ced 1cee 1cf4 1cf5 1cf8 1cfa 1dc0 1df6 1dfb 1e00
+    20d0 20dd 20e1 20e2 20e5 20f1 2cef 2cf2 2d7f 2d80 2de0 2e00 302a 3030 3099 309b a66f a670 a674 a67e a69e a6a0
+    a6f0 a6f2 a806 a807 a8c4 a8c5 a8e0 a8f2 a92b a92e a953 a954 a9b3 a9b4 a9c0 a9c1 aab0 aab1 aab2 aab5 aab7 aab9
+    aabe aac0 aac1 aac2 aaf6 aaf7 abed abee fb1e fb1f fe20 fe30 101fd 101fe 102e0 102e1 10376 1037b 10a0d 10a0e
+    10a0f 10a10 10a38 10a3b 10a3f 10a40 10ae5 10ae7 11046 11047 1107f 11080 110b9 110bb 11100 11103 11133 11135
+    11173 11174 111c0 111c1 111ca 111cb 11235 11237 112e9 112eb 1133c 1133d 1134d 1134e 11366 1136d 11370 11375
+    11442 11443 11446 11447 114c2 114c4 115bf 115c1 1163f 11640 116b6 116b8 1172b 1172c 11c3f 11c40 16af0 16af5
+    16b30 16b37 1bc9e 1bc9f 1d165 1d16a 1d16d 1d173 1d17b 1d183 1d185 1d18c 1d1aa 1d1ae 1d242 1d245 1e000 1e007
+    1e008 1e019 1e01b 1e022 1e023 1e025 1e026 1e02b 1e8d0 1e8d7 1e944 1e94b""")
+
+# first, last, step, distance to the lower case (one more has a lower case of two characters: U+0130)
+LOWER_RUNS = _runs("""
     41,5a,1,32 c0,d6,1,32 d8,de,1,32 100,12e,2,1 132,136,2,1 139,147,2,1 14a,176,2,1 178,178,1,-121 179,17d,2,1
     181,181,1,210 182,184,2,1 186,186,1,206 187,187,1,1 189,18a,1,205 18b,18b,1,1 18e,18e,1,79 18f,18f,1,202
     190,190,1,203 191,191,1,1 193,193,1,205 194,194,1,207 196,196,1,211 197,197,1,209 198,198,1,1 19c,19c,1,211

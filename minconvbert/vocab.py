@@ -7,10 +7,18 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from .files import write_atomic
-from .tokenizer import CHUNK, is_cjk, is_punctuation, normalize, split
+from .wordpiece import CHUNK, FAST, normalize, split
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PRINTABLE_ASCII = [chr(c) for c in range(0x21, 0x7f)]
+
+
+def read_vocab(path):
+    return [line.rstrip("\n") for line in open(path, encoding="utf-8")]
+
+
+def write_vocab(path, tokens):
+    write_atomic(path, "".join(f"{token}\n" for token in tokens))
 
 
 def count_words(lines, lowercase=True, strip_accents=None):
@@ -47,7 +55,7 @@ def alphabet(words, limit, lowercase):
 def train_on_counts(words, size, *, lowercase=True, score="likelihood", max_alphabet=256, min_count=2, max_chars=100,
                     progress=None, dead=0):
     chars = alphabet(words, max_alphabet, lowercase)
-    symbols = [*SPECIAL_TOKENS, *chars, *(f"##{c}" for c in chars if not is_punctuation(c) and not is_cjk(c))]
+    symbols = [*SPECIAL_TOKENS, *chars, *(f"##{c}" for c in chars if not FAST.is_punctuation(c) and not FAST.is_ideograph(c))]
     if size < len(symbols):
         raise ValueError(f"size must be at least {len(symbols)}, for the special tokens and the alphabet")
     ids = {symbol: i for i, symbol in enumerate(symbols)}

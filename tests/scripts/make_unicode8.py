@@ -7,25 +7,38 @@ from importlib.metadata import version
 
 from tokenizers import normalizers, pre_tokenizers
 
+LOWEST, HIGHEST = "\u0334", "\u0345"  # marks of combining class 1 and 240: any other mark is sorted between them
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 
-HEAD = '''"""How the `tokenizers` package sees Unicode: tables of version 8.0 for categories, of 16.0 for lower case.
+HEAD = '''"""How the `tokenizers` package sees Unicode, as tables.
 
+Categories are those of Unicode 8.0, decompositions of 9.0, lower case of 16.0: no `unicodedata` is all three at once.
 Written by tests/scripts/make_unicode8.py, which asked tokenizers {version} about every code point; not by hand.
-A table lists the code points at which its answer changes, false before the first: odd positions are inside.
+A table lists the code points (hexadecimal) at which the answer changes, no before the first, then yes, no, yes ...
 """
 
 
-def _numbers(text):
+def _bounds(text):
     return [int(number, 16) for number in text.split()]
 
 
-def _quadruples(text):
+def _runs(text):
     runs = [run.split(",") for run in text.split()]
     return [(int(first, 16), int(last, 16), int(step), int(shift)) for first, last, step, shift in runs]
 
 '''
+
+MEANINGS = {
+    "DROPPED": "control, format and private characters, NUL and U+FFFD: cleaning leaves them out",
+    "SPACES": "white space that cleaning keeps, as a plain space",
+    "CJK": "Chinese characters: a space is put on both sides of each",
+    "MARKS": "nonspacing marks: stripping accents leaves them out",
+    "PUNCTUATION": "punctuation: a word of its own",
+    "DECOMPOSED": "characters that decompose, each as `unicodedata` has it",
+    "COMBINING": "marks that are sorted by combining class, each of the class that `unicodedata` has",
+    "LOWER_RUNS": "first, last, step, distance to the lower case (one more has a lower case of two characters: U+0130)",
+}
 
 
 def bert(**switched_on):
@@ -61,19 +74,20 @@ def lower_runs(lower):
     return runs
 
 
-def hexes(numbers, width=112):
+def wrap(words, width=112):
     lines, line = [], ""
-    for number in numbers:
-        if len(line) + len(number) + 1 > width:
+    for word in words:
+        if len(line) + len(word) + 1 > width:
             lines.append(line)
             line = ""
-        line += (" " if line else "") + number
+        line += (" " if line else "") + word
     return "\n".join(f"    {text}" for text in [*lines, line])
 
 
 def main():
     clean, strip, lower = bert(clean_text=True), bert(strip_accents=True), bert(lowercase=True)
     chinese = bert(handle_chinese_chars=True)
+    nfd = normalizers.NFD().normalize_str
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     tables = {
         "DROPPED": lambda c: clean(f"a{chr(c)}b") == "ab",
@@ -81,12 +95,15 @@ def main():
         "CJK": lambda c: chinese(chr(c)) == f" {chr(c)} ",
         "MARKS": lambda c: strip(f"a{chr(c)}") == "a",
         "PUNCTUATION": lambda c: len(split(f"a{chr(c)}b")) == 3,
+        "DECOMPOSED": lambda c: nfd(chr(c)) != chr(c),
+        "COMBINING": lambda c: nfd(chr(c)) == chr(c) and (
+            nfd(f"{chr(c)}{LOWEST}")[0] == LOWEST or nfd(f"{HIGHEST}{chr(c)}")[-1] == HIGHEST),
     }
     print(HEAD.format(version=version("tokenizers")))
     for name, holds in tables.items():
-        print(f'{name} = _numbers("""\n{hexes(f"{bound:x}" for bound in boundaries(holds))}""")\n')
-    runs = lower_runs(lower)
-    print(f'LOWER_RUNS = _quadruples("""\n{hexes(f"{a:x},{b:x},{step},{shift}" for a, b, step, shift in runs)}""")')
+        print(f'# {MEANINGS[name]}\n{name} = _bounds("""\n{wrap(f"{bound:x}" for bound in boundaries(holds))}""")\n')
+    runs = wrap(f"{first:x},{last:x},{step},{shift}" for first, last, step, shift in lower_runs(lower))
+    print(f'# {MEANINGS["LOWER_RUNS"]}\nLOWER_RUNS = _runs("""\n{runs}""")')
 
 
 main()

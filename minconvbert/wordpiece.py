@@ -1,0 +1,210 @@
+"""From a text to its word pieces: the whole pipeline, as functions that keep nothing.
+
+    lower     every character in lower case
+    clean     leave control characters out; white space of any kind becomes a space
+    spread    put a space on both sides of every Chinese character
+    compose   write a letter and its accents as one character, where there is one       (the slow tokenizer alone)
+    strip     write them as several, and leave the accents out
+    split     at spaces, and on both sides of every punctuation mark
+    match     the longest piece of the vocabulary that the rest of the word begins with, again and again
+
+The two tokenizers that Hugging Face has, the slow and the fast, are both this pipeline; `Rules` lists all they differ in.
+
+Source: tokenization.py of the original repository, tokenization_convbert.py and tokenization_utils.py of transformers
+4.57.6 (slow), the `tokenizers` package (fast).
+"""
+
+import re
+import unicodedata
+from bisect import bisect_right
+from functools import lru_cache
+from typing import NamedTuple
+
+import regex
+
+from . import unicode8
+
+PREFIX = "##"  # of a piece that continues a word
+
+# What the pipeline can never join: the stretches between white space, whatever else the text holds.
+CHUNK = re.compile(r"[^\t\n\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+
+
+class Rules(NamedTuple):
+    """What the slow and the fast tokenizer differ in."""
+
+    # Each of these answers for one character.
+    lower: callable             # its lower case
+    is_dropped: callable        # is it a control character?
+    is_ideograph: callable      # is it Chinese?
+    decompose: callable         # its canonical decomposition
+    combining_class: callable   # the place of a mark among marks; 0 for any other character
+    is_mark: callable           # is it an accent?
+    is_punctuation: callable
+    blocks_single_word: callable  # an added token of a `single_word` is not found beside it
+    # The slow one composes before anything is stripped, so that é in one character and in two are alike.
+    composes: bool
+    # The slow one lowers the text before it looks for added tokens, so it finds <ENT> where <ent> was added.
+    lowers_first: bool
+    # In pairs that are one token too long for two equal halves, the slow one gives it to the first sequence; the fast
+    # one to the longer, and to the second where they are equal.
+    first_keeps_more: bool
+    # Of a pair without special tokens, the slow one says that both sequences are of type 0.
+    types_need_specials: bool
+    # An empty second sequence makes a pair; to the fast one it is none.
+    empty_pair_counts: bool
+    # What was cut off is one list of ids; the fast one makes windows of it, rows like the first.
+    flat_overflow: bool
+    # The slow one says nothing of offsets: after composing, there is no telling which character came from which.
+    has_offsets: bool
+
+
+def _inside(bounds):
+    return lru_cache(1 << 14)(lambda char: bisect_right(bounds, ord(char)) % 2 == 1)
+
+
+def _slow_is_dropped(char):
+    return (unicodedata.category(char)[0] == "C" and char not in "\t\n\r") or char == "\ufffd"
+
+
+def _slow_is_punctuation(char):
+    return (char.isascii() and char.isprintable() and not char.isalnum() and char != " ") or (
+        unicodedata.category(char)[0] == "P")
+
+
+# As the table that ships with `tokenizers` has it, whatever Python this is.
+_LOWER = {chr(c): chr(c + shift) for first, last, step, shift in unicode8.LOWER_RUNS
+          for c in range(first, last + 1, step)} | {"İ": "i̇"}
+_decomposes, _combines = _inside(unicode8.DECOMPOSED), _inside(unicode8.COMBINING)
+_is_space = _inside(unicode8.SPACES)
+
+FAST = Rules(
+    lower=lambda char: _LOWER.get(char, char),
+    is_dropped=_inside(unicode8.DROPPED),      # unassigned characters stay
+    is_ideograph=_inside(unicode8.CJK),        # extension E from U+2B920, a slip for U+2B820: 256 are words as they stand
+    decompose=lambda char: unicodedata.normalize("NFD", char) if _decomposes(char) else char,
+    combining_class=lambda char: unicodedata.combining(char) if _combines(char) else 0,
+    is_mark=_inside(unicode8.MARKS),           # marks of the years since 2015 stay
+    is_punctuation=_inside(unicode8.PUNCTUATION),
+    blocks_single_word=regex.compile(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]").match,
+    composes=False, lowers_first=False, first_keeps_more=False, types_need_specials=False, empty_pair_counts=False,
+    flat_overflow=False, has_offsets=True)
+
+# As the running Python's `unicodedata` has it: the slow tokenizer, too, answers differently in another Python.
+SLOW = Rules(
+    lower=str.lower,
+    is_dropped=lru_cache(1 << 14)(_slow_is_dropped),
+    is_ideograph=_inside(sorted(set(unicode8.CJK) - {0x2b820, 0x2b920})),
+    decompose=lambda char: unicodedata.normalize("NFD", char),
+    combining_class=unicodedata.combining,
+    is_mark=lambda char: unicodedata.category(char) == "Mn",
+    is_punctuation=lru_cache(1 << 14)(_slow_is_punctuation),
+    blocks_single_word=lambda char: char != " ",
+    composes=True, lowers_first=True, first_keeps_more=True, types_need_specials=True, empty_pair_counts=True,
+    flat_overflow=True, has_offsets=False)
+
+
+def normalize(text, rules=FAST, lowercase=True, strip_accents=None, spread_chinese=True):
+    """-> the normalized text, and for each of its characters the index in `text` of the one it came from.
+
+    Accents are stripped if `strip_accents` says so or, where it is None, with lower-casing.
+    The indices mean nothing where the rules compose.
+    """
+    if text.isascii() and text.isprintable():
+        return text.lower() if lowercase else text, range(len(text))
+    chars = [(char, i) for i, char in enumerate(text)]
+    if lowercase:
+        chars = [(low, i) for char, i in chars for low in rules.lower(char)]
+    chars = [(" " if _is_space(char) else char, i) for char, i in chars if not rules.is_dropped(char)]
+    if spread_chinese:
+        chars = [(out, i) for char, i in chars for out in (f" {char} " if rules.is_ideograph(char) else char)]
+    if rules.composes:
+        ordered = "".join(char for char, _ in decompose(chars, rules))
+        chars = [(char, i) for i, char in enumerate(unicodedata.normalize("NFC", ordered))]
+    if lowercase if strip_accents is None else strip_accents:
+        chars = [(char, i) for char, i in decompose(chars, rules) if not rules.is_mark(char)]
+    return "".join(char for char, _ in chars), [i for _, i in chars]
+
+
+def decompose(chars, rules):
+    """Letters and accents apart, the accents of each letter sorted by combining class.
+
+    `unicodedata` sorts them in time that grows with the square of their number; a text of marks alone would hang it.
+    """
+    parts, marks = [], []
+    for char, _ in chars:
+        for k, part in enumerate(rules.decompose(char)):
+            place = rules.combining_class(part)
+            if place:
+                marks.append((place, part, k > 0))
+            else:
+                parts += [(part, more) for _, part, more in sorted(marks, key=lambda mark: mark[0])]
+                parts.append((part, k > 0))
+                marks = []
+    parts += [(part, more) for _, part, more in sorted(marks, key=lambda mark: mark[0])]
+
+    # A part beyond the first of its character belongs to the character before it *now*: so `tokenizers` counts.
+    out, at = [], -1
+    for part, more in parts:
+        at += not more
+        out.append((part, chars[at][1]))
+    return out
+
+
+def split(normal, rules=FAST):
+    """-> (start, end) of each word. White space parts words; a punctuation mark is a word of its own."""
+    spans, start = [], 0
+    for i, char in enumerate(normal):
+        if char == " " or rules.is_punctuation(char):
+            if start < i:
+                spans.append((start, i))
+            if char != " ":
+                spans.append((i, i + 1))
+            start = i + 1
+    if start < len(normal):
+        spans.append((start, len(normal)))
+    return spans
+
+
+def match(word, vocab, max_chars=100):
+    """-> (start, end) of each piece: the longest in `vocab` that the rest of the word begins with, from the left.
+
+    [] if somewhere none fits, or the word is longer than `max_chars`: then the word as a whole is unknown.
+    """
+    if len(word) > max_chars:
+        return []
+    spans, start = [], 0
+    while start < len(word):
+        prefix = PREFIX if start else ""
+        for end in range(len(word), start, -1):
+            if prefix + word[start:end] in vocab:
+                break
+        else:
+            return []
+        spans.append((start, end))
+        start = end
+    return spans
+
+
+def explain(word, vocab, max_chars=100):
+    """Why `match` chose what it did: one sentence for each piece, or one for an unknown word."""
+    spans = match(word, vocab, max_chars)
+    if len(word) > max_chars:
+        return [f"unknown: {len(word)} characters, and a word may have {max_chars}"]
+    if not spans:
+        start = 0
+        while (end := next((e for e in range(len(word), start, -1) if PREFIX * (start > 0) + word[start:e] in vocab), 0)):
+            start = end
+        at = f"after {word[:start]!r} " if start else ""
+        return [f"unknown: {at}no piece begins {PREFIX * (start > 0) + word[start:]!r}"]
+    reasons = []
+    for start, end in spans:
+        prefix = PREFIX if start else ""
+        longer = [prefix + word[start:e] for e in range(len(word), end, -1)]
+        if not longer:
+            reasons.append("the rest of the word" if start else "the whole word")
+        elif len(longer) <= 3:
+            reasons.append(f"the longest that fits: not in the vocabulary are {', '.join(longer)}")
+        else:
+            reasons.append(f"the longest that fits: not in the vocabulary are {longer[0]} ... {longer[-1]}")
+    return reasons
