@@ -1,0 +1,40 @@
+"""ConvBERT (Jiang et al. 2020, arXiv 2008.02496) in NumPy, every gradient written out by hand.
+
+Where to read, in this order:
+
+    conv        the idea: depthwise, dynamic, span-based dynamic convolution
+    ops         the bricks: linear, softmax, layer norm, ..., each with its backward below it
+    attention   self-attention, and the mixed block
+    model       embeddings, layer, encoder
+    heads       five tasks and the discriminator, with their losses
+    electra     pretraining by replaced-token detection
+    optim       Adam as the original has it
+
+`shapes` has the letters for sizes that all of them use, `config` the inventory of parameters. The classes below are thin
+faces over these functions.
+"""
+
+_EXPORTS = {
+    "config": ("ConvBertConfig",),
+    "tokenizer": ("ConvBertTokenizer", "ConvBertTokenizerFast"),
+    "faces": ("ConvBertModel", "ConvBertForMaskedLM", "ConvBertForSequenceClassification", "ConvBertForMultipleChoice",
+              "ConvBertForTokenClassification", "ConvBertForQuestionAnswering", "ConvBertForPreTraining"),
+    "faces_tf": ("TFConvBertModel", "TFConvBertForMaskedLM", "TFConvBertForSequenceClassification",
+                 "TFConvBertForMultipleChoice", "TFConvBertForTokenClassification", "TFConvBertForQuestionAnswering"),
+}
+_HOME = {name: module for module, names in _EXPORTS.items() for name in names}
+__all__ = list(_HOME)
+__version__ = "0.1.0"
+
+
+def __getattr__(name):
+    """Import a face when it is first asked for, so that `import minconvbert` costs next to nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+    value = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

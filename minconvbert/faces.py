@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import checkpoint
+from .electra import init_pretraining, mask_tokens, pretraining_loss, pretraining_loss_backward
 from .heads import HEADS, task_model, task_model_backward
 from .initialize import init_params
 from .model import convbert, convbert_backward, model_inputs
@@ -171,3 +172,40 @@ class ConvBertForQuestionAnswering(_WithHead):
             [np.asarray(x).reshape(-1) for x in (start_positions, end_positions)], axis=1)
         return self._finish(logits, acts, labels, keep, inputs_embeds is not None,
                             start_logits=logits[..., 0], end_logits=logits[..., 1])
+
+
+class ConvBertForPreTraining:
+    """Generator and discriminator together.   labels are made from the input  ->  losses, logits of both
+
+        model = ConvBertForPreTraining(config, generator_config(config))
+        out = model(input_ids, attention_mask, token_type_ids, rng=RowRandom(seed, step, range(len(input_ids))))
+        grads = model.backward()
+    """
+
+    def __init__(self, config, generator_config, params=None, rng=None, scheme="original", dtype=np.float32):
+        """`params` as `electra.init_pretraining` names them; without them, fresh ones from `rng`."""
+        self.config, self.generator_config = config, generator_config
+        fresh = init_pretraining(config, generator_config, np.random.default_rng(0) if rng is None else rng, scheme, dtype)
+        if params is not None:
+            wrong = sorted(name for name in fresh.keys() | params.keys()
+                           if name not in fresh or name not in params or fresh[name].shape != params[name].shape)
+            if wrong:
+                raise ValueError(f"params must have the names and shapes of init_pretraining, but differ in {wrong}")
+        self.params = fresh if params is None else params
+        self._ran = None
+
+    def __call__(self, input_ids, attention_mask=None, token_type_ids=None, *, rng, special, dropout=False):
+        """Mask, fill, detect.   rng: a `RowRandom`; special: ids of `mask`, `cls`, `sep`, `pad`"""
+        batch = model_inputs(self.config, input_ids, attention_mask, token_type_ids)
+        masked, places = mask_tokens(
+            batch["input_ids"], batch["attention_mask"], rng, special["mask"], list(special.values()))
+        losses, acts = pretraining_loss(
+            batch | dict(masked_ids=masked), places, self.params, self.config, self.generator_config, rng, dropout)
+        self._ran = acts
+        return ModelOutput(loss=losses["loss"], logits=acts["discriminator.logits"], acts=acts | losses)
+
+    def backward(self):
+        """The gradient of the loss for every parameter, under its own name."""
+        if self._ran is None:
+            raise ValueError("backward needs a forward before it: call the model first")
+        return pretraining_loss_backward(self._ran, self.params, self.config, self.generator_config)
