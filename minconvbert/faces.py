@@ -95,9 +95,9 @@ class _WithHead(ConvBertModel):
         logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
         return self._finish(logits, acts, labels, keep, inputs_embeds is not None, logits=logits)
 
-    def _finish(self, logits, acts, labels, keep, by_embeds, **fields):
+    def _finish(self, scores, acts, labels, keep, by_embeds, **fields):
         _, _, loss_of, _ = HEADS[self.task]
-        loss, loss_acts = (None, None) if labels is None else loss_of(logits, np.asarray(labels), self.config)
+        loss, loss_acts = (None, None) if labels is None else loss_of(scores, np.asarray(labels), self.config)
         self._ran = dict(acts=acts, loss_acts=loss_acts, by_embeds=by_embeds) if keep else None
         return self._output(acts, "convbert.", loss=loss, **fields)
 
