@@ -1,0 +1,69 @@
+"""What the readers of tensor files share: the error, the map of a file, the one checked way from bytes to an array."""
+
+import math
+import mmap
+from pathlib import Path
+
+import numpy as np
+
+BFLOAT16 = "bfloat16"
+
+
+class CheckpointError(ValueError):
+    """A file of tensors is not what it says, or not what was asked for."""
+
+
+def map_file(path):
+    """The bytes of a file, mapped copy-on-write: arrays over it can be written to, the file never changes.
+
+    Raises CheckpointError if the file is empty or no regular file, OSError if it cannot be opened.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} must be a file of tensors, but it is not a file")
+    with open(path, "rb") as file:
+        if path.stat().st_size == 0:
+            raise CheckpointError(f"{path} must hold tensors, but it is empty")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+
+
+def count_of(shape, name):
+    """How many numbers an array of `shape` has. Raises CheckpointError if a file's `shape` is not a shape."""
+    if not isinstance(shape, (list, tuple)) or len(shape) > 32 or not all(
+            isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape):
+        raise CheckpointError(f"the shape of {name} must be at most 32 whole numbers, but is {shape!r:.200}")
+    return math.prod(shape)
+
+
+def array_at(buffer, offset, dtype, shape, name):
+    """The array of `shape` at `offset` of `buffer`: a view, or a copy where it is not aligned.
+
+    dtype: a little-endian NumPy type, or BFLOAT16, which becomes float32.
+
+    Raises CheckpointError if the bytes would lie outside the buffer.
+    """
+    stored = np.dtype("<u2" if dtype == BFLOAT16 else dtype)
+    nbytes = count_of(shape, name) * stored.itemsize
+    if offset < 0 or offset + nbytes > len(buffer):
+        raise CheckpointError(f"{name} must lie within the {len(buffer)} bytes there are, but it needs bytes {offset} to"
+                              f" {offset + nbytes}: the file is cut off or wrong")
+    if nbytes == 0:
+        return np.zeros(shape, np.float32 if dtype == BFLOAT16 else stored)
+    array = np.frombuffer(buffer, stored, nbytes // stored.itemsize, offset).reshape(shape)
+    if dtype == BFLOAT16:
+        return widen_bfloat16(array)
+    return array if array.flags.aligned else array.copy()
+
+
+def widen_bfloat16(bits):
+    """uint16 bit patterns of bfloat16  ->  float32: the upper half of its bits are those of a float32."""
+    wide = bits.astype("<u4")
+    wide <<= 16
+    return wide.view("<f4")
+
+
+def listed(names, most=5):
+    """Names for a message, the first few of them."""
+    names = list(names)
+    more = len(names) - most
+    return ", ".join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")
