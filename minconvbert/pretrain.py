@@ -19,7 +19,7 @@ from .files import write_atomic
 from .initialize import init_params
 from .optim import adam_state, adam_step, clip_by_global_norm, learning_rate
 from .progress import Progress, append_json_line, read_json_lines
-from .safetensors_io import read_safetensors, write_safetensors
+from .safetensors_io import read_metadata, read_safetensors, write_safetensors
 from .shapes import sub, under
 from .tokenizer import ConvBertTokenizerFast
 
@@ -201,7 +201,7 @@ def load_state(path, made_by):
 
     Raises ValueError if it is of another configuration.
     """
-    tensors, metadata = read_safetensors(path, with_metadata=True)
+    tensors, metadata = read_safetensors(path), read_metadata(path)
     found = json.loads(metadata["made_by"])
     if found != made_by:
         names = {name for part in made_by for name in {**made_by[part], **found.get(part, {})}
@@ -388,7 +388,8 @@ def _train_vocabulary(files, size, path, characters=20_000_000):
 def _launch(processes, arguments):
     """Run the same command once for each rank, one BLAS thread each."""
     environment = os.environ | dict(MINCONVBERT_RANKS=str(processes), OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    command = ["mpiexec", "-n", str(processes), sys.executable, "-m", "minconvbert", *arguments]
+    beside = Path(sys.executable).with_name("mpiexec")     # where pip puts it
+    command = [str(beside) if beside.exists() else "mpiexec", "-n", str(processes), sys.executable, "-m", "minconvbert", *arguments]
     try:
         return subprocess.run(command, env=environment).returncode
     except FileNotFoundError:
