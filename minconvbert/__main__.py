@@ -7,7 +7,7 @@ COMMANDS = {
     "tour": ("tour", "the learned weights at work: what runs without a command"),
     "fill-mask": ("tour", "the likeliest words for the [MASK]s of a text"),
     "detect": ("tour", "which words of a text were replaced"),
-    "view": ("view", "draw the convolution kernels and attention maps of a sentence: page or picture"),
+    "view": ("view.command", "draw the convolution kernels and attention maps of a sentence: page or picture"),
     "tokenize": ("tokenizer", "show the pieces of a text, their ids, offsets and why each was chosen"),
     "info": ("info", "configuration, parameters and cost of a model"),
     "pretrain": ("pretrain", "learn weights from plain text"),

@@ -47,7 +47,7 @@ def mean_distance(maps):
     """
     B, H, L = dims("maps[B H L L]", maps)
     mass = maps.sum(-1)
-    total = (maps * np.abs(_offsets(L))).sum(-1)
+    total = (maps * np.abs(_offsets(L)).astype(maps.dtype)).sum(-1)
     return np.divide(total, mass, out=np.zeros_like(total), where=mass > 0)
 
 
@@ -86,11 +86,11 @@ def over_tokens(values, mask=None):
     B, H, L = dims("values[B H L]", values)
     if mask is None:
         return values.mean((0, 2))
-    mask = np.asarray(mask)
+    mask = np.asarray(mask).astype(values.dtype)
     dims("mask[B L], values[B H L]", mask, values)
     if not mask.any():
         raise ValueError("mask must leave at least one token, but it is 0 everywhere")
-    return (values * mask[:, None]).sum((0, 2), dtype=values.dtype) / values.dtype.type(mask.sum())
+    return (values * mask[:, None]).sum((0, 2)) / mask.sum()
 
 
 def _offsets(L):

@@ -78,8 +78,9 @@ class Browser:
             file.write(base64.b64decode(image["data"]))
 
     def complaints(self):
-        """What the page logged: errors, and whatever its policy refused."""
-        return [entry["message"] for entry in self.ask("POST", "/se/log", {"type": "browser"})]
+        """What went wrong in the page: errors, and whatever its policy refused."""
+        log = self.ask("POST", "/se/log", {"type": "browser"})
+        return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
 
 
 @contextlib.contextmanager

@@ -1,10 +1,11 @@
 """Learned kernels beside attention maps: what each word takes from its sentence, by either kind of head."""
 
 from ..locality import entropy, kernel_band, local_mass, mass_by_offset, mean_distance, over_tokens, padded_band
+from .command import look
 from .figures import (
     all_heads, distances, kernel_over_words, matrix, one_token, overview, profile, save, side_by_side, two_contexts)
 from .page import Page, page
 
 __all__ = [
-    "Page", "all_heads", "distances", "entropy", "kernel_band", "kernel_over_words", "local_mass", "mass_by_offset", "matrix",
+    "Page", "all_heads", "distances", "entropy", "kernel_band", "kernel_over_words", "local_mass", "look", "mass_by_offset", "matrix",
     "mean_distance", "one_token", "over_tokens", "overview", "page", "padded_band", "profile", "save", "side_by_side", "two_contexts"]

@@ -18,7 +18,7 @@ from .palette import LIGHT
 from .selection import chosen, seen, shared_tokens
 
 INCH = 0.078                                           # width of a letter of a word, and of the numbers beside it
-LINE = 118                                             # letters in a line of the sentence
+LINE = 118                                             # letters in a line of the sentence, at least
 WORDS = ("DejaVu Serif", "Noto Serif CJK SC", "Noto Sans CJK SC", "Noto Sans CJK JP", "Hiragino Sans", "PingFang SC",
          "Microsoft YaHei", "WenQuanYi Zen Hei", "Arial Unicode MS")
 
@@ -30,7 +30,7 @@ def one_token(out, tokens, layer=None, head=None, token=None, row=0):
     lines = _lines(shown)
     figure = _figure(_width_of(lines), 0.75 + 1.9 * len(lines))
     _title(figure, f"What “{_plain(shown.tokens[token])}” takes from its sentence", layer, head)
-    _draw_one_token(figure, shown, layer, head, token)
+    _draw_one_token(figure, lines, shown, layer, head, token)
     return figure
 
 
@@ -40,7 +40,7 @@ def kernel_over_words(out, tokens, layer=None, head=None, token=None, row=0):
     layer, head, token = chosen(shown, layer, head, token)
     figure = _figure(max(4.6, 0.72 * shown.kernels.shape[-1]), 2.8)
     _title(figure, f"The kernel of “{_plain(shown.tokens[token])}”", layer, head)
-    _draw_kernel(figure.subplots(), shown, layer, head, token)
+    _draw_kernel(figure.subplots(), shown, layer, head, token, title="")
     return figure
 
 
@@ -106,17 +106,17 @@ def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None,
     """All of it on one sheet. `second` = (out, tokens) of another sentence adds the same word in two contexts."""
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
-    lines = _lines(shown)
     width, pair_height = _pair_size(shown)
+    lines = _lines(shown, width)
     width = max(width, _width_of(lines))
-    thumbnails_height = _thumbnails_size(shown, width)[1]
-    heights = [0.4 + 1.9 * len(lines), pair_height, 3, *([4.6] if second else []), thumbnails_height]
+    thumbnails_width, thumbnails_height = _thumbnails_size(shown, width)
+    heights = [0.4 + 1.9 * len(lines), pair_height, 3, *([2.9] if second else []), thumbnails_height]
     figure = _figure(width, sum(heights) + 0.5)
     _title(figure, f"What “{_plain(shown.tokens[token])}” takes from its sentence", layer, head)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part in parts:
         part.set_facecolor(LIGHT["paper"])
-    _draw_one_token(parts[0], shown, layer, head, token)
+    _draw_one_token(parts[0], lines, shown, layer, head, token)
     _draw_pair(parts[1], shown, layer, head, token)
     profile_axis, kernel_axis = parts[2].subplots(1, 2, width_ratios=(5, 4))
     _draw_profile(profile_axis, shown, layer, head)
@@ -126,8 +126,11 @@ def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None,
         word = shared_tokens(shown, other, word)[0]
         parts[3].suptitle(f"“{_plain(word)}” twice: one word, two kernels", x=0.01, ha="left", fontsize=12,
                           family="DejaVu Serif", color=LIGHT["ink"])
-        _draw_two_contexts(parts[3], shown, other, (shown.tokens.index(word), other.tokens.index(word)), layer, head)
-    _draw_thumbnails(parts[-1], shown)
+        _draw_two_contexts(parts[3], shown, other, (shown.tokens.index(word), other.tokens.index(word)), layer, head,
+                           shape=(1, 2))
+    left, right = parts[-1].subfigures(1, 2, width_ratios=(thumbnails_width, width - thumbnails_width + 1e-3))
+    right.set_facecolor(LIGHT["paper"])
+    _draw_thumbnails(left, shown)
     return figure
 
 
@@ -161,12 +164,13 @@ def save(figure, path):
 
 # The sentence as text in lines
 
-def _lines(shown):
+def _lines(shown, width=0):
     """Where the words stand: lines of (position, left, right), in letters; the zeros on either side are words too."""
+    room = max(LINE, (width - 0.3) / INCH)
     lines, at = [[]], 0
     for t in range(-shown.half, len(shown.tokens) + shown.half):
         wide = 2 + max(3, _letters(shown.tokens[t])) if 0 <= t < len(shown.tokens) else 3
-        if at + wide > LINE and lines[-1]:
+        if at + wide > room and lines[-1]:
             lines.append([])
             at = 0
         lines[-1].append((t, at, at + wide))
@@ -182,8 +186,8 @@ def _width_of(lines):
     return max(5.2, INCH * max(line[-1][2] for line in lines) + 0.3)
 
 
-def _draw_one_token(figure, shown, layer, head, token):
-    L, half, lines = len(shown.tokens), shown.half, _lines(shown)
+def _draw_one_token(figure, lines, shown, layer, head, token):
+    L, half = len(shown.tokens), shown.half
     attention, band = shown.maps[layer, head, token], shown.bands[layer, head, token]
     up, down = (max(weights[layer, head].max(), 1e-6) for weights in (shown.maps, shown.kernels))
     gap = 0.075 * (up + down)
@@ -203,6 +207,8 @@ def _draw_one_token(figure, shown, layer, head, token):
         axis.set_xlim(0, end)
         axis.set_ylim(-1.16 * down - gap, 1.16 * up + gap)
         axis.axis("off")
+    figure.supxlabel(f"above the words attention, below them the {2 * half + 1} weights of the kernel; 0: zeros beyond the"
+                     " sentence", x=0.01, ha="left", fontsize=8, color=LIGHT["faint"])
 
 
 def _ink(here, inside):
@@ -220,15 +226,14 @@ def _bar(axis, x, bottom, height, highest, colour, hatched=False):
 
 # One kernel, two kernels
 
-def _draw_kernel(axis, shown, layer, head, token, title=None):
+def _draw_kernel(axis, shown, layer, head, token, title=None, colour=LIGHT["convolution"]):
     half, L = shown.half, len(shown.tokens)
     kernel = shown.kernels[layer, head, token]
     highest = max(kernel.max(), 1e-6)
     words = []
     for o, weight in zip(range(-half, half + 1), kernel):
         inside = 0 <= token + o < L
-        words.append(f"{_plain(shown.tokens[token + o]) if inside else '0'}\n{o:+d}" if o else
-                     f"{_plain(shown.tokens[token])}\n0")
+        words.append(f"{_plain(shown.tokens[token + o]) if inside else '0'}\n{_signed(o)}")
         style = dict(color=LIGHT["convolution"]) if inside else dict(
             facecolor="none", edgecolor=LIGHT["convolution"], hatch="////", linewidth=0.6)
         axis.bar(o, weight, 0.72, **style)
@@ -241,21 +246,20 @@ def _draw_kernel(axis, shown, layer, head, token, title=None):
     axis.set(yticks=[], ylim=(0, 1.14 * highest), xlim=(-half - 0.6, half + 0.6))
     lost = shown.lost[layer, head, token]
     title = f"kernel of “{_plain(shown.tokens[token])}”" if title is None else title
-    axis.set_title(title + (f"   {lost:.0%} falls on zeros" if lost >= 0.005 else ""), fontsize=9, loc="left",
-                   color=LIGHT["convolution"], family=_fonts())
+    axis.set_title((title + f"   {lost:.0%} falls on zeros" * bool(lost >= 0.005)).lstrip(), fontsize=9,
+                   loc="left", color=colour, family=_fonts())
     _bare(axis)
 
 
-def _draw_two_contexts(figure, first, second, places, layer, head):
-    axes = figure.subplots(2, 1)
+def _draw_two_contexts(figure, first, second, places, layer, head, shape=(2, 1)):
+    axes = figure.subplots(*shape)
     highest = max(s.kernels[layer, head, place].max() for s, place in zip((first, second), places))
     for axis, shown, place in zip(axes, (first, second), places):
         begin, end = max(0, place - 6), min(len(shown.tokens), place + 7)
         snippet = " ".join(_plain(t) for t in shown.tokens[begin:end])
         _draw_kernel(axis, shown, layer, head, place,
-                     "… " * (begin > 0) + snippet + " …" * (end < len(shown.tokens)))
+                     "… " * (begin > 0) + snippet + " …" * (end < len(shown.tokens)), LIGHT["ink"])
         axis.set_ylim(0, 1.14 * highest)
-        axis.title.set_color(LIGHT["faint"])
 
 
 # Maps
@@ -333,7 +337,8 @@ def _draw_profile(axis, shown, layer, head):
     axis.axhline(0, color=LIGHT["ink"], linewidth=0.8)
     reach = max(len(shown.tokens) - 1, half)
     axis.set(xlim=(-reach - 0.6, reach + 0.6), ylim=(-1.1 * kernel.max(), 1.1 * mass.max()), yticks=[])
-    axis.set_xticks(sorted({-reach, -half, 0, half, reach}))
+    ticks = sorted({-reach, -half, 0, half, reach})
+    axis.set_xticks(ticks, [_signed(o) for o in ticks])
     axis.tick_params(labelsize=8, color=LIGHT["rule"])
     axis.set_xlabel("words to the left (−) and right (+), mean weight", fontsize=8, color=LIGHT["faint"])
     means = {name: values[layer, head].mean() for name, values in shown.measures().items()}
@@ -432,6 +437,10 @@ def _fonts():
     from matplotlib.font_manager import fontManager
     have = {font.name for font in fontManager.ttflist}
     return [name for name in WORDS if name in have]
+
+
+def _signed(offset):
+    return f"{offset:+d}".replace("-", "−") if offset else "0"
 
 
 def _plain(token):

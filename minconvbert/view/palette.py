@@ -6,7 +6,7 @@ grey and to every kind of colour vision. The two kinds of heads are blue and ora
 
 LIGHT = dict(
     paper="#fdfcf9", ink="#1c2530", faint="#5d6773", rule="#d9d6ce", outside="#efece4",
-    attention="#1f6fb2", convolution="#c2590a",
+    attention="#1c68a8", convolution="#ad4e06",
     ramp=("#fdfcf9", "#e6efcf", "#bde0bf", "#84c7bd", "#4ba5b9", "#2b7fad", "#24589a", "#22367a", "#141b4d"))
 DARK = dict(
     paper="#12161c", ink="#e9e6df", faint="#a3abb5", rule="#2c343e", outside="#1e252e",

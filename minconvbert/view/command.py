@@ -1,0 +1,96 @@
+"""`python -m minconvbert view "a sentence" --out view.html`, or .svg, .png, .pdf."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from . import figures
+from .page import page
+from .selection import chosen, seen
+
+KINDS = (".html", ".svg", ".png", ".pdf")
+
+
+def look(model, tokenizer, text, pair=None):
+    """Run a model on a sentence, or on a pair of them.   ->  out, tokens, both as every drawing takes them
+
+    Raises ValueError if there is no token in the text, or more than the model has positions for.
+    """
+    encoding = tokenizer(text, pair)
+    ids, limit = encoding["input_ids"], model.config.max_position_embeddings
+    if len(ids) == tokenizer.num_special_tokens_to_add(pair is not None):
+        raise ValueError(f"the sentence must have at least one word, but there is none in {text!r}")
+    if len(ids) > limit:
+        raise ValueError(f"the sentence must have at most {limit} pieces, special tokens counted, for the model has no"
+                         f" more positions, but has {len(ids)}; shorten it")
+    return model(np.array([ids]), token_type_ids=np.array([encoding["token_type_ids"]])), encoding.tokens()
+
+
+def unknown_words(tokenizer, *texts):
+    """The stretches of the texts that the vocabulary cannot spell, drawn as its token for unknown words."""
+    return [row["text"] for text in texts if text for row in tokenizer.explain(text)
+            if row["id"] == tokenizer.unk_token_id]
+
+
+def view_main(argv):
+    args = _parser().parse_args(argv)
+    path = Path(args.out)
+    if path.suffix.lower() not in KINDS:
+        raise ValueError(f"--out must end in one of {', '.join(KINDS)}, but is {args.out!r}")
+    if args.word is not None and args.second is None:
+        raise ValueError("--word is the word to compare in two sentences; pass the other one with --second")
+
+    from ..faces import ConvBertModel
+    from ..tokenizer import ConvBertTokenizerFast
+    from ..tour import default_model
+    folder = Path(args.model or default_model())
+    model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
+    out, tokens = look(model, tokenizer, args.sentence, args.pair)
+    second = None if args.second is None else look(model, tokenizer, args.second)
+    place = dict(zip(("layer", "head", "token"), chosen(
+        seen(out, tokens), args.layer, args.head, _piece(tokenizer, tokens, args.token))))
+    word = _piece(tokenizer, tokens, args.word)
+    unknown = unknown_words(tokenizer, args.sentence, args.pair, args.second)
+    notes = [f"Not in the vocabulary, and seen as {tokenizer.unk_token}: {', '.join(unknown)}."] if unknown else []
+    if path.suffix.lower() == ".html":
+        cfg = model.config
+        name = (f"{folder.name} · {cfg.num_hidden_layers} layers, each of {cfg.heads} attention and {cfg.heads}"
+                " convolution heads")
+        page(out, tokens, **place, second=second, word=word, model=name, notes=notes).save(path)
+    else:
+        figures.save(figures.overview(out, tokens, **place, second=second, word=word), path)
+    for note in notes:
+        print(note)
+    print(f"{path}: layer {place['layer']}, head {place['head']}, {tokens[place['token']]!r}")
+    return 0
+
+
+def _piece(tokenizer, tokens, word):
+    """The token, or the position, that a reader means by `word`."""
+    if word is None or word in tokens:
+        return word
+    if word.isdecimal():
+        return int(word)
+    pieces = tokenizer.tokenize(word)
+    if len(pieces) != 1:
+        raise ValueError(f"a token must be one piece of the sentence, {' '.join(tokens)}, but {word!r} is"
+                         f" {len(pieces)}: {' '.join(pieces)}")
+    return pieces[0]
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m minconvbert view", description="Draw what each word takes from its sentence: the convolution"
+        " kernels and the attention maps of every layer and head, as a page to explore or as a picture.")
+    parser.add_argument("sentence", help="a sentence, in quotes")
+    parser.add_argument("--out", metavar="FILE", default="view.html", help="what to write: .html (a page that needs"
+                        " nothing else), .svg, .png or .pdf (view.html)")
+    parser.add_argument("--pair", metavar="SENTENCE", help="a second segment, read together with the sentence")
+    parser.add_argument("--second", metavar="SENTENCE", help="another sentence that shares a word: one word, two kernels")
+    parser.add_argument("--word", help="the word to compare in the two (the longest that they share)")
+    parser.add_argument("--layer", type=int, metavar="N", help="from 0 (the layer whose kernels differ most)")
+    parser.add_argument("--head", type=int, metavar="N", help="from 0 (the head whose kernels differ most)")
+    parser.add_argument("--token", metavar="WORD", help="the word that looks, or its position from 0")
+    parser.add_argument("--model", metavar="FOLDER", help="a pretrained folder (the weights that ship)")
+    return parser

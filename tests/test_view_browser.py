@@ -1,0 +1,267 @@
+"""The page in a real browser: it is hovered, tapped and walked by keyboard, and what it then says is read."""
+
+import html
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import MISSING, browser
+from test_view import HOSTILE, answer, words
+
+from minconvbert import view
+
+pytestmark = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
+LEFT, UP, RIGHT, DOWN, END, TAB = "\ue012", "\ue013", "\ue014", "\ue015", "\ue010", "\ue004"
+OUT, WORDS, SECOND = answer(12), words(12), answer(7, seed=1)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("view")
+    view.page(OUT, WORDS, layer=1, head=0, token=5).save(folder / "view.html")
+    view.page(OUT, WORDS, layer=1, head=0, token=5, second=(SECOND, ["[CLS]", *"abcd", "word3", "[SEP]"])).save(
+        folder / "two.html")
+    view.page(answer(len(HOSTILE)), HOSTILE, second=(answer(len(HOSTILE)), HOSTILE), model="<script>hacked=1</script>",
+              notes=HOSTILE).save(folder / "hostile.html")
+    (folder / "notebook.html").write_text(view.page(OUT, WORDS, layer=1, head=0, token=5)._repr_html_(), "utf-8")
+    return lambda name="view": folder / f"{name}.html"
+
+
+@pytest.fixture
+def page(chromium, file):
+    chromium.screen()
+    chromium.open(file())
+    return chromium
+
+
+def said(page):
+    """The numbers that both kinds of heads answer: token -> (attention, convolution), zeros by their distance."""
+    rows = page.run("""return [...document.querySelectorAll("#numbers tbody tr")].map(tr =>
+        [...tr.cells].map(td => td.textContent))""")
+    return [[text.replace("−", "-") for text in row] for row in rows]
+
+
+def must_say(page, layer, head, token, out=OUT, L=12):
+    band = view.padded_band(out.kernels[layer])[0, head, token]
+    attention, half = out.attentions[layer][0, head, token], out.kernels[0].shape[-1] // 2
+    rows = {int(row[2]) + token: row for row in said(page)}
+    assert sorted(rows) == list(range(min(0, token - half), max(L, token + half + 1)))
+    for u, (position, _, _, a, c) in rows.items():
+        if 0 <= u < L:
+            assert int(position) == u and float(a) == pytest.approx(attention[u], abs=6e-5)
+        else:
+            assert position == a == ""
+        if abs(u - token) <= half:
+            assert float(c) == pytest.approx(band[u + half], abs=6e-5)
+        else:
+            assert c == ""
+    page.run("return Promise.all(document.getAnimations().map(moving => moving.finished)).then(() => 0)")
+    heights = page.run("""return [...document.querySelectorAll("#stage > *")].map(cell => [".up i", ".down i"].map(
+        bar => cell.querySelector(bar).getBoundingClientRect().height))""")
+    up, down = np.array(heights).T
+    unit = up.max() / attention.max()
+    np.testing.assert_allclose(up[half:-half], attention * unit, atol=0.2)
+    np.testing.assert_allclose(down, band * unit, atol=0.2)
+    checked = page.run("""return [...document.querySelectorAll('[role=radio][aria-checked=true]')].map(e => +e.dataset.token)""")
+    assert checked == [token]
+
+
+def summary(weights, names, distances=None, K=9):
+    best = [u for u in np.argsort(-weights, kind="stable")[:4] if weights[u] >= 0.01]
+    text = [f"{names[u]}{'' if distances is None else ' ' + distances[u]} {weights[u]:.3f}".replace(" 0.", " .") for u in best]
+    return "  ·  ".join(text)
+
+
+def test_it_opens_with_the_chosen_word_and_without_complaint(page):
+    must_say(page, 1, 0, 5)
+    assert page.complaints() == []
+    assert page.run("return performance.getEntriesByType('resource').length") == 0
+    assert page.run("return document.querySelector('#layers input:checked').value") == "1"
+
+
+def test_hovering_a_word_makes_both_kinds_answer(page):
+    page.hover(*page.centre('[data-token="2"] bdi'))
+    must_say(page, 1, 0, 2)
+    text = page.run("return ['attention', 'convolution'].map(k => document.getElementById('says-' + k).textContent)")
+    assert text[0] == summary(OUT.attentions[1][0, 0, 2], WORDS)
+    names = ["zero", "zero", *WORDS[:7]]
+    distances = ["−4", "−3", "−2", "−1", "0", "+1", "+2", "+3", "+4"]
+    assert text[1] == summary(OUT.kernels[1][0, 2, 0], names, distances)
+    page.hover(5, 5)
+    must_say(page, 1, 0, 5)
+
+
+def test_a_click_stays(page):
+    page.hover(*page.centre('[data-token="8"] bdi'), press=True)
+    page.hover(5, 5)
+    must_say(page, 1, 0, 8)
+    assert page.run("return document.getElementById('live').textContent").startswith("word8. Attention: ")
+
+
+def test_a_finger_taps(chromium, file):
+    chromium.screen(width=390, height=844, touch=True)
+    chromium.open(file())
+    chromium.tap(*chromium.centre('[data-token="9"] bdi'))
+    must_say(chromium, 1, 0, 9)
+
+
+def test_the_keyboard_reaches_everything(page):
+    page.run("document.querySelector('[role=radio][aria-checked=true]').focus()")
+    page.keys(RIGHT)
+    must_say(page, 1, 0, 6)
+    page.keys(LEFT, LEFT, LEFT)
+    must_say(page, 1, 0, 3)
+    page.keys(END, DOWN)
+    must_say(page, 2, 0, 11)
+    page.keys(RIGHT, UP, UP, UP, UP)
+    must_say(page, 0, 0, 11)
+    assert page.run("return document.activeElement.dataset.token") == "11"
+
+    page.open(page.run("return location.pathname"))
+    reached = []
+    for _ in range(20):
+        page.keys(TAB)
+        reached.append(page.run("const e = document.activeElement; return e.name || e.dataset.token || e.ariaLabel || e.tagName"))
+    assert reached[:3] == ["layers", "heads", "5"]
+    assert reached[3:11] == [f"layer {n}, head {h}" for n in range(4) for h in range(2)] and reached[11] == "SUMMARY"
+    page.open(page.run("return location.pathname"))
+    page.keys(TAB, RIGHT, TAB, RIGHT)
+    must_say(page, 2, 1, 5)
+
+
+def test_a_thumbnail_chooses_layer_and_head(page):
+    page.hover(*page.centre('[aria-label="layer 3, head 1"]'), press=True)
+    page.hover(5, 5)
+    must_say(page, 3, 1, 5)
+    assert page.run("return document.activeElement.getAttribute('aria-label')") == "layer 3, head 1"
+
+
+@pytest.mark.parametrize("kind", ("attention", "convolution"))
+@pytest.mark.parametrize("token, column", ((3, 5), (10, 10), (0, -2), (11, 13)))
+def test_pointing_at_a_map_reads_the_cell_from_both(page, kind, token, column):
+    page.centre(f"#map-{kind}")
+    left, top, gutter, size = page.run("""const b = document.getElementById(arguments[0]).getBoundingClientRect();
+        return [b.left, b.top, geometry.gutter, geometry.size]""", f"map-{kind}")
+    page.hover(left + gutter + (column + 4 + 0.5) * size, top + (token + 0.5) * size)
+    must_say(page, 1, 0, token)
+    inside = 0 <= column < 12
+    attention = OUT.attentions[1][0, 0, token, column] if inside else 0
+    convolution = view.padded_band(OUT.kernels[1])[0, 0, token, column + 4]
+    offset = f"{column - token:+d}".replace("-", "−") if column != token else "0"
+    want = (f"{WORDS[token]} → {WORDS[column] if inside else 'zero'} ({offset}) attention {attention:.3f}"
+            f" convolution {convolution:.3f}").replace(" 0.", " .")
+    assert " ".join(page.run("return document.getElementById('cell').textContent").split()) == want
+
+
+def test_the_maps_are_painted_in_one_scale(page):
+    """The colour of a cell is that of its weight, in both maps."""
+    top = max(OUT.attentions[1][0, 0].max(), OUT.kernels[1][0, :, 0].max())
+    for kind, weights in (("attention", np.pad(OUT.attentions[1][0, 0], ((0, 0), (4, 4)))),
+                          ("convolution", view.padded_band(OUT.kernels[1])[0, 0])):
+        colours, ramp = page.run("""
+            const canvas = document.getElementById("map-" + arguments[0]), { gutter, size } = geometry;
+            const context = canvas.getContext("2d"), cell = (t, u) => [...context.getImageData(
+                Math.round(gutter + (u + 0.3) * size), Math.round((t + 0.7) * size), 1, 1).data].slice(0, 3);
+            return [Array.from({ length: 12 }, (_, t) => Array.from({ length: 12 }, (_, u) => cell(t, u + 4))), ramp]""", kind)
+        want = np.array(ramp)[np.rint(255 * weights[:, 4:-4] / top).astype(int)]
+        differ = np.abs(np.array(colours) - want).max(-1) > 4
+        assert differ.sum() <= 8, "only the slanted lines may hide a colour"
+
+
+def test_two_sentences_one_word_two_kernels(chromium, file):
+    chromium.screen()
+    chromium.open(file("two"))
+    assert chromium.run("return getComputedStyle(document.getElementById('contexts')).display") != "none"
+    assert chromium.run("return [...document.querySelectorAll('#shared option')].map(o => o.value)") == ["word3"]
+    bars = np.array(chromium.run("""return [...document.querySelectorAll("#two .taps")].map(line =>
+        [...line.querySelectorAll("i")].map(bar => bar.getBoundingClientRect().height))"""))
+    kernels = np.stack([OUT.kernels[1][0, 3, 0], SECOND.kernels[1][0, 5, 0]])
+    np.testing.assert_allclose(bars / bars.max(), kernels / kernels.max(), atol=0.02)
+    common = np.minimum(*kernels).sum()
+    assert f"{100 * common:.0f}% of their weight in common" in chromium.run(
+        "return document.getElementById('overlap').textContent")
+    chromium.hover(*chromium.centre("#sentences label:nth-of-type(2)"), press=True)
+    chromium.hover(5, 5)
+    token = chromium.run("return +document.querySelector('[role=radio][aria-checked=true]').dataset.token")
+    must_say(chromium, 1, 0, token, SECOND, 7)
+
+
+def test_no_sentence_can_run_a_script(chromium, file):
+    chromium.screen()
+    chromium.open(file("hostile"))
+    assert chromium.complaints() == []
+    assert chromium.run("return [typeof hacked, document.title.startsWith('What'), document.images.length]") == [
+        "undefined", True, 0]
+    shown = chromium.run("return [...document.querySelectorAll('#stage [role=radio] bdi')].map(e => e.textContent)")
+    assert shown == [view.selection.label(token) for token in HOSTILE]
+
+
+def test_a_notebook_frame_shows_it(chromium, file):
+    chromium.screen()
+    chromium.open(file("notebook"))
+    chromium.ask("POST", "/frame", {"id": 0})
+    try:
+        must_say(chromium, 1, 0, 5)
+        chromium.run("document.querySelectorAll('#layers input')[3].click()")
+        must_say(chromium, 3, 0, 5)
+    finally:
+        chromium.ask("POST", "/frame", {"id": None})
+    assert chromium.complaints() == []
+
+
+@pytest.mark.parametrize("dark", (False, True))
+def test_it_follows_light_and_dark(chromium, file, dark):
+    chromium.screen(dark=dark)
+    chromium.open(file())
+    paper = chromium.run("return getComputedStyle(document.documentElement).backgroundColor")
+    map_corner = chromium.run("""const c = document.querySelector("#all canvas");
+        return [...c.getContext("2d").getImageData(0, 0, 1, 1).data].slice(0, 3)""")
+    want = getattr(view.palette, "DARK" if dark else "LIGHT")["paper"]
+    want = [int(want[i : i + 2], 16) for i in (1, 3, 5)]
+    assert paper == f"rgb({', '.join(map(str, want))})" and map_corner == want
+    chromium.screen(dark=not dark)
+    chromium.run("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))")
+    repainted = chromium.run("""const c = document.querySelector("#all canvas");
+        return [...c.getContext("2d").getImageData(0, 0, 1, 1).data].slice(0, 3)""")
+    assert repainted != want
+
+
+@pytest.mark.parametrize("width", (320, 390, 768, 1280))
+def test_nothing_is_wider_than_the_screen(chromium, file, width):
+    chromium.screen(width=width, height=800, touch=width < 700)
+    for name in ("two", "hostile"):
+        chromium.open(file(name))
+        assert chromium.run("return document.documentElement.scrollWidth") <= width
+
+
+def test_every_control_has_a_name(chromium, file):
+    chromium.screen()
+    chromium.open(file("two"))
+    chromium.cdp("Accessibility.enable")
+    nodes = chromium.cdp("Accessibility.getFullAXTree")["nodes"]
+    roles = {}
+    for node in nodes:
+        if not node["ignored"]:
+            roles.setdefault(node["role"]["value"], []).append(node.get("name", {}).get("value", ""))
+    for role in ("radio", "button", "combobox", "radiogroup", "image", "heading"):
+        assert all(name.strip() for name in roles.get(role, [])), (role, roles[role])
+    assert len(roles["radio"]) == 12 + 4 + 2 + 2 and len(roles["button"]) == 8 and roles["combobox"] == ["Word"]
+    assert roles["group"][:3] == ["Sentence", "Layer", "Head"]
+    assert "word5, word 6 of 12" in roles["radio"]
+
+
+@pytest.mark.parametrize("L", (1, 2, 128))
+def test_any_length_is_shown(chromium, tmp_path, L):
+    path = Path(tmp_path / "view.html")
+    view.page(answer(L), words(L)).save(path)
+    chromium.screen()
+    chromium.open(path)
+    assert chromium.complaints() == []
+    assert chromium.run("return document.querySelectorAll('#stage [role=radio]').length") == L
+    assert html.escape(chromium.run("return document.title")).startswith("What each word takes: [CLS]")
