@@ -1,0 +1,52 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minconvbert import model, study
+from minconvbert.attention import mixed_attention
+from minconvbert.config import ConvBertConfig
+from minconvbert.electra import RowRandom, generator_config, pretraining_loss, pretraining_loss_backward
+from minconvbert.pretrain import PRESETS, masked_batch
+from test_corpus import TOKENIZER, write_corpus
+from test_electra import SPECIAL, check_gradients
+
+CONFIG = ConvBertConfig(
+    vocab_size=40, hidden_size=32, embedding_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+    max_position_embeddings=16, conv_kernel_size=5, pad_token_id=0)
+
+
+@pytest.mark.parametrize("variant", study.VARIANTS)
+def test_gradients_and_size_of_every_variant(variant):
+    cfg = study.variant_config(CONFIG, variant)
+    generator = study.variant_config(generator_config(cfg, 0.5), variant)
+    rng = np.random.default_rng(0)
+    rows = rng.integers(5, 40, (4, 16))
+    rows[:, 0], rows[:, 7], rows[:, 15] = 2, 3, 3
+    batch, places = masked_batch(rows, RowRandom(0, 0, range(4)), SPECIAL)
+    sampled = rng.integers(5, 40, len(places["rows"]))
+    with study.swapped_block(variant):
+        state = study.variant_state(cfg, generator, variant, PRESETS["tiny"])
+        params = {name: x + rng.normal(0, 0.2, x.shape) for name, x in state["params"].items()}
+        loss_of = lambda p: pretraining_loss(batch, places, p, cfg, generator, None, sampled=sampled)
+        _, acts = loss_of(params)
+        check_gradients(lambda p: loss_of(p)[0]["loss"], params,
+                        pretraining_loss_backward(acts, params, cfg, generator))
+    size = sum(x.size for name, x in params.items() if name.startswith("discriminator."))
+    span = study.variant_state(CONFIG, generator_config(CONFIG, 0.5), "span", PRESETS["tiny"])["params"]
+    assert size == pytest.approx(sum(x.size for n, x in span.items() if n.startswith("discriminator.")), rel=0.01)
+
+
+def test_the_block_is_put_back_after_an_error():
+    with pytest.raises(ZeroDivisionError), study.swapped_block("plain"):
+        assert model.mixed_attention is study.block
+        1 / 0
+    assert model.mixed_attention is mixed_attention
+
+
+def test_training_a_variant_gives_figures_that_repeat(tmp_path):
+    examples, held_out = study.corpus.encode_corpus([write_corpus(tmp_path / "text.txt")], TOKENIZER, 16, tmp_path)
+    recipe = replace(PRESETS["tiny"], steps=6, batch_size=8, warmup=2)
+    first, second = (study.train_variant("dynamic", CONFIG, recipe, examples, held_out, SPECIAL) for _ in range(2))
+    assert first == second
+    assert 0 < first["auc"] < 1 and first["masked_loss"] > 0
