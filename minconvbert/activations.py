@@ -50,7 +50,7 @@ def erf(x):
     """The error function; exact to rounding in float64, to 1.3e-7 in float32.
 
     In float32, erf(x) = tanh(x q(x^2)) with a polynomial q fitted to atanh(erf(x)) / x. (Its first two terms alone are
-    the "tanh approximation" of GELU.) Beyond 3.9, erf is 1 in float32.
+    the "tanh approximation" of GELU.) Beyond 3.9, erf is within rounding of 1 in float32.
     """
     if x.dtype != np.float32:
         return _exact_erf(x).astype(x.dtype)
