@@ -18,7 +18,7 @@ import pytest
 from minconvbert import view
 from minconvbert.ops import softmax
 from minconvbert.view import palette
-from minconvbert.view.selection import chosen, label, seen, shared_tokens
+from minconvbert.view.selection import chosen, compared, label, seen
 
 HOSTILE = ["</script><script>document.title='hacked'</script>", "<img src=x onerror=alert(1)>", '"\'&amp;', "$x^2$", "$",
            "\u202eright to left", "\x00\x1b[31m", "日本", "<!--", "]]>", "${data}", "a\nb"]
@@ -87,8 +87,20 @@ def test_what_is_refused(call, message):
 def test_shared_words_are_words():
     a = seen(answer(6), ["[CLS]", "the", ".", "riverbank", "bank", "[SEP]"])
     b = seen(answer(6), ["[CLS]", "bank", ".", "the", "riverbank", "[SEP]"])
-    assert shared_tokens(a, b) == ["riverbank", "bank", "the"]
-    assert shared_tokens(a, b, "the") == ["the"]
+    assert compared(a, b).words == ["riverbank", "bank", "the"] and compared(a, b).places == (3, 4)
+    assert compared(a, b, "the").words == ["the"] and compared(a, b, "the").places == (1, 3)
+
+
+def test_two_contexts_are_compared_where_their_kernels_differ_most():
+    first, second = answer(6), answer(6)
+    second.kernels[2][0, 4, 1] = first.kernels[2][0, 1, 1][::-1]
+    for kernel, layer in zip(second.kernels, range(4)):
+        for head in range(2):
+            if (layer, head) != (2, 1):
+                kernel[0, 4, head] = first.kernels[layer][0, 1, head]
+    a, b = seen(first, ["[CLS]", "bank", *"cde", "[SEP]"]), seen(second, ["[CLS]", *"xyz", "bank", "[SEP]"])
+    assert compared(a, b) == (["bank"], (1, 4), 2, 1)
+    assert compared(a, b, layer=0, head=0)[2:] == (0, 0)
 
 
 def test_what_cannot_be_seen_is_shown_by_its_number():
@@ -333,3 +345,105 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path):
 def test_title_is_the_sentence():
     page = view.page(answer(3), ["[CLS]", "<b>", "[SEP]"])
     assert html.unescape(re.search("<title>(.*?)</title>", page.html).group(1)) == "What each word takes: [CLS] <b> [SEP]"
+
+
+# The command
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    from minconvbert.config import ConvBertConfig
+    from minconvbert.faces import ConvBertModel
+    from minconvbert.initialize import init_params
+    from minconvbert.tokenizer import ConvBertTokenizerFast
+    folder = tmp_path_factory.mktemp("model")
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"the bank of river she went to ##s . < b > /".split()]
+    cfg = ConvBertConfig(vocab_size=len(vocab), hidden_size=16, embedding_size=16, num_hidden_layers=2,
+                         num_attention_heads=4, intermediate_size=8, max_position_embeddings=14, pad_token_id=0)
+    params = {name: 20 * x for name, x in init_params(cfg, rng=np.random.default_rng(0)).items()}
+    ConvBertModel(cfg, params).save_pretrained(folder)
+    ConvBertTokenizerFast(vocab).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def command(folder, tmp_path, monkeypatch, capsys):
+    from minconvbert.__main__ import main
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args, model=folder):
+        code = main(["view", *args, "--model", str(model)])
+        return code, *capsys.readouterr()
+    return run
+
+
+def test_the_command_draws_what_the_model_answers(command, folder, tmp_path):
+    from minconvbert.faces import ConvBertModel
+    code, said, errors = command("The bank of the river.", "--layer", "1", "--token", "River", "--out", "a.html")
+    assert (code, said, errors) == (0, "wrote a.html\n", "")
+    page = view.Page((tmp_path / "a.html").read_text("utf-8"))
+    data = data_of(page)
+    sentence = data["sentences"][0]
+    assert sentence["tokens"] == "[CLS] the bank of the river . [SEP]".split()
+    assert (data["layer"], data["token"]) == (1, [5])
+    assert data["model"] == f"{folder.name} · 2 layers, each of 2 attention and 2 convolution heads"
+    out = ConvBertModel.from_pretrained(folder)(np.array([[2, 5, 6, 7, 5, 8, 13, 3]]))
+    kernels = np.frombuffer(base64.b64decode(sentence["kernels"]), "<u2").reshape(2, 2, 8, 9) / 65535
+    np.testing.assert_allclose(kernels[1], out.kernels[1][0].swapaxes(0, 1), atol=0.51 / 65535)
+
+
+def test_a_pair_is_read_as_two_segments(command, folder, tmp_path):
+    from minconvbert.faces import ConvBertModel
+    command("the bank", "--pair", "the river", "--out", "a.html")
+    sentence = data_of(view.Page((tmp_path / "a.html").read_text("utf-8")))["sentences"][0]
+    assert sentence["tokens"] == "[CLS] the bank [SEP] the river [SEP]".split()
+    out = ConvBertModel.from_pretrained(folder)(
+        np.array([[2, 5, 6, 3, 5, 8, 3]]), token_type_ids=np.array([[0, 0, 0, 0, 1, 1, 1]]))
+    maps = np.frombuffer(base64.b64decode(sentence["maps"]), "<u2").reshape(2, 2, 7, 7) / 65535
+    np.testing.assert_allclose(maps[1], out.attentions[1][0], atol=0.51 / 65535)
+
+
+def test_the_command_compares_a_word_in_two_sentences(command, tmp_path):
+    assert command("the bank of the river", "--second", "she went to the bank", "--word", "Bank", "--out", "a.html")[0] == 0
+    data = data_of(view.Page((tmp_path / "a.html").read_text("utf-8")))
+    assert data["shared"] == ["bank"] and data["token"] == [2, 5] and len(data["sentences"]) == 2
+
+
+@pytest.mark.parametrize("kind, begins", (("svg", b"<?xml"), ("png", b"\x89PNG"), ("PDF", b"%PDF")))
+def test_the_command_writes_pictures(command, tmp_path, kind, begins):
+    assert command("the bank", "--out", f"a.{kind}") == (0, f"wrote a.{kind}\n", "")
+    assert (tmp_path / f"a.{kind}").read_bytes().startswith(begins)
+
+
+def test_unknown_words_markup_and_control_characters_are_drawn(command, tmp_path):
+    code, said, _ = command("the <b>bänk</b>\x07s \u202e of", "--out", "a.html")
+    assert code == 0
+    data = data_of(view.Page((tmp_path / "a.html").read_text("utf-8")))
+    assert data["sentences"][0]["tokens"] == "[CLS] the < b > bank < / b > [UNK] of [SEP]".split()
+    assert data["notes"] == [said.splitlines()[0]] == ["Not in the vocabulary, and seen as [UNK]: s."]
+
+
+@pytest.mark.parametrize("args, message", [
+    ([""], "the sentence must have at least one word, but there is none in ''"),
+    (["\x07 \u200b"], r"the sentence must have at least one word, but there is none in '\x07 \u200b'"),
+    (["the " * 13], "the sentence must have at most 14 pieces, special tokens counted, for the model has no more"
+     " positions, but has 15; shorten it"),
+    (["the", "--second", "the " * 13], "the sentence must have at most 14 pieces"),
+    (["the", "--out", "a.gif"], "--out must end in one of .html, .svg, .png, .pdf, but is 'a.gif'"),
+    (["the", "--out", "absent/a.html"], "--out must be in a folder that exists, but absent is none; make it first"),
+    (["the", "--word", "the"], "--word is the word to compare in two sentences; pass the other one with --second"),
+    (["the bank", "--second", "she went"], "the two sentences must have a word in common, but they share none"),
+    (["the", "--token", "bank"], "token must be one of the sentence, [CLS] the [SEP], but is 'bank'"),
+    (["the", "--token", "banks"], "a token must be one piece of the sentence, [CLS] the [SEP], but 'banks' is 2: bank ##s"),
+    (["the", "--token", "7"], "token must be from 0 to 2, but is 7"),
+    (["the", "--layer", "2"], "layer must be from 0 to 1, but is 2"),
+])
+def test_the_command_refuses(command, tmp_path, args, message):
+    code, said, errors = command(*args)
+    assert code == 2 and said == "" and errors.startswith(f"error: {message}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_asks_for_matplotlib(command, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert command("the", "--out", "a.svg")[2].startswith("error: pictures need matplotlib: pip install")
+    assert command("the", "--out", "a.html")[0] == 0

@@ -62,7 +62,7 @@ def must_say(page, layer, head, token, out=OUT, L=12):
         else:
             assert c == ""
     page.run("return Promise.all(document.getAnimations().map(moving => moving.finished)).then(() => 0)")
-    heights = page.run("""return [...document.querySelectorAll("#stage > *")].map(cell => [".up i", ".down i"].map(
+    heights = page.run("""return [...document.querySelectorAll("#stage .word")].map(cell => [".up i", ".down i"].map(
         bar => cell.querySelector(bar).getBoundingClientRect().height))""")
     up, down = np.array(heights).T
     unit = up.max() / attention.max()

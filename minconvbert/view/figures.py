@@ -15,7 +15,7 @@ import numpy as np
 from ..files import atomic_path
 from ..locality import mass_by_offset
 from .palette import LIGHT
-from .selection import chosen, seen, shared_tokens
+from .selection import chosen, compared, seen
 
 INCH = 0.078                                           # width of a letter of a word, and of the numbers beside it
 LINE = 118                                             # letters in a line of the sentence, at least
@@ -92,19 +92,22 @@ def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, 
     those are drawn whose two kernels differ most.
     """
     first, second = seen(out, tokens, row), seen(second_out, second_tokens, second_row)
-    word = shared_tokens(first, second, word)[0]
-    places = first.tokens.index(word), second.tokens.index(word)
-    change = np.abs(first.kernels[:, :, places[0]] - second.kernels[:, :, places[1]]).sum(-1)
-    layer, head, _ = chosen(first, layer, head, 0, telling=change)
+    both = compared(first, second, word, layer, head)
     figure = _figure(max(6, 0.8 * first.kernels.shape[-1]), 4.8)
-    _title(figure, f"“{_plain(word)}” twice: one word, two kernels", layer, head)
-    _draw_two_contexts(figure, first, second, places, layer, head)
+    _title(figure, f"“{_plain(both.words[0])}” twice: one word, two kernels", both.layer, both.head)
+    _draw_two_contexts(figure, first, second, both)
     return figure
 
 
 def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None, word=None):
-    """All of it on one sheet. `second` = (out, tokens) of another sentence adds the same word in two contexts."""
+    """All of it on one sheet. `second` = (out, tokens) of another sentence adds the same word in two contexts, and where
+    none is given, the layer and head in which its two kernels differ most.
+    """
     shown = seen(out, tokens, row)
+    if second:
+        other = seen(*second)
+        both = compared(shown, other, word, layer, head)
+        layer, head, token = both.layer, both.head, both.places[0] if token is None else token
     layer, head, token = chosen(shown, layer, head, token)
     width, pair_height = _pair_size(shown)
     lines = _lines(shown, width)
@@ -122,12 +125,9 @@ def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None,
     _draw_profile(profile_axis, shown, layer, head)
     _draw_kernel(kernel_axis, shown, layer, head, token)
     if second:
-        other = seen(*second)
-        word = shared_tokens(shown, other, word)[0]
-        parts[3].suptitle(f"“{_plain(word)}” twice: one word, two kernels", x=0.01, ha="left", fontsize=12,
-                          family="DejaVu Serif", color=LIGHT["ink"])
-        _draw_two_contexts(parts[3], shown, other, (shown.tokens.index(word), other.tokens.index(word)), layer, head,
-                           shape=(1, 2))
+        parts[3].suptitle(f"“{_plain(both.words[0])}” twice: one word, two kernels", x=0.01, ha="left", fontsize=12,
+                          family=_fonts(), color=LIGHT["ink"])
+        _draw_two_contexts(parts[3], shown, other, both, shape=(1, 2))
     left, right = parts[-1].subfigures(1, 2, width_ratios=(thumbnails_width, width - thumbnails_width + 1e-3))
     right.set_facecolor(LIGHT["paper"])
     _draw_thumbnails(left, shown)
@@ -141,6 +141,7 @@ def matrix(values, rows=(), columns=(), title="", highest=None):
         raise ValueError(f"values must be a matrix (R, C), but their shape is {values.shape}")
     side = min(0.3, 9 / max(values.shape))
     figure = _figure(max(2.2, side * values.shape[1]) + 1.6, max(1.4, side * values.shape[0]) + 1.1)
+    figure.set_layout_engine("compressed")             # square cells leave room that the labels need
     axis = figure.subplots()
     image = _image(axis, values, highest)
     _label(axis.xaxis, columns)
@@ -251,10 +252,10 @@ def _draw_kernel(axis, shown, layer, head, token, title=None, colour=LIGHT["conv
     _bare(axis)
 
 
-def _draw_two_contexts(figure, first, second, places, layer, head, shape=(2, 1)):
-    axes = figure.subplots(*shape)
-    highest = max(s.kernels[layer, head, place].max() for s, place in zip((first, second), places))
-    for axis, shown, place in zip(axes, (first, second), places):
+def _draw_two_contexts(figure, first, second, both, shape=(2, 1)):
+    layer, head = both.layer, both.head
+    highest = max(s.kernels[layer, head, place].max() for s, place in zip((first, second), both.places))
+    for axis, shown, place in zip(figure.subplots(*shape), (first, second), both.places):
         begin, end = max(0, place - 6), min(len(shown.tokens), place + 7)
         snippet = " ".join(_plain(t) for t in shown.tokens[begin:end])
         _draw_kernel(axis, shown, layer, head, place,
@@ -287,9 +288,9 @@ def _draw_pair(figure, shown, layer, head, token):
             axis.axvspan(edge, edge + half, facecolor="none", edgecolor=LIGHT["rule"], hatch="//////", linewidth=0)
         for edge in (-0.5, L - 0.5):
             axis.axvline(edge, color=LIGHT["faint"], linewidth=0.7)
-        for edge in (-half - 0.5, half + 0.5):
-            axis.plot([edge - 0.5 * (edge > 0) + 0.5 * (edge < 0) - 0.5, edge - 0.5 * (edge > 0) + 0.5 * (edge < 0) + L - 0.5],
-                      [-0.5, L - 0.5], color=LIGHT["faint"], linewidth=0.7, linestyle=(0, (4, 4)), alpha=0.6)
+        for left in (-half - 1.5, half + 0.5):
+            axis.plot((left, left + L), (-0.5, L - 0.5), color=LIGHT["faint"], linewidth=0.7, linestyle=(0, (4, 4)),
+                      alpha=0.6)
         axis.axhspan(token - 0.5, token + 0.5, facecolor="none", edgecolor=LIGHT[kind], linewidth=1.3)
         axis.set_title(kind + note, color=LIGHT[kind], fontsize=10, loc="left")
         _label(axis.xaxis, shown.tokens, token)

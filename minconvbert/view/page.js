@@ -53,12 +53,22 @@ const cells = [];
 function buildStage() {
   const stage = get("stage"), s = shown();
   stage.replaceChildren();
+  stage.className = s.L > 80 ? "many" : s.L > 36 ? "more" : "";
   cells.length = 0;
+  let zeros;                                           // those of one side stay together when lines break
   for (let u = -half; u < s.L + half; u++) {
     const inside = u >= 0 && u < s.L;
-    const cell = element(stage, inside ? "button" : "span", undefined, "word" + (inside ? "" : " zero"));
+    if (u === -half || u === s.L) zeros = element(stage, "span", undefined, "zeros");
+    const cell = element(inside ? stage : zeros, inside ? "button" : "span", undefined, "word" + (inside ? "" : " zero"));
     const up = element(cell, "span", undefined, "up"), upNumber = element(up, "small"), upBar = element(up, "i");
-    element(cell, "bdi", inside ? s.tokens[u] : "0");
+    const word = element(cell, "bdi", inside ? s.tokens[u] : "0");
+    if (inside && /^##./.test(s.tokens[u])) {
+      word.textContent = s.tokens[u].slice(2);
+      const mark = document.createElement("span");
+      mark.textContent = "##";
+      word.prepend(mark);
+      cell.classList.add("piece");
+    }
     const down = element(cell, "span", undefined, "down"), downBar = element(down, "i"), downNumber = element(down, "small");
     cells.push({ u, cell, upNumber, upBar, downNumber, downBar });
     up.setAttribute("aria-hidden", "true");
@@ -170,7 +180,12 @@ function drawMap(kind, weight) {
   lines(context, [[left, 0, left, bottom], [end, 0, end, bottom]]);
   context.globalAlpha = 0.55;
   context.setLineDash([3, 3]);
-  lines(context, [[gutter, 0, gutter + s.L * size, bottom], [gutter + taps * size - size, 0, right, bottom]]);
+  context.save();
+  context.beginPath();
+  context.rect(gutter, 0, columns * size, bottom);
+  context.clip();
+  lines(context, [-size, taps * size].map(x => [gutter + x, 0, gutter + x + bottom, bottom]));
+  context.restore();
   context.setLineDash([]);
   context.globalAlpha = 1;
   context.strokeStyle = colour("rule");
@@ -179,8 +194,9 @@ function drawMap(kind, weight) {
   const t = token();
   context.strokeStyle = colour(kind);
   context.lineWidth = 2;
-  context.strokeRect(gutter, t * size, columns * size, size);
-  if (state.cell !== null) context.strokeRect(left + state.cell * size, t * size, size, size);
+  const frame = (x, wide) => context.strokeRect(x - 1, t * size - 1, wide + 2, size + 2);       // around, not over
+  frame(gutter + 1, columns * size - 2);
+  if (state.cell !== null) frame(left + state.cell * size, size);
   const every = Math.ceil(11 / size);
   for (let u = 0; u < s.L; u++) {
     const marked = u === t || u === state.cell;
@@ -189,7 +205,7 @@ function drawMap(kind, weight) {
     context.font = (u === t ? "700 " : "") + font(11);
     context.textAlign = "right";
     context.textBaseline = "middle";
-    context.fillText(s.tokens[u], gutter - 6, (u + 0.5) * size, gutter - 6);
+    context.fillText(s.tokens[u], gutter - 6, Math.max(6, (u + 0.5) * size), gutter - 6);
     context.save();
     context.translate(left + (u + 0.5) * size, bottom + 6);
     context.rotate(-Math.PI / 2);
@@ -267,7 +283,7 @@ function drawProfile() {
   attention.forEach((weight, i) => bar(i - s.L + 1, weight, 1, "a"));
   kernel.forEach((weight, j) => bar(j - half, weight, -1, "c"));
   make("line", { x1: 0, x2: wide, y1: middle, y2: middle, class: "axis" });
-  const ticks = reach > 2 * half ? [-reach, -half, 0, half, reach] : [-half, 0, half];
+  const ticks = [-reach, ...(half < reach && half * step > 26 ? [-half, 0, half] : [0]), reach];
   for (const o of ticks) make("text", { x: Math.min(Math.max((o + reach + 0.5) * step, 12), wide - 12), y: tall + 16, "text-anchor": "middle" }).textContent = signed(o);
   make("text", { x: wide / 2, y: tall + 34, "text-anchor": "middle" }).textContent = "words to the left (−) and right (+), mean weight";
   svg.setAttribute("aria-label", "Mean weight by distance: attention above the line, convolution below it.");
@@ -314,7 +330,14 @@ function drawContexts() {
     kernels[i].forEach((weight, j) => {
       const u = places[i] + j - half, inside = u >= 0 && u < s.L;
       const cell = element(line, "div", undefined, (j === half ? "here" : "") + (inside ? "" : " lost"));
-      element(cell, "bdi", inside ? s.tokens[u] : "0");
+      const word = element(cell, "bdi", inside ? s.tokens[u] : "0");
+    if (inside && /^##./.test(s.tokens[u])) {
+      word.textContent = s.tokens[u].slice(2);
+      const mark = document.createElement("span");
+      mark.textContent = "##";
+      word.prepend(mark);
+      cell.classList.add("piece");
+    }
       const down = element(cell, "span", undefined, "down");
       element(down, "i").style.height = weight / top * 48 + "px";
       element(down, "small", weight >= 0.005 ? weight.toFixed(2).replace(/^0/, "") : "");

@@ -13,7 +13,7 @@ import numpy as np
 from ..files import write_atomic
 from ..locality import mass_by_offset
 from . import palette
-from .selection import chosen, is_special, seen, shared_tokens
+from .selection import chosen, compared, is_special, seen
 
 
 class Page:
@@ -36,13 +36,16 @@ def page(out, tokens, layer=None, head=None, token=None, row=0, second=None, wor
     """The interactive page of one sentence: hover, tap or walk by keyboard, and both kinds of heads answer.
 
     out and tokens, layer, head, token and row as in the figures; second = (out, tokens) of another sentence adds the
-    same `word` in two contexts; model and notes are lines of text at the top, height that of the frame in a notebook.
+    same `word` in two contexts, and where none is given, the layer and head in which its two kernels differ most; model
+    and notes are lines of text at the top, height that of the frame in a notebook.
     """
     sentences = [seen(out, tokens, row)] + ([seen(*second)] if second else [])
-    shared = shared_tokens(*sentences, word) if second else []
-    layer, head, token = chosen(sentences[0], layer, head, token)
+    shared = []
+    if second:
+        shared, (place, other), layer, head = compared(*sentences, word, layer, head)
+    layer, head, token = chosen(sentences[0], layer, head, place if second and token is None else token)
     layers, heads, _, taps = sentences[0].kernels.shape
-    places = [token] + [chosen(s, layer, head)[2] for s in sentences[1:]]
+    places = [token, other] if second else [token]
     data = dict(model=model, notes=list(notes), layers=layers, heads=heads, taps=taps, layer=layer, head=head,
                 token=places, shared=shared, sentences=[_packed(s) for s in sentences])
     return Page(_fill(data, f"What each word takes: {' '.join(sentences[0].tokens)}"), height)

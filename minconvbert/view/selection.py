@@ -83,19 +83,32 @@ def chosen(shown, layer=None, head=None, token=None, telling=None):
     return layer, head, _below("token", token, L)
 
 
-def shared_tokens(first, second, word=None):
-    """-> the words that two sentences have in common, the longest first, or only `word`.
+class Compared(NamedTuple):
+    """Words that two sentences share, the place of the first of them in either, and what of both is drawn."""
 
-    Raises ValueError if there is none.
+    words: list
+    places: tuple
+    layer: int
+    head: int
+
+
+def compared(first, second, word=None, layer=None, head=None):
+    """`word`, or all words that two sentences share, the longest first; the layer and head given, or else those in
+    which the two kernels of the word differ most.
+
+    Raises ValueError if there is no such word, layer or head.
     """
     if word is None:
         both = {t for t in first.tokens if t in second.tokens and not is_special(t) and any(c.isalnum() for c in t)}
         if not both:
             raise ValueError("the two sentences must have a word in common, but they share none")
-        return sorted(both, key=lambda t: (-len(t), first.tokens.index(t)))
-    for shown in (first, second):
-        chosen(shown, 0, 0, word)
-    return [word]
+        words = sorted(both, key=lambda t: (-len(t), first.tokens.index(t)))
+    else:
+        words = [word]
+    places = tuple(chosen(shown, 0, 0, words[0])[2] for shown in (first, second))
+    change = np.abs(first.kernels[:, :, places[0]] - second.kernels[:, :, places[1]]).sum(-1)        # (N, H)
+    layer, head, _ = chosen(first, layer, head, 0, telling=change)
+    return Compared(words, places, layer, head)
 
 
 def label(token):
