@@ -1,0 +1,172 @@
+# %% [markdown]
+# # 01. Tokens
+#
+# **Claim.** A model reads numbers. A text becomes numbers by a list of pieces, the vocabulary, and by one rule: *take
+# the longest piece that the rest of the word begins with*. There is no grammar in it, and no statistics.
+#
+# Letters: `B` sentences in a batch, `L` tokens in each, `V` pieces in the vocabulary.
+
+# %%
+import numpy as np
+
+from figures import BLUE, ORANGE, picture, show
+from minconvbert import tour
+from minconvbert.tokenizer import ConvBertTokenizerFast
+from minconvbert.wordpiece import explain, match, normalize, split
+
+# %% [markdown]
+# ## One word, by hand
+#
+# A piece that continues a word is written with `##` before it. Here is a vocabulary of six pieces. The word is
+# *unlocked*.
+
+# %%
+vocab = {"un": 0, "lock": 1, "##lock": 2, "##ed": 3, "##e": 4, "##d": 5}
+
+# %% [markdown]
+# 1. Is *unlocked* in the vocabulary? No. *unlocke*? No. *unlock*, *unloc*, *unlo*, *unl*? No. *un*? **Yes.** Take it.
+#    What remains is *locked*.
+# 2. We are inside a word now, so pieces must begin with `##`. *##locked*? No. *##locke*? No. *##lock*? **Yes.** What
+#    remains is *ed*.
+# 3. *##ed*? **Yes.** Nothing remains. (*##e* and *##d* would have done too, but the longest wins.)
+#
+# So: `un ##lock ##ed`, or in numbers 0, 2, 3.
+
+# %%
+by_hand = ["un", "##lock", "##ed"]
+
+# %% [markdown]
+# ## The function
+#
+# It gives back the (start, end) of each piece in the word.
+
+# %%
+show(match)
+
+# %%
+word = "unlocked"
+spans = match(word, vocab)
+pieces = [("##" if start else "") + word[start:end] for start, end in spans]
+assert pieces == by_hand
+for piece, why in zip(pieces, explain(word, vocab)):
+    print(f"{piece:<8} {vocab[piece]}   {why}")
+
+# %% [markdown]
+# If somewhere no piece fits, the **whole word** is unknown, and becomes `[UNK]`. The rule never goes back to try a
+# shorter piece. With the vocabulary `ab, a, ##bc` the word *abc* is unknown, though `a ##bc` would do: *ab* is
+# longer, is taken, and `##c` is missing.
+
+# %%
+assert match("abc", {"ab": 0, "a": 1, "##bc": 2}) == []
+print(*explain("abc", {"ab": 0, "a": 1, "##bc": 2}))
+
+# %% [markdown]
+# ## Before the rule: what is a word?
+#
+# `normalize` makes everything lower case, takes accents off, and throws control characters out. `split` cuts at white
+# space and sets every punctuation mark apart. What is lost here, no model can know: *resume* and *résumé* are one
+# word.
+
+# %%
+show(split)
+
+# %%
+text = "He's read Zoë's résumé -- twice!"
+normal, origin = normalize(text)
+words = [normal[start:end] for start, end in split(normal)]
+print(words)
+assert words == ["he", "'", "s", "read", "zoe", "'", "s", "resume", "-", "-", "twice", "!"]
+
+# %% [markdown]
+# `origin` tells for each character of the normalized text which one of the original it came from. So that an answer
+# that was found in tokens can be underlined in the text.
+#
+# ## A sentence, with the vocabulary of the trained model
+
+# %%
+folder = tour.default_model()
+tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
+encoded = tokenizer(text, return_offsets_mapping=True)
+for token, number, (start, end) in zip(tokenizer.convert_ids_to_tokens(encoded["input_ids"]), encoded["input_ids"],
+                                       encoded["offset_mapping"]):
+    print(f"{token:<10} {number:>5}   {text[start:end]!r}")
+
+# %% [markdown]
+# `[CLS]` and `[SEP]` were put around it. `[CLS]` is a place where the model can gather what concerns the whole
+# sentence; heads that classify read it. `[SEP]` ends a sentence.
+#
+# And the same by the functions above: normalize, split, match, look up.
+
+# %%
+normal, _ = normalize(text)
+ids = []
+for start, end in split(normal):
+    word = normal[start:end]
+    spans = match(word, tokenizer.vocab)
+    ids += [tokenizer.vocab[("##" if a else "") + word[a:b]] for a, b in spans] or [tokenizer.unk_token_id]
+assert [tokenizer.cls_token_id, *ids, tokenizer.sep_token_id] == encoded["input_ids"]
+
+# %% [markdown]
+# ## A batch
+#
+# Arrays need rows of one length. So short sentences are filled up with `[PAD]`, and a **mask** says which tokens are
+# real: 1 or 0. For a pair of sentences, **token types** say which is the first (0) and which the second (1). All
+# three have the shape `(B, L)`.
+
+# %%
+batch = tokenizer(["It rained.", "The river rose slowly."], ["We stayed.", "Why?"], padding=True, return_tensors="np")
+for name, array in batch.items():
+    print(name, array.shape, array, sep="\n", end="\n\n")
+assert (batch["attention_mask"] == (batch["input_ids"] != tokenizer.pad_token_id)).all()
+
+# %% [markdown]
+# ## What is in the vocabulary?
+#
+# How long are the pieces, and how many of them begin a word? Pieces come from counting: the pairs that stand together
+# more often than chance are joined, again and again, until there are as many as one wants.
+
+# %%
+pieces = [piece for piece in tokenizer.vocab if not piece.startswith("[")]
+begin = [len(piece) for piece in pieces if not piece.startswith("##")]
+go_on = [len(piece) - 2 for piece in pieces if piece.startswith("##")]
+longest = max(begin + go_on)
+axis = picture(width=6.4)
+for lengths, shift, colour, label in ((begin, -0.2, BLUE, "begin a word"), (go_on, 0.2, ORANGE, "go on with one (##)")):
+    axis.bar(np.arange(1, longest + 1) + shift, np.bincount(lengths, minlength=longest + 1)[1:], 0.4, color=colour,
+             label=f"{len(lengths):,} {label}")
+axis.set(xlabel="letters", xticks=range(1, longest + 1), title=f"the {len(tokenizer.vocab):,} entries")
+axis.legend()
+assert len(begin) + len(go_on) == len(pieces)
+
+# %% [markdown]
+# Rare words take many pieces, and so the model sees them from nearer by. Common ones are a single row of the table.
+
+# %%
+for word in ("water", "waterfall", "waterproofing", "antidisestablishmentarianism", "xylophone", "鳥"):
+    print(f"{word:<30}", *tokenizer.tokenize(word))
+
+# %% [markdown]
+# ## Exercises
+#
+# The cells below stop with an error until you are right.
+
+# %%
+# Write the rule yourself. `vocab` is any container of pieces; give back a list of pieces, or ["[UNK]"].
+def longest_pieces(word, vocab):
+    return ["[UNK]"]                                    # your turn
+
+def right(word):
+    spans = match(word, tokenizer.vocab)
+    return [("##" if start else "") + word[start:end] for start, end in spans] or ["[UNK]"]
+
+some_words = ["unlocked", "riverbank", "zebra", "thermodynamics", "q", "鳥"]
+wrong = [word for word in some_words if longest_pieces(word, tokenizer.vocab) != right(word)]
+print("right!" if not wrong else f"not yet: {wrong}")
+
+# %% [markdown]
+# 1. Find an English word that takes five pieces or more.
+# 2. Make a vocabulary of your own in which *abab* is unknown, though it could be cut in two ways.
+# 3. Type `[MASK]` into a sentence. Is it one token? And `[mask]`? Why might one want it so?
+# 4. Which two different texts become the same ids? Find a pair that a reader would call different.
+# 5. A text of `n` characters: how many look-ups does the rule take at worst, for one word? Why is there a limit of
+#    100 characters?

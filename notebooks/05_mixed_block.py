@@ -1,0 +1,236 @@
+# %% [markdown]
+# # 05. The mixed block, and grouped linear maps
+#
+# **Claim.** Half of the heads attend, half convolve. Both halves ask with the *same* query. Their outputs are laid
+# side by side, and a linear map mixes them. With a feed-forward layer after it, and a sum and a norm after each, this
+# is a whole layer of ConvBERT. A grouped linear map is a feed-forward layer with most of its weights left out.
+#
+# Letters: `B` sentences, `L` tokens, `D` numbers for a token, `H` attention heads *and as many* convolution heads,
+# `Dh` numbers in a head, `F` numbers inside the feed-forward layer, `G` groups.
+
+# %%
+import numpy as np
+
+from figures import BLUE, ORANGE, picture, show
+from minconvbert import tour, view
+from minconvbert.attention import mixed_attention, self_attention
+from minconvbert.config import ConvBertConfig, param_shapes
+from minconvbert.conv import span_dynamic_conv
+from minconvbert.course import check
+from minconvbert.faces import ConvBertModel
+from minconvbert.initialize import init_params
+from minconvbert.model import dense_linear, feed_forward, layer, project_add_norm
+from minconvbert.ops import grouped_linear, linear
+from minconvbert.shapes import sub
+from minconvbert.tokenizer import ConvBertTokenizerFast
+
+# %% [markdown]
+# ## Which heads are whose
+#
+# A configuration says `num_attention_heads` and `head_ratio`. The base model says 12 and 2. Read that as: of 12
+# heads, 12 // 2 = 6 attend, and 6 convolve. In this project `H` is the number of **one** kind, 6. It is the first
+# thing that readers get wrong.
+#
+# All heads together are as wide as a token: 2·H·Dh = D. So the query, key and value of the attention half are only `D
+# / 2` wide. This narrowing is what the paper calls the bottleneck.
+
+# %%
+base = ConvBertConfig()
+D, H, Dh = base.hidden_size, base.heads, base.head_size
+print(f"D = {D}, H = {H} of each kind, Dh = {Dh}, H·Dh = {H * Dh}")
+assert 2 * H * Dh == D
+
+# %% [markdown]
+# ## By hand: where a number ends up
+#
+# Take `D = 8`: one attention head and one convolution head of 4 numbers each. Follow one token through the block.
+#
+# 1. Its hidden state has 8 numbers. Three linear maps make a query, a key and a value of 4 numbers each.
+# 2. Attention takes query, keys, values: 4 numbers come out.
+# 3. The convolution takes the same query, and makes span key and value on its own from the hidden states: 4 numbers
+#    come out.
+# 4. Side by side: places 0 to 3 are from attention, places 4 to 7 from the convolution.
+#
+# The convolution has a value map of its own, `conv_out_layer`. It does not share that of attention. (One port did.
+# Its output was off by up to 2.7.)
+
+# %%
+cfg = ConvBertConfig(vocab_size=11, hidden_size=8, embedding_size=8, num_hidden_layers=1, num_attention_heads=2,
+                     intermediate_size=12, conv_kernel_size=3, initializer_range=0.5)
+rng = np.random.default_rng(0)
+params = init_params(cfg, rng=rng, dtype=np.float64)
+for name in params:                                     # biases start at zero and norms at one: move them
+    params[name] = params[name] + 0.1 * rng.normal(size=params[name].shape)
+p = sub(params, "encoder.layer.0.attention.self")
+x = rng.normal(size=(1, 5, 8))                          # (B, L, D)
+nobody_hidden = np.zeros((1, 1, 1, 5))
+
+query, key, value = (linear(x, p[f"{name}.weight"], p[f"{name}.bias"]) for name in ("query", "key", "value"))
+per_head = (1, 5, 1, 4)                                 # (B, L, H, Dh)
+everywhere, _ = self_attention(query.reshape(per_head), key.reshape(per_head), value.reshape(per_head), nobody_hidden)
+nearby, _ = span_dynamic_conv(x, query, None, p, cfg)
+by_hand = np.concatenate([everywhere[0, 2, 0], nearby[0, 2, 0]])        # token 2
+by_hand.round(3)
+
+# %% [markdown]
+# ## The function
+
+# %%
+show(mixed_attention)
+
+# %% [markdown]
+# Parameters live in one flat dict, under the names that Hugging Face gives them. `sub(p, "attention.self")` is a view
+# of those whose names begin so, with the beginning cut off. `under` puts a beginning back. `acts` is such a dict too:
+# the kernel of layer 1 will be `acts["encoder.layer.1.attention.self.conv.kernel"]`.
+#
+# ## They agree
+
+# %%
+out, acts = mixed_attention(x, (nobody_hidden, None), p, cfg)
+assert np.allclose(out[0, 2], by_hand)
+assert np.array_equal(out[..., :4].reshape(per_head), acts["attn.out"])
+assert np.array_equal(out[..., 4:].reshape(per_head), acts["conv.out"])
+print(*acts, sep="   ")
+
+# %% [markdown]
+# ## What the ratio buys
+#
+# Let us count the weights of query, key, value and the convolution in one layer of base, for ratios 1, 2, 3, 4 and 6,
+# as Hugging Face reads the ratio. (The original reads it otherwise for ratios other than 2; see 10.)
+
+# %%
+def count(cfg, prefix="encoder.layer.0.attention.self."):
+    return sum(int(np.prod(shape)) for name, shape in param_shapes(cfg).items() if name.startswith(prefix))
+
+for ratio in (1, 2, 3, 4, 6):
+    changed = base.replace(head_ratio=ratio)
+    print(f"ratio {ratio}: H = {changed.heads:>2}, Dh = {changed.head_size:>3}, weights {count(changed):>9,}")
+print(f"\nBERT's query, key and value, 12 attention heads and no convolution: {3 * (768 * 768 + 768):,}")
+
+# %% [markdown]
+# Hugging Face keeps half of `D` for each kind whatever the ratio. So the ratio changes how many kernels there are,
+# and hardly how many weights.
+#
+# ## Grouped linear
+#
+# A linear map from `I` to `O` numbers has `I·O` weights: every output reads every input. A grouped linear map cuts
+# the inputs into `G` neighbouring groups and gives each a small map of its own. It has `I·O / G` weights. The groups
+# do not talk to each other.
+#
+# By hand, `G = 2`: inputs (1, 2 | 3, 4). The first group has the map [[1, 0], [1, 1]], the second [[2, 0], [0, 1]],
+# written as (inputs, outputs).
+#
+# * group 0: 1·(1, 0) + 2·(1, 1) = **(3, 2)**
+# * group 1: 3·(2, 0) + 4·(0, 1) = **(6, 4)**
+
+# %%
+x4 = np.array([1.0, 2, 3, 4])
+weight = np.array([[[1.0, 0], [1, 1]], [[2, 0], [0, 1]]])               # (G, I, O)
+assert (grouped_linear(x4, weight, np.zeros(4)) == [3, 2, 6, 4]).all()
+show(grouped_linear)
+
+# %% [markdown]
+# It is a linear map whose matrix is empty but for blocks on the diagonal. Mind the layout: `linear` keeps its weight
+# as (outputs, inputs), `grouped_linear` as (group, inputs, outputs). Both are as in the checkpoints.
+
+# %%
+rng = np.random.default_rng(0)
+G, I, O = 4, 5, 3
+weight, bias, x = rng.normal(size=(G, I, O)), rng.normal(size=G * O), rng.normal(size=(2, 6, G * I))
+whole = np.zeros((G * O, G * I))
+for g in range(G):
+    whole[g * O : (g + 1) * O, g * I : (g + 1) * I] = weight[g].T
+assert np.allclose(grouped_linear(x, weight, bias), linear(x, whole, bias))
+view.matrix(np.abs(whole), title=f"G = {G}: the same map as one matrix (O, I)")
+
+# %% [markdown]
+# ## The whole layer
+#
+# After the mixed block: a linear map, dropout, the sum with what went in, a norm. Then the feed-forward layer: a
+# linear map to `F` numbers, an activation, a linear map back, dropout, the sum, a norm. `dense_linear` is an ordinary
+# or a grouped map, as the weight's axes say.
+
+# %%
+show(dense_linear, project_add_norm, feed_forward, layer)
+
+# %%
+rng = np.random.default_rng(0)
+x = rng.normal(size=(1, 5, 8))
+out, acts = layer(x, (nobody_hidden, None), sub(params, "encoder.layer.0"), cfg)
+p = sub(params, "encoder.layer.0")
+
+# by hand, from the pieces
+mixed, _ = mixed_attention(x, (nobody_hidden, None), sub(p, "attention.self"), cfg)
+
+def mapped(y, name):
+    return y @ p[f"{name}.weight"].T + p[f"{name}.bias"]
+
+def normed(total, name):
+    centred = total - total.mean(-1, keepdims=True)
+    row = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + cfg.layer_norm_eps)
+    return row * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+attended = normed(mapped(mixed, "attention.output.dense") + x, "attention.output.LayerNorm")
+wide, _ = feed_forward(attended, sub(p, "intermediate"), cfg)
+by_hand = normed(mapped(wide, "output.dense") + attended, "output.LayerNorm")
+assert np.allclose(out, by_hand)
+
+# %% [markdown]
+# ## Who does the work?
+#
+# Each half gives `D / 2` numbers, and the matrix `attention.output.dense` mixes them into the sum. How large is the
+# part of either half in the trained model, for a sentence? The picture shows the root of the mean square of both
+# parts, for each layer.
+
+# %%
+folder = tour.default_model()
+model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
+cfg, params = model.config, model.params
+batch = tokenizer("The old man who lived by the river sold his boat to the two brothers.", return_tensors="np")
+acts = model(batch["input_ids"]).acts
+half = cfg.heads * cfg.head_size
+
+parts = []
+for i in range(cfg.num_hidden_layers):
+    out = acts[f"encoder.layer.{i}.attention.self.out"]
+    weight = params[f"encoder.layer.{i}.attention.output.dense.weight"]
+    from_attention, from_convolution = out[..., :half] @ weight[:, :half].T, out[..., half:] @ weight[:, half:].T
+    total = from_attention + from_convolution + params[f"encoder.layer.{i}.attention.output.dense.bias"]
+    assert np.allclose(total + acts[f"encoder.layer.{i}.attention.self.x"],
+                       acts[f"encoder.layer.{i}.attention.output.total"], atol=1e-4)
+    parts.append([np.sqrt((part**2).mean()) for part in (from_attention, from_convolution)])
+
+axis = picture(width=5.5)
+for j, (kind, colour) in enumerate((("attention", BLUE), ("convolution", ORANGE))):
+    axis.bar(np.arange(len(parts)) + 0.4 * j - 0.2, [part[j] for part in parts], 0.38, color=colour, label=kind)
+axis.set_xticks(range(len(parts)), [f"layer {i}" for i in range(len(parts))])
+axis.set_title("size of what each half adds to the hidden state")
+axis.legend();
+
+# %% [markdown]
+# ## Exercises
+
+# %%
+def grouped_linear_backward(dy, x, weight):
+    """-> dx (..., G I), dweight (G, I, O), dbias (G O,)"""
+    raise NotImplementedError("your turn")
+
+check(grouped_linear_backward, seed="your name")
+
+# %%
+def mixed_attention(x, masks, p, cfg, rng=None):
+    """One half of the heads looks at every token, the other at the span around each; both ask with the same query.
+
+    x (B, L, D), masks = (attention bias (B, 1, 1, L), None or convolution mask (B, L, 1))  ->  (B, L, 2 H Dh), acts
+    """
+    raise NotImplementedError("your turn")
+
+check(mixed_attention, seed="your name")
+
+# %% [markdown]
+# 1. How many weights has a feed-forward layer of the medium-small model (`D` 384, `F` 1536, 2 groups)? How many
+#    without groups?
+# 2. With groups in both maps of the feed-forward layer, which inputs can reach output 0? So who carries news from one
+#    group to the other?
+# 3. Swap the two halves of `out`, and the two halves of the columns of `attention.output.dense.weight`. What changes?
+# 4. The query serves two masters. What does that mean for its gradient? (06.)
