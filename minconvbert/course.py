@@ -112,7 +112,7 @@ def attempt(function, exercise, seed, number=0):
                 continue
             latest[name] = array.copy()
             if array.dtype.kind == "f":
-                seen.append(Seen(name, latest[name], running, linecache.getline(code.co_filename, running).strip()))
+                seen.append(Seen(name, latest[name], running, _line(code, running)))
         running = frame.f_lineno
         return after_line
 
@@ -145,7 +145,11 @@ def _told(error, code):
     if "read-only" in told:
         told += " (a function must not write into what it is given; make a copy)"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
-    return told + (f"\n    at line {lines[-1]}: {linecache.getline(code.co_filename, lines[-1]).strip()}" if lines else "")
+    return told + (f"\n    at line {lines[-1]}: {_line(code, lines[-1])}" if lines else "")
+
+
+def _line(code, number):
+    return linecache.getline(code.co_filename, number).strip()
 
 
 def _named(result, function):
@@ -169,15 +173,15 @@ def judge(exercise, seed, attempts, answer=False):
         name, message, line = fault
         if number:
             message += "\n    (the first draw was right; this one has other sizes, padding, dropout, ignored labels)"
+        right = [n for n in _last(truth.seen) if _is_right(n, mine, truth)]
         known = name and (name in truth.results or any(s.name == name for s in truth.seen))
-        return Verdict(
-            exercise, str(seed), False, message, [n for n in _last(truth.seen) if _is_right(n, mine, truth)], name, line,
-            hint(exercise, name) if known else None, _statement(exercise, name, truth) if answer else None)
+        return Verdict(exercise, str(seed), False, message, right, name, line, hint(exercise, name) if known else None,
+                       _statement(exercise, name, truth) if answer else None)
     return Verdict(exercise, str(seed), True, f"right, on {len(attempts)} draws")
 
 
 def _first_fault(mine, truth):
-    """-> (name, message, line) of the first array that departs, in the order of the package's lines; None if none does"""
+    """-> (name, message, line) of the first array that departs, in the order of the package's lines, or None"""
     scale = max(np.abs(a).max(initial=0) for a in truth.results.values())
     asked = [name for name in truth.results if name in mine.results or not name.startswith("acts")]
     wrong = [name for name in asked
@@ -188,7 +192,8 @@ def _first_fault(mine, truth):
     for name, right in _last(truth.seen).items():
         yours = _last(mine.seen).get(_alias(name, mine.seen))
         if yours and not _is_right(name, mine, truth):
-            return name, f"{name} departs: {_how(yours.array, right.array)}\n    at line {yours.line}: {yours.text}", yours.line
+            how = _how(yours.array, right.array)
+            return name, f"{name} departs: {how}\n    at line {yours.line}: {yours.text}", yours.line
     if mine.error:
         return None, mine.error, None
     if not wrong:
@@ -291,7 +296,8 @@ def grade(file, seed=0, exercises=None, limit=10.0):
         else:
             verdicts.append(Verdict(name, str(seed), False, error or "it is not in the file"))
     passed = sum(v.passed for v in verdicts)
-    return dict(file=str(file), seed=str(seed), passed=passed, of=len(verdicts), exercises=[asdict(v) for v in verdicts])
+    return dict(file=str(file), seed=str(seed), passed=passed, of=len(verdicts),
+                exercises=[asdict(v) for v in verdicts])
 
 
 def _functions_of(notebook):
@@ -319,7 +325,7 @@ def _attempts_elsewhere(source, filename, exercise, seed, limit):
     with tempfile.TemporaryDirectory() as folder:
         file, answers = Path(folder, filename).with_suffix(".py"), Path(folder, "answers.npz")
         file.write_bytes(source)
-        command = [sys.executable, "-I", "-c", _CHILD, str(Path(__file__).parents[1]), file, exercise, str(seed), answers]
+        command = [sys.executable, "-I", "-c", _CHILD, Path(__file__).parents[1], file, exercise, seed, answers]
         process = subprocess.Popen(
             [str(x) for x in command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
@@ -332,7 +338,7 @@ def _attempts_elsewhere(source, filename, exercise, seed, limit):
         try:
             return _read_attempts(answers.read_bytes())
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-            return [Attempt({}, [], "the file ended its own process, or used too much memory, before it gave an answer")]
+            return [Attempt({}, [], "its process ended, or used too much memory, before it gave an answer")]
 
 
 def _kill(process):
@@ -364,7 +370,8 @@ def _hand_in(file, exercise, seed, answers):
         attempts = [Attempt({}, [], f"the file itself raises {type(error).__name__}: {error}")]
     told, held = [], {}
     for i, mine in enumerate(attempts):
-        told.append(dict(results=list(mine.results), seen=[(s.name, s.line, s.text) for s in mine.seen], error=mine.error))
+        seen = [(s.name, s.line, s.text) for s in mine.seen]
+        told.append(dict(results=list(mine.results), seen=seen, error=mine.error))
         held |= {f"{i}.{kind}.{j}": np.asarray(a, float) for kind, found in (
             ("results", mine.results.values()), ("seen", (s.array for s in mine.seen))) for j, a in enumerate(found)}
     np.savez(answers, told=np.array(json.dumps(told)), **held)
@@ -387,7 +394,7 @@ def course_main(argv):
     parser = argparse.ArgumentParser(prog="python -m minconvbert course", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the names of all exercises")
-    for name, purpose in (("stub", "what to write, as the beginning of a file"), ("solution", "the package's own source")):
+    for name, purpose in (("stub", "what to write, as the beginning of a file"), ("solution", "the package's source")):
         command = commands.add_parser(name, help=purpose)
         command.add_argument("exercises", nargs="+", metavar="EXERCISE")
         if name == "stub":
@@ -395,7 +402,8 @@ def course_main(argv):
     command = commands.add_parser("grade", help="judge the functions of a file, each in a process of its own")
     command.add_argument("file", help="a .py file or a notebook")
     command.add_argument("--seed", default="0", help="what the numbers are drawn from: the learner's name, say")
-    command.add_argument("--exercises", nargs="+", metavar="EXERCISE", help="those that count (default: all in the file)")
+    command.add_argument("--exercises", nargs="+", metavar="EXERCISE",
+                         help="those that count (default: all in the file)")
     command.add_argument("--limit", type=float, default=10.0, metavar="SECONDS", help="for each exercise (default: 10)")
     command.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)

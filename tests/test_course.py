@@ -68,7 +68,8 @@ def test_a_fault_in_any_result_is_found_on_every_seed(exercise):
 
 def test_numbers_follow_the_seed_and_nothing_else():
     def bits(seed, number=0):
-        return [a.tobytes() for a in exercises.arrays(dict(enumerate(exercises.case("layer_norm", seed, number)))).values()]
+        args = exercises.case("layer_norm", seed, number)
+        return [a.tobytes() for a in exercises.arrays(dict(enumerate(args))).values()]
 
     assert bits("Ada") == bits("Ada")
     assert bits(7) == bits("7")
@@ -106,7 +107,8 @@ SPAN = """
         dquery = dmatch * span_key
         dspan_key = dmatch * query
         dx_span, *of_span = separable_conv_backward(
-            dspan_key, hide(x, mask), p["key_conv_attn_layer.depthwise.weight"], p["key_conv_attn_layer.pointwise.weight"])
+            dspan_key, hide(x, mask), p["key_conv_attn_layer.depthwise.weight"],
+            p["key_conv_attn_layer.pointwise.weight"])
         for name, gradient in zip(("depthwise.weight", "pointwise.weight", "bias"), of_span):
             grads["key_conv_attn_layer." + name] = gradient
         return dx_value + hide(dx_span, mask), dquery, grads
@@ -125,7 +127,7 @@ def span(change=None, to=""):
     ("dmatch * span_key", "dmatch * query", "dquery", "off by"),
     ("dmatch * query", "2 * dmatch * query", "dspan_key", "2 times"),
     ("return dx_value + hide(dx_span, mask)", "return dx_value", "dx", "which it returns, is wrong"),
-    ("dvalue = hide(dvalue.reshape(B, L, H * Dh), mask)", "dvalue = dvalue.reshape(B, L, H * Dh)", "dvalue", "first draw was right"),
+    ("hide(dvalue.reshape(B, L, H * Dh), mask)", "dvalue.reshape(B, L, H * Dh)", "dvalue", "first draw was right"),
     ("hide(x, mask), p[", "x, p[", 'g["key_conv_attn_layer.depthwise.weight"]', "first draw was right"),
     ('gradient\n', 'gradient[..., 0]\n', 'grads["key_conv_attn_layer.depthwise.weight"]', "its shape is"),
     ("dquery, grads", "dquery", 'grads["conv_out_layer.weight"]', "missing"),
@@ -176,7 +178,7 @@ def test_the_hint_comes_first_and_the_answer_when_asked():
     ("return right(dy, y)[::-1]", "axis 0"),
     ("return right(dy, y) + y.sum(-1, keepdims=True)", "off by a constant"),
     ("while True: pass", "longer than 1 seconds"),
-    ("import os; os._exit(0)", "ended its own process"),
+    ("import os; os._exit(0)", "its process ended"),
     ("import os; os.kill(os.getppid(), 0); return np.zeros(10 ** 11)", "MemoryError"),
 ])
 def test_what_goes_wrong_is_said(tmp_path, body, says):
@@ -221,8 +223,9 @@ def test_the_trace_of_a_debugger_is_given_back():
 
 
 def test_only_functions_and_imports_of_a_notebook_run(tmp_path):
-    cells = ["%matplotlib inline\nimport numpy as np", "raise SystemExit('a cell ran')", "def softmax_backward(dy, y):\n    return dy",
-             "this is ( no python", "def softmax_backward(dy, y):\n    return y * (dy - (dy * y).sum(-1, keepdims=True))"]
+    head = "def softmax_backward(dy, y):\n    return "
+    cells = ["%matplotlib inline\nimport numpy as np", "raise SystemExit('a cell ran')", head + "dy",
+             "this is ( no python", head + "y * (dy - (dy * y).sum(-1, keepdims=True))"]
     notebook = dict(cells=[dict(cell_type="code", source=c.splitlines(True)) for c in cells]
                     + [dict(cell_type="markdown", source=["# words"])])
     file = tmp_path / "lab.ipynb"
@@ -264,8 +267,8 @@ def test_files_without_an_exercise(tmp_path, content, says):
 
 
 def command(*args, **options):
-    return subprocess.run([sys.executable, "-m", "minconvbert", "course", *map(str, args)], capture_output=True, text=True,
-                          **options)
+    full = [sys.executable, "-m", "minconvbert", "course", *map(str, args)]
+    return subprocess.run(full, capture_output=True, text=True, **options)
 
 
 def test_commands(tmp_path, capsys):
@@ -284,7 +287,7 @@ def test_commands(tmp_path, capsys):
     file.write_text(span("dmatch * query", "dmatch"))
     graded = command("grade", file, "--exercises", "span_dynamic_conv_backward", "softmax")
     assert graded.returncode == 1
-    assert "0 of 2 right" in graded.stdout and "dspan_key departs" in graded.stdout and "not in the file" in graded.stdout
+    assert all(x in graded.stdout for x in ("0 of 2 right", "dspan_key departs", "not in the file"))
     refused = command("grade", tmp_path / "none.py")
     assert refused.returncode == 2 and "none.py" in refused.stderr and "Traceback" not in refused.stderr
     assert command("grade", file, "--limit", "0").returncode == 2
