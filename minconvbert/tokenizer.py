@@ -7,75 +7,44 @@ Source: tokenization_utils_base.py, tokenization_utils.py and tokenization_utils
 """
 
 import argparse
-import inspect
 import json
 import re
 import sys
-from dataclasses import asdict, dataclass, replace
-from itertools import chain
+from dataclasses import replace
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from .files import write_atomic
-from .vocab import read_vocab, write_vocab
+from . import rows as rows_of
+from . import tokenizer_files
+from .added import AddedToken, Finder
+from .rows import SIDES, STRATEGIES, Pieces, joined
 from .wordpiece import CHUNK, FAST, PREFIX, SLOW, explain, match, normalize, split
 
 SPECIAL_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 VOCABULARY = Path(__file__).with_name("vocab.txt")  # of this project: 8,192 tokens of English, lower case
 NO_LIMIT, LARGE = int(1e30), int(1e20)  # `model_max_length` where there is none, as Hugging Face writes it and reads it
-STRATEGIES = ("longest_first", "only_first", "only_second", "do_not_truncate")
 PADDINGS = ("longest", "max_length", "do_not_pad")
-SIDES = ("right", "left")
-NORMALIZER_NAMES = {"do_lower_case": "lowercase", "strip_accents": "strip_accents",
-                    "tokenize_chinese_chars": "handle_chinese_chars"}  # ours, and those of a tokenizer.json
 CLEAN_UP = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
             (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
 DECODER_CLEAN_UP = (*CLEAN_UP[:7], (" do not", " don't"), *CLEAN_UP[7:])  # of the fast tokenizer, token by token
 
 
-@dataclass(frozen=True)
-class AddedToken:
-    """A token that is found in a text before anything is done to the text.
+class Remembered(dict):
+    """chunk -> Pieces, each worked out once, as long as it is used: words that are common stay.
 
-    `single_word`: only where no letter touches it. `lstrip`, `rstrip`: it takes the white space on that side with it.
-    `normalized`: the fast tokenizer looks for it in the normalized text, so in any case; None: unless it is special.
-    `special`: decoding can skip it.
+    At `size` chunks all become old. The old that are asked for again are taken over; the others go at the next turn.
     """
 
-    content: str
-    single_word: bool = False
-    lstrip: bool = False
-    rstrip: bool = False
-    normalized: bool | None = None
-    special: bool = False
-
-    def __str__(self):
-        return self.content
-
-
-class Pieces(NamedTuple):
-    """What a text became. Of each piece: its id, its (start, end) in the text, the number of its word."""
-
-    ids: list
-    spans: list
-    words: list
-
-    def cut(self, start, end):
-        return Pieces(self.ids[start:end], self.spans[start:end], self.words[start:end])
-
-
-class Remembered(dict):
-    """chunk -> Pieces. Each is worked out once and kept; at `size` chunks, all is forgotten."""
-
     def __init__(self, work_out, size=1 << 16, longest=100):
-        self.work_out, self.size, self.longest = work_out, size, longest
+        self.work_out, self.size, self.longest, self.old = work_out, size, longest, {}
 
     def __missing__(self, chunk):
-        pieces = self.work_out(chunk)
+        pieces = self.old.get(chunk) or self.work_out(chunk)
         if len(chunk) <= self.longest:
             if len(self) >= self.size:
+                self.old = dict(self)
                 self.clear()
             self[chunk] = pieces
         return pieces
@@ -124,17 +93,17 @@ class _Tokenizer:
 
         Raises ValueError for a vocabulary that cannot be read, or lacks a special token.
         """
-        self._lines, self.vocab = _vocabulary(vocab_file)
+        self._lines, self.vocab = tokenizer_files.read_vocabulary(vocab_file)
         self.do_lower_case, self.strip_accents = do_lower_case, strip_accents
         self.tokenize_chinese_chars = tokenize_chinese_chars
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
         self.split_special_tokens = split_special_tokens
-        self.model_max_length = NO_LIMIT if model_max_length is None else model_max_length
+        self.model_max_length = NO_LIMIT if model_max_length is None else _whole("model_max_length", model_max_length, 0)
         self.padding_side = _one_of("padding_side", padding_side, SIDES)
         self.truncation_side = _one_of("truncation_side", truncation_side, SIDES)
         self.max_input_chars_per_word = max_input_chars_per_word
 
-        self.added_tokens_decoder = {int(i): _as_token(token) for i, token in (added_tokens_decoder or {}).items()}
+        self.added_tokens_decoder = dict(added_tokens_decoder or {})
         self.additional_special_tokens = []
         self._get_ready()
         special = dict(zip(SPECIAL_NAMES, (unk_token, sep_token, pad_token, cls_token, mask_token)))
@@ -191,7 +160,7 @@ class _Tokenizer:
         A new one gets the id after the largest. The reference takes the number of tokens instead, which is some other
         token's id if the vocabulary has duplicates.
         """
-        before = len(self)
+        before, largest = len(self), max(chain(self._tokens, [-1]))
         for token in [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else new_tokens:
             if not isinstance(token, (str, AddedToken)):
                 raise TypeError(f"a token must be a str or an AddedToken, but is {_shown(token)}")
@@ -208,8 +177,9 @@ class _Tokenizer:
                 i = self._ids.get(token.content)
             if not token.content:
                 continue
-            i = max(chain(self._tokens, [-1])) + 1 if i is None else i
-            self._ids[token.content], self._tokens[i] = i, token.content
+            if i is None:
+                i = largest = largest + 1
+            self._ids[token.content] = i
             self.added_tokens_decoder[i] = replace(token, special=special, normalized=normalized)
             if special and token.content not in self.all_special_tokens:
                 self.additional_special_tokens.append(token.content)
@@ -236,29 +206,11 @@ class _Tokenizer:
         late = [token for token in self.added_tokens_decoder.values()
                 if token.normalized and not self.rules.lowers_first]
         early = [token for token in self.added_tokens_decoder.values() if token not in late]
-        self._early = _Finder({token.content: token for token in early})
-        self._late = _Finder({self._normalize(token.content)[0]: token for token in late})
+        self._early = Finder({token.content: token for token in early})
+        self._late = Finder({self._normalize(token.content)[0]: token for token in late})
         self._remembered = Remembered(self._work_out)
-
-    def _find(self, text, finder, left_out=()):
-        """Cut a text at added tokens: -> (AddedToken, or None between them; start; end) of stretch after stretch"""
-        at = 0
-        for found in finder.pattern.finditer(text):
-            token, (start, end) = finder.tokens[found.group()], found.span()
-            if token.content in left_out or start < at:
-                continue
-            if token.single_word and any(map(self.rules.blocks_single_word, text[start - 1:start] + text[end:end + 1])):
-                continue
-            while token.lstrip and start > at and text[start - 1].isspace():
-                start -= 1
-            while token.rstrip and end < len(text) and text[end].isspace():
-                end += 1
-            if at < start:
-                yield None, at, start
-            yield token, start, end
-            at = end
-        if at < len(text):
-            yield None, at, len(text)
+        # A token that is looked for in the normalized text may have white space in it: then nothing can be cut before.
+        self._chunk = re.compile(r"(?s:.+)") if self._late.tokens else CHUNK
 
     # From a text to its pieces
 
@@ -268,7 +220,7 @@ class _Tokenizer:
     def _words(self, text):
         """-> (its id if it is an added token, else None; the word; of each of its characters the index in `text`)"""
         normal, source = self._normalize(text)
-        for token, start, end in self._find(normal, self._late):
+        for token, start, end in self._late.cut(normal, self.rules.blocks_single_word):
             if token:
                 yield self._ids[token.content], normal[start:end], source[start:end]
                 continue
@@ -295,7 +247,8 @@ class _Tokenizer:
 
     def _stretches(self, text, split_special_tokens):
         """-> (AddedToken, or None between them; start; end): what is found in the text as it stands"""
-        return self._find(text, self._early, self.all_special_tokens if split_special_tokens else ())
+        left_out = self.all_special_tokens if split_special_tokens else ()
+        return self._early.cut(text, self.rules.blocks_single_word, left_out)
 
     def _pieces(self, text, split_special_tokens=False):
         """-> the Pieces of any text"""
@@ -308,16 +261,14 @@ class _Tokenizer:
                 words.append(number)
                 number += 1
                 continue
-            # A token that is looked for in the normalized text may have white space in it: nothing can be cut before.
-            chunks = [(text[start:end], start)] if self._late.tokens else (
-                (chunk.group(), chunk.start()) for chunk in CHUNK.finditer(text, start, end))
-            for chunk, at in chunks:
-                pieces = self._remembered[chunk]
-                if pieces.ids:
-                    ids += pieces.ids
-                    spans += [(a + at, b + at) for a, b in pieces.spans]
-                    words += [n + number for n in pieces.words]
-                    number = words[-1] + 1
+            chunks = list(self._chunk.finditer(text, start, end))
+            found = [self._remembered[chunk.group()] for chunk in chunks]
+            starts = [chunk.start() for chunk in chunks]
+            firsts = list(accumulate((pieces.words[-1] + 1 if pieces.words else 0 for pieces in found), initial=number))
+            ids += [i for pieces in found for i in pieces.ids]
+            spans += [(a + at, b + at) for pieces, at in zip(found, starts) for a, b in pieces.spans]
+            words += [n + first for pieces, first in zip(found, firsts) for n in pieces.words]
+            number = firsts[-1]
         return Pieces(ids, spans, words)
 
     def _sequence(self, text, is_split_into_words, split_special_tokens):
@@ -327,12 +278,17 @@ class _Tokenizer:
         if not isinstance(text, (list, tuple)):
             raise TypeError(f"with is_split_into_words a text must be a list of words, but is {_shown(text)}")
         parts = [self._pieces(word, split_special_tokens) for word in text]
-        return Pieces(_joined(part.ids for part in parts), _joined(part.spans for part in parts),
-                      _joined([number] * len(part.ids) for number, part in enumerate(parts)))
+        return Pieces(joined(part.ids for part in parts), joined(part.spans for part in parts),
+                      joined([number] * len(part.ids) for number, part in enumerate(parts)))
 
     def encode_ids(self, text):
         """The ids of the pieces of a text, and nothing else: no special tokens around them."""
-        return self._pieces(text).ids
+        text = self._prepared(_checked(text))
+        ids = []
+        for token, start, end in self._stretches(text, self.split_special_tokens):
+            ids += [self._ids[token.content]] if token else [
+                i for chunk in self._chunk.findall(text, start, end) for i in self._remembered[chunk].ids]
+        return ids
 
     def tokenize(self, text, pair=None, add_special_tokens=False, **options):
         """The tokens of a text, as strings."""
@@ -386,8 +342,8 @@ class _Tokenizer:
         for sample, pair in enumerate(pairs):
             first, second = (part if part is None else self._sequence(part, is_split_into_words, split_special_tokens)
                              for part in pair)
-            windows, rest = self._truncate(first, second, add_special_tokens, truncation, max_length, stride,
-                                           return_overflowing_tokens)
+            windows, *rest = self._truncate(first, second, add_special_tokens, truncation, max_length, stride,
+                                            return_overflowing_tokens)
             rows += [self._row(a, b, add_special_tokens) for a, b in windows]
             samples += [sample] * len(windows)
             rests.append(rest)
@@ -400,7 +356,7 @@ class _Tokenizer:
             entries["length"] = [len(row["input_ids"]) for row in rows]
         flat = self.rules.flat_overflow
         if return_overflowing_tokens and flat:
-            entries["overflowing_tokens"] = [tokens for tokens, _ in rests]
+            entries["overflowing_tokens"] = [cut_off for cut_off, _ in rests]
             entries["num_truncated_tokens"] = [number for _, number in rests]
         elif return_overflowing_tokens:
             entries["overflow_to_sample_mapping"] = samples
@@ -435,16 +391,16 @@ class _Tokenizer:
         """-> padding, truncation, max_length: each spelled out, and not in contradiction"""
         if truncation is None and max_length is not None and padding is False:
             truncation = True
-        padding = {True: "longest", False: "do_not_pad"}.get(padding, padding)
-        truncation = {True: "longest_first", False: "do_not_truncate", None: "do_not_truncate"}.get(truncation, truncation)
+        if padding in (True, False):
+            padding = "longest" if padding else "do_not_pad"
+        if truncation in (True, False, None):
+            truncation = "longest_first" if truncation else "do_not_truncate"
         _one_of("padding", padding, PADDINGS)
         _one_of("truncation", truncation, STRATEGIES)
         for name, number, least in (("max_length", max_length, 0), ("stride", stride, 0),
                                     ("pad_to_multiple_of", pad_to_multiple_of, 1)):
-            if number is not None and (isinstance(number, bool) or not isinstance(number, (int, np.integer))):
-                raise TypeError(f"{name} must be a whole number, but is {_shown(number)}")
-            if number is not None and number < least:
-                raise ValueError(f"{name} must be at least {least}, but is {number}")
+            if number is not None:
+                _whole(name, number, least)
         if max_length is None and self.model_max_length < LARGE:
             max_length = self.model_max_length
         if max_length is None:
@@ -459,90 +415,26 @@ class _Tokenizer:
         return 3 if pair else 2
 
     def _truncate(self, first, second, add_special_tokens, strategy, max_length, stride, with_rest):
-        """-> [(first, second) that fits, windows of the rest ...], (the rest in one list, how many tokens too many)"""
-        lengths = len(first.ids), 0 if second is None else len(second.ids)
+        """-> [(first, second) that fit, further windows ...], ids that were cut off, how many pieces too many there were"""
         specials = self.num_special_tokens_to_add(second is not None) if add_special_tokens else 0
-        flat = self.rules.flat_overflow
-        if flat and with_rest:
+        if with_rest and self.rules.flat_overflow:
             if max_length is None:
                 raise ValueError("return_overflowing_tokens needs a max_length for tokens to flow over")
             if strategy == "longest_first" and second is not None:
-                raise ValueError("the slow tokenizer cannot return_overflowing_tokens of a pair cut 'longest_first': use"
-                                 " 'only_first', 'only_second' or ConvBertTokenizerFast")
-        too_many = sum(lengths) + specials - (max_length or 0)
+                raise ValueError("the slow tokenizer cannot return_overflowing_tokens of a pair cut 'longest_first':"
+                                 " use 'only_first', 'only_second' or ConvBertTokenizerFast")
+        too_many = len(first.ids) + (0 if second is None else len(second.ids)) + specials - (max_length or 0)
         if strategy == "do_not_truncate" or too_many <= 0:
-            return [(first, second)], ([], too_many)
-        room = max_length - specials
-        if room < 0:
+            return [(first, second)], [], too_many
+        if max_length < specials:
             raise ValueError(f"max_length must be at least {specials}, for the special tokens, but is {max_length}")
-        kept = self._kept(lengths, room, strategy, second is not None)
+        pairs, cut_off = rows_of.truncate(first, second, max_length - specials, strategy, stride, self.truncation_side,
+                                          with_rest, self.rules)
+        return pairs, cut_off, too_many
 
-        rest = []
-        if flat and with_rest:
-            cut = 0 if kept[0] < lengths[0] else 1
-            whole = (first, second)[cut].ids
-            rest = whole[max(0, kept[cut] - stride):]
-            rest = rest if self.truncation_side == "right" else whole[:len(rest)]
-        windows = [self._windows(part, number, 0 if flat else stride, with_rest and not flat)
-                   for part, number in zip((first, second), kept)]
-        (head, *others), (second_head, *second_others) = windows
-        pairs = [(a, b) for a in others for b in windows[1]] + [(head, b) for b in second_others]
-        return [(head, second_head), *pairs], (rest, too_many)
-
-    def _kept(self, lengths, room, strategy, is_pair):
-        """-> how many pieces of the first and of the second sequence stay, `room` in all"""
-        shorter = min(lengths)
-        half, odd = divmod(room, 2)
-        if not is_pair and strategy != "only_second":
-            kept = room, 0
-        elif strategy != "longest_first":
-            kept = (room - lengths[1], lengths[1]) if strategy == "only_first" else (lengths[0], room - lengths[0])
-        elif 2 * shorter <= room:
-            kept = (shorter, room - shorter) if lengths[0] == shorter else (room - shorter, shorter)
-        elif self.rules.first_keeps_more or lengths[0] > lengths[1]:
-            kept = half + odd, half
-        else:
-            kept = half, half + odd
-        # The fast tokenizer can cut a single text down to nothing, and no other one.
-        impossible = strategy != "longest_first" and is_pair or strategy == "only_second" or self.rules.flat_overflow
-        target = kept[1] if strategy == "only_second" else kept[0]
-        if impossible and target < 1 and (is_pair and strategy == "longest_first") is False:
-            raise ValueError(f"truncation {strategy!r} cannot make {room} pieces of {lengths[0]} in the first sequence"
-                             f" and {lengths[1]} in the second: use 'longest_first', or a larger max_length")
-        return kept
-
-    def _windows(self, pieces, length, stride, with_rest):
-        """-> the `length` pieces that fit and, if asked, window after window of the rest, overlapping by `stride`"""
-        if pieces is None or length >= len(pieces.ids):
-            return [pieces]
-        if stride >= length and (with_rest or length):
-            raise ValueError(f"a window must have room for more than stride = {stride} pieces, but has room for {length}:"
-                             " use a smaller stride or a larger max_length")
-        total = len(pieces.ids)
-        starts = range(0, total - stride, length - stride) if with_rest else [0]
-        spans = [(start, min(start + length, total)) for start in starts]
-        if self.truncation_side == "left":
-            spans = [(total - end, total - start) for start, end in spans]
-        return [pieces.cut(start, end) for start, end in spans]
-
-    def _row(self, first, second, add_special_tokens):
-        """-> one row, as a dict of lists of equal length"""
-        def special(token):
-            return Pieces([self._ids[token]], [(0, 0)], [None])
-
-        parts = [(first, 0, 0)] if second is None else [(first, 0, 0), (second, 1, 1)]  # pieces, type, sequence
-        if add_special_tokens:
-            parts = [(special(self.cls_token), 0, None),
-                     *chain.from_iterable((part, (special(self.sep_token), part[1], None)) for part in parts)]
-        has_types = add_special_tokens or not self.rules.types_need_specials
-        return dict(
-            input_ids=_joined(pieces.ids for pieces, _, _ in parts),
-            token_type_ids=_joined([kind * has_types] * len(pieces.ids) for pieces, kind, _ in parts),
-            attention_mask=_joined([1] * len(pieces.ids) for pieces, _, _ in parts),
-            special_tokens_mask=_joined([int(sequence is None)] * len(pieces.ids) for pieces, _, sequence in parts),
-            offset_mapping=_joined(pieces.spans for pieces, _, _ in parts),
-            word_ids=_joined(pieces.words for pieces, _, _ in parts),
-            sequence_ids=_joined([sequence] * len(pieces.ids) for pieces, _, sequence in parts))
+    def _row(self, first, second, add_special_tokens=True):
+        ends = (self.cls_token_id, self.sep_token_id) if add_special_tokens else (None, None)
+        return rows_of.row(first, second, *ends, self.rules)
 
     def build_inputs_with_special_tokens(self, token_ids_0, token_ids_1=None):
         """[CLS] first [SEP], or [CLS] first [SEP] second [SEP]."""
@@ -564,7 +456,7 @@ class _Tokenizer:
     def _special_row(self, *sequences):
         first, second = (None if ids is None else Pieces(list(ids), [(0, 0)] * len(ids), [None] * len(ids))
                          for ids in sequences)
-        return self._row(first, second, add_special_tokens=True)
+        return self._row(first, second)
 
     # Padding
 
@@ -575,13 +467,7 @@ class _Tokenizer:
             return
         length = max_length if padding == "max_length" else max(len(row["input_ids"]) for row in rows)
         length += -length % (pad_to_multiple_of or 1)
-        filler = dict(input_ids=self.pad_token_id, token_type_ids=0, attention_mask=0, special_tokens_mask=1,
-                      offset_mapping=(0, 0), word_ids=None, sequence_ids=None)
-        for row in rows:
-            missing = length - len(row["input_ids"])
-            for name in row.keys() & filler.keys():
-                row[name] = row[name] + [filler[name]] * missing if side == "right" else (
-                    [filler[name]] * missing + row[name])
+        rows_of.pad(rows, length, self.pad_token_id, side)
 
     def pad(self, encoded_inputs, padding=True, max_length=None, pad_to_multiple_of=None, padding_side=None,
             return_attention_mask=None, return_tensors=None):
@@ -661,59 +547,21 @@ class _Tokenizer:
 
     def save_vocabulary(self, save_directory, filename_prefix=None):
         """Write `vocab.txt` into a folder; -> its path, in a tuple."""
-        path = Path(save_directory) / f"{filename_prefix + '-' if filename_prefix else ''}vocab.txt"
-        write_vocab(path, self._lines)
-        return (str(path),)
+        return (tokenizer_files.save_vocabulary(self._lines, save_directory, filename_prefix),)
 
     def save_pretrained(self, save_directory):
-        """Write all that `from_pretrained`, here or in transformers, makes the same tokenizer of; -> the paths."""
-        folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = {name: getattr(self, name) for name in self.settings} | {
-            "tokenizer_class": "ConvBertTokenizer",
-            "added_tokens_decoder": {str(i): asdict(token) for i, token in sorted(self.added_tokens_decoder.items())}}
-        texts = {"tokenizer_config.json": config, "special_tokens_map.json": self.special_tokens_map}
-        new = {token: i for token, i in self.added_tokens_encoder.items() if token not in self.vocab}
-        if new:
-            texts["added_tokens.json"] = new
-        texts |= self._more_files()
-        for name, entries in texts.items():
-            write_atomic(folder / name, json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
-        return (*self.save_vocabulary(folder), *(str(folder / name) for name in texts))
-
-    def _more_files(self):
-        return {}
+        """Write the files of which `from_pretrained`, here or in transformers, makes this tokenizer again; -> their paths."""
+        return tokenizer_files.write(self, save_directory)
 
     @classmethod
     def from_pretrained(cls, folder, **changes):
-        """Read a tokenizer from a folder: `vocab.txt` or `tokenizer.json`, and what else there is of its settings.
+        """Read a tokenizer from a folder of `vocab.txt` or `tokenizer.json` and what else there is of its settings.
 
-        `changes` take the place of settings that were saved. Raises ValueError if there is nothing to read.
+        `changes` take the place of settings that were saved. Raises ValueError for files that cannot be read.
         """
-        folder = Path(folder)
-        if folder.is_file():
-            return cls(folder, **changes)
-        files = {name: _read_json(folder / name) for name in (
-            "tokenizer.json", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json")}
-        vocab_file = folder / "vocab.txt"
-        if not vocab_file.exists():
-            vocab_file = folder / "tokenizer.json"
-        if not vocab_file.exists():
-            raise ValueError(f"a tokenizer needs vocab.txt or tokenizer.json, but {folder} has neither; it must be a folder"
-                             " on this machine, for nothing is fetched")
-        whole, added, special, config = files.values()
-        normalizer = whole.get("normalizer") or {}
-        settings = {name: normalizer[theirs] for name, theirs in NORMALIZER_NAMES.items() if theirs in normalizer}
-        settings |= config
-        if "added_tokens_decoder" not in config:
-            settings |= special
-            saved = {token["id"]: {name: value for name, value in token.items() if name != "id"}
-                     for token in whole.get("added_tokens", [])}
-            settings["added_tokens_decoder"] = {i: AddedToken(token) for token, i in added.items()} | saved
-        settings = {name: _as_token(value) if isinstance(value, dict) and name != "added_tokens_decoder" else value
-                    for name, value in (settings | changes).items()}
-        known = {*cls.settings, "added_tokens_decoder", *changes}
-        return cls(vocab_file, **{name: value for name, value in settings.items() if name in known})
+        vocab_file, settings = tokenizer_files.read(folder)
+        known = {*cls.settings, "added_tokens_decoder"}
+        return cls(vocab_file, **{name: value for name, value in settings.items() if name in known} | changes)
 
 
 class ConvBertTokenizerFast(_Tokenizer):
@@ -741,28 +589,6 @@ class ConvBertTokenizerFast(_Tokenizer):
             raise ValueError(f"an id must not be negative, but is {i}")
         return int(i)
 
-    def _more_files(self):
-        """The whole tokenizer once more, as the `tokenizers` package writes it."""
-        def piece(kind, name, type_id):
-            return {kind: {"id": name, "type_id": type_id}}
-
-        single = [piece("SpecialToken", self.cls_token, 0), piece("Sequence", "A", 0),
-                  piece("SpecialToken", self.sep_token, 0)]
-        special = {token: {"id": token, "ids": [self._ids[token]], "tokens": [token]}
-                   for token in (self.cls_token, self.sep_token)}
-        settings = {theirs: getattr(self, name) for name, theirs in NORMALIZER_NAMES.items()}
-        return {"tokenizer.json": {
-            "version": "1.0", "truncation": None, "padding": None,
-            "added_tokens": [{"id": i} | asdict(token) for i, token in sorted(self.added_tokens_decoder.items())],
-            "normalizer": {"type": "BertNormalizer", "clean_text": True} | settings,
-            "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "post_processor": {
-                "type": "TemplateProcessing", "special_tokens": special, "single": single,
-                "pair": [*single, piece("Sequence", "B", 1), piece("SpecialToken", self.sep_token, 1)]},
-            "decoder": {"type": "WordPiece", "prefix": PREFIX, "cleanup": True},
-            "model": {"type": "WordPiece", "unk_token": self.unk_token, "continuing_subword_prefix": PREFIX,
-                      "max_input_chars_per_word": self.max_input_chars_per_word, "vocab": self.vocab}}}
-
 
 class ConvBertTokenizer(_Tokenizer):
     """The slow tokenizer; more than the fast one it has `never_split` and `do_basic_tokenize`.
@@ -788,21 +614,23 @@ class ConvBertTokenizer(_Tokenizer):
     def _no_token(self):
         return self.unk_token
 
+    def _get_ready(self):
+        super()._get_ready()
+        special = (token for token in self.added_tokens_decoder.values() if token.special)
+        self._special = Finder({token.content: token for token in special})
+
     def _prepared(self, text):
         """In lower case but for special tokens, character by character: only the sigma at the end of a word tells."""
         if not (self.do_basic_tokenize and self.do_lower_case):
             return text
-        keep = _Finder(dict.fromkeys(self.all_special_tokens))
-        parts = keep.pattern.split(text)
+        parts = self._special.pattern.split(text)
         return "".join(part if n % 2 else part.replace("Σ", "σ").lower() for n, part in enumerate(parts))
 
     def _stretches(self, text, split_special_tokens):
         if not split_special_tokens:
-            return self._find(text, self._early)
-        # Even so, a special token between spaces stays whole; other added tokens are not looked for.
-        special = {token.content: replace(token, single_word=True) for token in self.added_tokens_decoder.values()
-                   if token.content in self.all_special_tokens}
-        return self._find(text, _Finder(special))
+            return super()._stretches(text, False)
+        # Even so a special token between spaces stays whole; but other added tokens are not looked for.
+        return Finder(self._special.tokens, alone=True).cut(text, self.rules.blocks_single_word)
 
     def _words(self, text):
         if not self.do_basic_tokenize:
@@ -832,15 +660,6 @@ class ConvBertTokenizer(_Tokenizer):
         return " ".join(text for text in texts if text)
 
 
-class _Finder:
-    """Added tokens by what is looked for, and the pattern that finds the longest of them at the first place."""
-
-    def __init__(self, tokens):
-        self.tokens = {text: token for text, token in tokens.items() if text}
-        longest_first = sorted(map(re.escape, self.tokens), key=len, reverse=True)
-        self.pattern = re.compile(f"({'|'.join(longest_first)})" if longest_first else "(?!)")
-
-
 def _checked(text):
     if not isinstance(text, str):
         raise TypeError(f"a text must be a str, but is {_shown(text)}")
@@ -852,43 +671,6 @@ def _checked(text):
     return text
 
 
-def _vocabulary(source):
-    """-> the tokens in order of id (None if the ids have holes), and token -> id; the last of duplicates counts"""
-    if isinstance(source, (str, Path)) and Path(source).suffix == ".json":
-        source = _read_json(source).get("model", {}).get("vocab")
-        if not isinstance(source, dict):
-            raise ValueError("a tokenizer.json must have a vocabulary under model, but this one has none")
-    if isinstance(source, (str, Path)):
-        source = read_vocab(source)
-    if isinstance(source, dict):
-        source = dict(sorted(source.items(), key=lambda item: item[1]))
-        return (list(source) if list(source.values()) == list(range(len(source))) else None), source
-    if not isinstance(source, (list, tuple)):
-        raise TypeError(f"a vocabulary must be a path, a list of tokens or a dict token -> id, but is {_shown(source)}")
-    return list(source), {token: i for i, token in enumerate(source)}
-
-
-def _as_token(value):
-    """An AddedToken of what a file says of one."""
-    if isinstance(value, AddedToken):
-        return value
-    known = AddedToken.__dataclass_fields__
-    return AddedToken(**{name: part for name, part in value.items() if name in known})
-
-
-def _read_json(path):
-    """The object in a JSON file; {} if there is no file."""
-    if not Path(path).exists():
-        return {}
-    try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} must be JSON, but cannot be read as that: {error}") from None
-    if not isinstance(entries, dict):
-        raise ValueError(f"{path} must hold one JSON object, but holds {_shown(entries)}")
-    return entries
-
-
 def _array(name, values):
     try:
         return np.array(values, dtype=np.int64)
@@ -897,14 +679,18 @@ def _array(name, values):
                          f" {', '.join(map(str, sorted({len(row) for row in values})))} tokens: use padding=True") from None
 
 
+def _whole(name, number, least):
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, but is {_shown(number)}")
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, but is {number}")
+    return number
+
+
 def _one_of(name, value, choices):
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, but is {_shown(value)}")
     return value
-
-
-def _joined(lists):
-    return list(chain.from_iterable(lists))
 
 
 def _shown(value):
