@@ -1,0 +1,104 @@
+"""The six TFConvBert classes: the same model, with the answers that Hugging Face's TensorFlow classes give.
+
+They differ from the PyTorch ones in this, and in nothing else (transformers 4.57.6, measured):
+
+    padded positions      -10000 is added to their scores, not the smallest number there is
+    loss                  one number for each row, or for masked words and tokens an array of one; its mean is PyTorch's
+    labels below zero     ignored for tokens, whatever they are; refused for sentences and choices
+    answers outside       start_positions and end_positions outside the sequence are refused
+    problem types         no multi label, no regression of several numbers
+    summary_type          "last" whatever it says, unless there is a summary_use_proj
+    masked words          the output table is always that of the embeddings
+    hidden_act            no gelu_pytorch_tanh
+"""
+
+import numpy as np
+
+from . import faces
+from .losses import negative_log_likelihood
+
+
+class _TF:
+    """What the TensorFlow classes do otherwise."""
+
+    def __init__(self, config, params=None, **options):
+        if "gelu_pytorch_tanh" in (config.hidden_act, config.summary_activation):
+            raise ValueError("the TensorFlow classes have no gelu_pytorch_tanh; use gelu_new, which is the same")
+        changes = dict(tie_word_embeddings=True)
+        if config.mask_value is None:
+            changes["mask_value"] = -10000.0
+        if not config.summary_use_proj:
+            changes["summary_type"] = "last"
+        super().__init__(config.replace(**changes), params, **options)
+
+    def _finish(self, logits, acts, labels, keep, by_embeds, /, **fields):
+        if labels is not None:
+            labels = self._checked(np.asarray(labels), logits)
+        out = super()._finish(logits, acts, labels, keep, by_embeds, **fields)
+        if labels is not None:
+            out.loss = self._losses(out.loss, logits, labels)
+        return out
+
+    def _checked(self, labels, logits):
+        return labels
+
+    def _losses(self, loss, logits, labels):
+        return np.array([loss])
+
+
+def _require_labels(labels, size, name="labels"):
+    if labels.dtype.kind in "iu" and labels.size and not (0 <= labels.min() and labels.max() < size):
+        raise ValueError(f"{name} must be from 0 to {size - 1} (the TensorFlow classes ignore none), but they are {labels}")
+    return labels
+
+
+class TFConvBertModel(_TF, faces.ConvBertModel):
+    """Hidden states of tokens."""
+
+
+class TFConvBertForMaskedLM(_TF, faces.ConvBertForMaskedLM):
+    """Words for masked places; the loss is an array of one."""
+
+
+class TFConvBertForTokenClassification(_TF, faces.ConvBertForTokenClassification):
+    """A label for each token; labels below zero are ignored; the loss is an array of one."""
+
+    def _checked(self, labels, logits):
+        return np.where(labels < 0, -100, labels)
+
+
+class TFConvBertForSequenceClassification(_TF, faces.ConvBertForSequenceClassification):
+    """A label or a number for a sentence; one loss for each."""
+
+    def _checked(self, labels, logits):
+        several = self.config.num_labels > 1
+        if several and (labels.dtype.kind not in "iu" or self.config.problem_type not in (None, "single_label_classification")):
+            raise ValueError("the TensorFlow classes take one label for each sentence, or one number if num_labels = 1; use"
+                             f" ConvBertForSequenceClassification for labels of shape {labels.shape} and kind {labels.dtype}")
+        return _require_labels(labels, self.config.num_labels) if several else labels
+
+    def _losses(self, loss, logits, labels):
+        if self.config.num_labels == 1:
+            return np.square(logits[:, 0] - labels.reshape(-1).astype(logits.dtype))
+        return negative_log_likelihood(logits, labels.reshape(-1))[0]
+
+
+class TFConvBertForMultipleChoice(_TF, faces.ConvBertForMultipleChoice):
+    """The choice that fits best; one loss for each question."""
+
+    def _checked(self, labels, logits):
+        return _require_labels(labels, logits.shape[1])
+
+    def _losses(self, loss, logits, labels):
+        return negative_log_likelihood(logits, labels)[0]
+
+
+class TFConvBertForQuestionAnswering(_TF, faces.ConvBertForQuestionAnswering):
+    """Where an answer begins and ends; one loss for each window."""
+
+    def _checked(self, labels, logits):
+        return _require_labels(labels, logits.shape[1], "start_positions and end_positions")
+
+    def _losses(self, loss, logits, labels):
+        start, end = (negative_log_likelihood(np.ascontiguousarray(logits[..., i]), labels[:, i])[0] for i in range(2))
+        return (start + end) / 2
