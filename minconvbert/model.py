@@ -67,6 +67,7 @@ def embeddings(inputs, p, cfg, rng=None):
     """layer_norm(word + position + token type).   ids (B, L) or inputs_embeds (B, L, E)  ->  (B, L, E), acts"""
     ids = {name: inputs[name] for name in ("input_ids", "position_ids", "token_type_ids") if name in inputs}
     word = embedding(ids["input_ids"], p["word_embeddings.weight"]) if "input_ids" in ids else inputs["inputs_embeds"]
+    dims("inputs_embeds[B L E], position_embeddings[P E]", word, p["position_embeddings.weight"])
     total = word + embedding(ids["position_ids"], p["position_embeddings.weight"])
     total += embedding(ids["token_type_ids"], p["token_type_embeddings.weight"])
     normed = layer_norm(total, p["LayerNorm.weight"], p["LayerNorm.bias"], cfg.layer_norm_eps)

@@ -42,7 +42,7 @@ def dims(spec, *arrays):
                 break
             seen_in.setdefault(letter, name)
         if not fits:
-            want = ", ".join(letters) + "," * (len(letters) == 1)
+            want = ", ".join(letters) + "," * (len(letters) == 1 and letters != ["..."])
             raise ValueError(f"{name} must be ({want}){why}, but its shape is {array.shape}")
         if array.dtype.kind == "f":
             floats[name] = array.dtype

@@ -1,0 +1,167 @@
+"""What a user can do wrong, and the words that tell it."""
+
+import re
+
+import numpy as np
+import pytest
+
+from helpers import random_inputs, random_params, small_config
+from minconvbert import ConvBertConfig, ConvBertForMultipleChoice, ConvBertModel
+from minconvbert.conv import dynamic_conv
+from minconvbert.ops import linear
+from minconvbert.shapes import dims
+from test_model import FACES
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(conv_kernel_size=8), "conv_kernel_size must be odd, for a kernel needs a middle, but is 8"),
+    (dict(hidden_size=25), "hidden_size must be a multiple of num_attention_heads = 4, but is 25"),
+    (dict(hidden_size=21, num_attention_heads=7), "hidden_size must be a multiple of 6, for 3 attention heads and as many"
+                                                  " convolution heads fill it, but is 21"),
+    (dict(num_groups=5), "hidden_size must be a multiple of num_groups = 5, but is 24"),
+    (dict(intermediate_size=37, num_groups=2), "intermediate_size must be a multiple of num_groups = 2, but is 37"),
+    (dict(hidden_act="Gelu"), "hidden_act must be one of gelu, gelu_new"),
+    (dict(head_ratio=0), "head_ratio must be at least 1, but is 0"),
+    (dict(vocab_size=-1), "vocab_size must be at least 1, but is -1"),
+    (dict(layer_norm_eps=float("nan")), "layer_norm_eps must be a number, but is nan"),
+    (dict(layer_norm_eps=0.0), "layer_norm_eps must be between 0 and 1, but is 0.0"),
+    (dict(hidden_dropout_prob=1.0), "hidden_dropout_prob must be a probability in [0, 1), but is 1.0"),
+    (dict(pad_token_id=40), "pad_token_id must be None or an id below vocab_size = 40, but is 40"),
+    (dict(mask_value=10.0), "mask_value must be None or a finite negative number, but is 10.0"),
+    (dict(head_ratio_semantics="hf"), "head_ratio_semantics must be 'huggingface' or 'original', but is 'hf'"),
+    (dict(problem_type="ranking"), "problem_type must be None or one of regression"),
+    (dict(summary_type="attn"), "summary_type must be one of last, first, mean, cls_index, but is 'attn'"),
+    (dict(id2label={0: "a"}), "id2label must be a label for each of 0 .. num_labels - 1 = 1"),
+])
+def test_configurations_that_cannot_work(changes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        small_config(**changes)
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(hidden_size="24"), "hidden_size must be int, but is '24' (str)"),
+    (dict(hidden_size=24.0), "hidden_size must be int, but is 24.0 (float)"),
+    (dict(num_groups=True), "num_groups must be int, but is True (bool)"),
+    (dict(tie_word_embeddings=1), "tie_word_embeddings must be bool, but is 1 (int)"),
+])
+def test_kinds_of_fields(changes, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        small_config(**changes)
+
+
+def test_files_that_are_no_configuration(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ValueError, match="model_type must be 'convbert', but is 'bert'"):
+        ConvBertConfig.from_json(tmp_path)
+    (tmp_path / "config.json").write_text("[1, 2]")
+    with pytest.raises(ValueError, match="must hold one JSON object, but it holds list"):
+        ConvBertConfig.from_json(tmp_path)
+    (tmp_path / "config.json").write_bytes(b"{\xff")
+    with pytest.raises(ValueError, match="must be JSON, but it cannot be read as that"):
+        ConvBertConfig.from_json(tmp_path)
+
+
+def test_a_configuration_comes_back_from_its_file(tmp_path):
+    cfg = small_config(num_labels=3, id2label={0: "a", 1: "b", 2: "é"}, mask_convolution=True, summary_type="mean",
+                       unknown={"transformers_version": "5.23.0"})
+    cfg.to_json(tmp_path)
+    assert ConvBertConfig.from_json(tmp_path) == cfg
+    assert "mask_value" not in cfg.to_dict() and "num_labels" not in cfg.to_dict()
+
+
+IDS = np.arange(1, 7).reshape(2, 3)
+
+
+@pytest.mark.parametrize("kind, given, message", [
+    (ValueError, {}, "pass either input_ids or inputs_embeds, but neither came"),
+    (ValueError, dict(input_ids=IDS, inputs_embeds=np.ones((2, 3, 24))), "but both came"),
+    (TypeError, dict(input_ids=IDS / 2), "input_ids must be integers, but they are float64"),
+    (ValueError, dict(input_ids=IDS[0]), "input_ids must be (B, L), but their shape is (3,); write input_ids[None]"),
+    (ValueError, dict(input_ids=IDS + 36), "input_ids must be from 0 to vocab_size - 1 = 39, but 42 is among them"),
+    (ValueError, dict(input_ids=IDS - 9), "input_ids must be from 0 to vocab_size - 1 = 39, but -8 is among them"),
+    (ValueError, dict(input_ids=IDS, token_type_ids=IDS), "token_type_ids must be from 0 to type_vocab_size - 1 = 1, but 6"),
+    (ValueError, dict(input_ids=IDS, position_ids=[1, 2]), "position_ids must be (B, L) = (2, 3) or (1, L)"),
+    (ValueError, dict(input_ids=IDS, position_ids=IDS + 13), "position_ids must be from 0 to max_position_embeddings - 1"),
+    (ValueError, dict(input_ids=np.ones((1, 17), int)), "at most max_position_embeddings = 16 tokens, but L = 17"),
+    (ValueError, dict(input_ids=np.ones((0, 3), int)), "at least one sequence of at least one token, but (B, L) = (0, 3)"),
+    (ValueError, dict(input_ids=IDS, attention_mask=np.ones((3, 2))), "attention_mask must be (B, L) = (2, 3), but"),
+    (ValueError, dict(input_ids=IDS, attention_mask=IDS), "attention_mask must be 1 at real tokens and 0 at padded ones"),
+    (ValueError, dict(input_ids=IDS, attention_mask=IDS / 6), "attention_mask must be 1 at real tokens"),
+    (TypeError, dict(input_ids=IDS, attention_mask=np.ones((2, 1, 1, 3), int)), "is added to the scores and must be floats"),
+    (ValueError, dict(input_ids=IDS, attention_mask=np.zeros((2, 3, 3, 3))), "(B or 1, H or 1, L or 1, L) with B, H, L"),
+    (TypeError, dict(inputs_embeds=np.ones((2, 3, 24), int)), "inputs_embeds must be floats, but they are int64"),
+    (ValueError, dict(inputs_embeds=np.ones((2, 3, 8))), "(B, L, E) with E = embedding_size = 24"),
+])
+def test_inputs(kind, given, message):
+    net = ConvBertModel(small_config(), random_params(small_config()))
+    with pytest.raises(kind, match=re.escape(message)):
+        net(**given)
+
+
+def test_inputs_of_another_width_than_the_parameters():
+    net = ConvBertModel(small_config(), random_params(small_config()))
+    with pytest.raises(TypeError, match="floats of two widths: .*float32.*; use astype on one of them"):
+        net(inputs_embeds=np.ones((2, 3, 24), np.float32))
+
+
+@pytest.mark.parametrize("task, labels, message", [
+    ("masked_lm", np.full((3, 9), 40), "labels must be from 0 to 39, or -100 to be ignored, but 40 is among them"),
+    ("masked_lm", np.full((3, 8), 1), "labels must be (...) with ... = (3, 9) as in logits, but its shape is (3, 8)"),
+    ("sequence_classification", np.array([0, 1, 2]), "labels must be from 0 to 1, or -100 to be ignored, but 2"),
+    ("token_classification", np.full((3, 9), -1), "but -1 is among them"),
+    ("question_answering", np.full((3,), 1.5), "start_positions and end_positions must be integers"),
+])
+def test_labels(task, labels, message):
+    cfg = small_config()
+    net = FACES[task](cfg, random_params(cfg, task))
+    given = dict(labels=labels) if task != "question_answering" else dict(start_positions=labels, end_positions=labels)
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
+        net(**random_inputs(cfg), **given)
+
+
+def test_labels_that_are_no_integers():
+    cfg = small_config()
+    with pytest.raises(TypeError, match="labels must be integers, but they are float64"):
+        FACES["token_classification"](cfg, random_params(cfg, "token_classification"))(
+            **random_inputs(cfg), labels=np.ones((3, 9)))
+
+
+def test_backward_without_a_loss():
+    cfg = small_config()
+    net = FACES["masked_lm"](cfg, random_params(cfg, "masked_lm"))
+    with pytest.raises(ValueError, match="backward needs a forward before it"):
+        net.backward()
+    net(**random_inputs(cfg))
+    with pytest.raises(ValueError, match="backward needs a loss: pass labels"):
+        net.backward()
+
+
+def test_choices_have_an_axis_of_their_own():
+    cfg = small_config()
+    net = ConvBertForMultipleChoice(cfg, random_params(cfg, "multiple_choice"))
+    with pytest.raises(ValueError, match=re.escape("input_ids must have 3 axes, (B, N, L) for N choices, but its shape is (2, 3)")):
+        net(IDS)
+
+
+def test_parameters_are_checked_by_name_and_shape():
+    cfg, params = small_config(), random_params(small_config())
+    del params["embeddings.LayerNorm.bias"]
+    with pytest.raises(ValueError, match="embeddings.LayerNorm.bias"):
+        ConvBertModel(cfg, params)
+    params = random_params(cfg)
+    params["encoder.layer.1.output.dense.weight"] = params["encoder.layer.1.output.dense.weight"].T
+    with pytest.raises(ValueError, match="encoder.layer.1.output.dense.weight"):
+        ConvBertModel(cfg, params)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: dynamic_conv(np.ones((2, 7, 2, 4)), np.ones((2, 8, 2, 5))),
+     "kernel must be (B, L, H, K) with L = 7 as in value, but its shape is (2, 8, 2, 5)"),
+    (lambda: dynamic_conv(np.ones((2, 7, 2, 4)), np.ones((2, 7, 2, 4))), "a kernel needs a middle: K must be odd, but K = 4"),
+    (lambda: linear(np.ones((3, 16)), np.ones((6, 17)), np.ones(6)),
+     "weight must be (O, I) with I = 16 as in x, but its shape is (6, 17)"),
+    (lambda: dims("x[B L D]", np.ones(3)), "x must be (B, L, D), but its shape is (3,)"),
+])
+def test_shapes(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
