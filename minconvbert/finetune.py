@@ -1,0 +1,473 @@
+"""`python -m minconvbert finetune`, `evaluate`, `predict`: the five tasks, from a file to a metric and to answers.
+
+    task = tasks.get("text-classification")
+    examples = task.read("train.jsonl")
+    cfg, params, tokenizer = start(task, "weights/convbert-tiny", examples)
+    features = task.encode(examples, tokenizer, cfg, length=64)
+    recipe = Recipe(epochs=3, learning_rate=1e-3)
+    losses = [figures["loss"] for figures in train(task, fresh_state(params), features, cfg, recipe)]
+    figures, answers = evaluate(task, examples, features, params, cfg)
+
+`run` does the same with a log, the best model kept, and a state from which a run that was killed goes on.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from . import checkpoint, tasks
+from .config import SUMMARY_TYPES, ConvBertConfig
+from .files import write_atomic
+from .initialize import init_params
+from .optim import adam_state, adam_step, clip_by_global_norm, learning_rate
+from .pretrain import load_state, save_state
+from .progress import Progress, append_json_line, read_json_lines
+from .tasks import batches, reading
+from .tokenizer import ConvBertTokenizerFast
+
+DROPOUT, ORDER, HEAD = 1, 2, 3                         # what a random generator is for, beside the seed
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to fine-tune; the defaults are the original's (configure_finetuning.py) but for the tiny model's own.
+
+    warmup: share of the steps; layer_decay: the rate of each layer over that of the layer above; accumulate: parts that
+    a batch is computed in, one after the other, to save memory.
+    """
+
+    epochs: int = 3
+    batch_size: int = 32
+    learning_rate: float = 3e-4
+    warmup: float = 0.1
+    decay: float = 0.01
+    layer_decay: float = 0.8
+    layer_decay_off_by_one: bool = True
+    clip: float = 1.0
+    accumulate: int = 1
+    seed: int = 0
+
+
+def default_recipe(task, cfg):
+    """The original's rates for its sizes; for narrower models, and for the epochs, what did well on development sets."""
+    width = cfg.hidden_size
+    rate = 1e-4 if width >= 768 else 3e-4 if width >= 256 else 1e-3
+    return Recipe(learning_rate=rate)
+
+
+def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float32, **labels):
+    """A pretrained model, made ready for the labels of the examples  ->  cfg, params, tokenizer
+
+    model: a folder. The head is fresh, as the original draws it, unless the folder has one for just these labels.
+    random_init: nothing is read but the configuration and the tokenizer. labels: options of the task's `configure`.
+    """
+    folder = Path(model)
+    if task.HEAD == "masked_lm" and (folder / "generator").is_dir():
+        folder = folder / "generator"                  # where pretraining left its masked-word model
+    tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
+    stored = ConvBertConfig.from_json(folder)
+    if len(tokenizer) > stored.vocab_size:
+        raise ValueError(f"the tokenizer in {folder} must have at most vocab_size = {stored.vocab_size} tokens, but has"
+                         f" {len(tokenizer)}")
+    cfg = stored.replace(pad_token_id=tokenizer.pad_token_id)
+    if examples is not None:
+        cfg = task.configure(cfg, examples, **labels)
+    fresh = init_params(cfg, task.HEAD, np.random.default_rng([seed, HEAD]), "original", dtype)
+    if random_init:
+        return cfg, fresh, tokenizer
+    has_head = checkpoint.ARCHITECTURES[task.HEAD] in stored.unknown.get("architectures", ())
+    same_labels = (stored.num_labels, stored.id2label, stored.problem_type) == (
+        cfg.num_labels, cfg.id2label, cfg.problem_type)
+    head = {name: x for name, x in fresh.items() if not name.startswith("convbert.")}
+    _, params = checkpoint.load(
+        folder, task.HEAD, dtype, config=cfg, new_head=None if has_head and same_labels else head)
+    return cfg, {name: np.array(x) for name, x in params.items()}, tokenizer
+
+
+def layer_scales(names, layers, decay=0.8, off_by_one=True):
+    """Parameter -> factor on its learning rate: 1 for the head, and `decay` times less for every layer further down.
+
+    The original counts a layer that it no longer has between the head and the top: with `off_by_one` the top layer gets
+    decay^2, layer i decay^(layers + 1 - i), the embeddings decay^(layers + 2).   Source: model/optimization.py,
+    _get_layer_lrs; google-research/electra issue 51.
+    """
+    top = layers + 1 + off_by_one
+
+    def height(name):
+        if not name.startswith("convbert."):
+            return top
+        part, _, rest = name.removeprefix("convbert.encoder.layer.").partition(".")
+        return int(part) + 1 if part.isdecimal() and rest else 0
+
+    return {name: decay ** (top - height(name)) for name in names}
+
+
+def fresh_state(params):
+    """Step 0: the parameters, which training changes in place, and Adam's moments."""
+    return dict(step=0, params=params, moments=adam_state(params))
+
+
+def steps_of(features, recipe):
+    """(steps of an epoch, steps in all)"""
+    per_epoch = math.ceil(len(features) / recipe.batch_size)
+    return per_epoch, per_epoch * recipe.epochs
+
+
+def train(task, state, features, cfg, recipe):
+    """From the step that `state` is at to the last: yields what `train_step` returns, after each step."""
+    per_epoch, steps = steps_of(features, recipe)
+    scale = layer_scales(state["params"], cfg.num_hidden_layers, recipe.layer_decay, recipe.layer_decay_off_by_one)
+    epoch, order = None, None
+    while state["step"] < steps:
+        now, within = divmod(state["step"], per_epoch)
+        if epoch != now:
+            epoch = now
+            order = batches.by_length(features, recipe.batch_size, np.random.default_rng([recipe.seed, ORDER, epoch]))
+        yield train_step(task, state, [features[i] for i in order[within]], cfg, recipe, steps, scale)
+
+
+def train_step(task, state, features, cfg, recipe, steps, scale):
+    """One step, in place: loss, gradients, clipping, Adam.
+
+    A batch in parts gives the gradient of the whole batch: each part counts by its share of the labels.
+
+    Raises FloatingPointError, and changes nothing, if a gradient is not finite.
+    """
+    params, step = state["params"], state["step"]
+    rng = np.random.default_rng([recipe.seed, DROPOUT, step])
+    rows = range(len(features))
+    parts = [_part(task, "stack")(features[i :: recipe.accumulate], cfg, (recipe.seed, step, rows[i :: recipe.accumulate]))
+             for i in range(min(recipe.accumulate, len(features)))]
+    count = sum(part["count"] for part in parts)
+    loss, grads, tokens = 0.0, None, 0
+    for part in parts:
+        share = part["count"] / count
+        value, acts = _part(task, "loss")(task.HEAD, part, params, cfg, rng)
+        g = _part(task, "loss_backward")(task.HEAD, share, acts, params, cfg)
+        grads = g if grads is None else {name: grads[name] + g[name] for name in grads}
+        loss += share * float(value)
+        tokens += int(part["inputs"]["attention_mask"].sum())
+    norm = clip_by_global_norm(grads, recipe.clip)
+    rate = learning_rate(step, recipe.learning_rate, steps, int(recipe.warmup * steps))
+    adam_step(params, grads, state["moments"], rate, recipe.decay, scale=scale)
+    state["step"] += 1
+    return dict(loss=loss, norm=norm, rate=rate, tokens=tokens)
+
+
+def _part(task, name):
+    """A function of the task's own, or the one that the others share."""
+    return getattr(task, name, None) or getattr(batches, name)
+
+
+def evaluate(task, examples, features, params, cfg, **options):
+    """-> metrics, answers.   options: those of the task's `decode`"""
+    if task.HEAD == "masked_lm":
+        return task.evaluate(features, params, cfg), []
+    answers = task.decode(examples, features, batches.read_all(task.HEAD, features, params, cfg), cfg, **options)
+    return task.measure(examples, answers, cfg), answers
+
+
+def predict(task, examples, tokenizer, params, cfg, length, **options):
+    """The answers to examples without labels.   options: those of the task's `encode` and `decode`"""
+    decode = {name: options.pop(name) for name in ("threshold",) if name in options}
+    features = task.encode(examples, tokenizer, cfg, length, **options)
+    return task.decode(examples, features, batches.read_all(task.HEAD, features, params, cfg), cfg, **decode)
+
+
+def run(out, task, cfg, params, tokenizer, features, recipe, dev=None, decode=None, about=None, log_every=10,
+        save_every=200, eval_every=None):
+    """Train to the last step, going on from what the folder `out` holds; -> figures of the model that was kept
+
+    dev: (examples, features) to be measured on every `eval_every` steps, by default after each epoch; the best model is
+    kept, without dev the last. decode: options of the task's `decode`. about: a dict of what else made this run.
+
+    `out` gets the model as Hugging Face has it, with the tokenizer; training.json, log.jsonl, curves.png and, while the
+    run lasts, state.safetensors.
+    """
+    out, decode = Path(out), decode or {}
+    per_epoch, steps = steps_of(features, recipe)
+    eval_every = eval_every or per_epoch
+    saved, log, summary = out / "state.safetensors", out / "log.jsonl", out / "training.json"
+    made_by = dict(config=cfg.to_dict(), recipe=asdict(recipe), run=about or {})
+    about = dict(run=about or {}, recipe=asdict(recipe), finished=False)
+    _check_out(out, saved, summary)
+    state = load_state(saved, made_by) if saved.exists() else fresh_state(params)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(summary, json.dumps(about, indent=2) + "\n")
+    tokenizer.save_pretrained(out)
+    kept = []
+    if log.exists():                                   # steps after the last save are run again
+        kept = [entry for entry in read_json_lines(log) if entry["step"] <= state["step"]]
+    write_atomic(log, "".join(json.dumps(entry) + "\n" for entry in kept))
+    best = None
+    for entry in kept:
+        best = _better(entry, best) if "dev" in entry else best
+
+    progress = Progress(steps, state["step"])
+    training = train(task, state, features, cfg, recipe)
+    while state["step"] < steps:
+        try:
+            figures = next(training)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"step {state['step']}: {error}. Try a lower --learning-rate, in another --out") from None
+        step = state["step"]
+        last = step == steps
+        progress(step, **{name: figures[name] for name in ("tokens", "loss", "norm")})
+        if step % log_every == 0 or last:
+            append_json_line(log, step=step, **figures)
+        measured = dev is not None and (step % eval_every == 0 or last)
+        if measured:
+            entry = dict(step=step, dev=evaluate(task, *dev, state["params"], cfg, **decode)[0])
+            append_json_line(log, **entry)
+        if measured and _better(entry, best) is entry or dev is None and last:
+            best = entry if measured else dict(step=step)
+            checkpoint.save(out, cfg, state["params"], task.HEAD)
+        if step % save_every == 0 or measured or last:
+            save_state(saved, state, made_by)
+    try:
+        plot(log, out / "curves.png")
+    except ImportError:
+        print("no curves.png: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
+    write_atomic(summary, json.dumps(about | dict(finished=True, best=best), indent=2) + "\n")
+    saved.unlink()
+    return best
+
+
+def _check_out(out, saved, summary):
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a folder, but {out} is a file")
+    if saved.exists() or not out.exists() or not any(out.iterdir()):
+        return
+    if not summary.exists():
+        raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds other files")
+    if json.loads(summary.read_text(encoding="utf-8"))["finished"]:
+        raise ValueError(f"--out must be a new folder or that of a run to go on with, but the run in {out} is finished")
+
+
+def _better(entry, best):
+    """Of two logged measurements the one to keep: the first metric decides, and of equals the earlier one stays."""
+    def score(one):
+        value = next(iter(one["dev"].values()))
+        return -math.inf if math.isnan(value) else value
+    return entry if best is None or score(entry) > score(best) else best
+
+
+def plot(log, path):
+    """The loss over steps, and the metrics on development data, from log.jsonl to a picture. Needs matplotlib."""
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    entries = read_json_lines(log)
+    trained = [entry for entry in entries if "loss" in entry]
+    measured = [entry for entry in entries if "dev" in entry]
+    figure, axes = plt.subplots(1, 1 + bool(measured), figsize=(4 + 4 * bool(measured), 3.2), layout="constrained",
+                                squeeze=False)
+    axes[0, 0].plot([entry["step"] for entry in trained], [entry["loss"] for entry in trained], linewidth=0.8)
+    axes[0, 0].set(title="loss", xlabel="step")
+    for name in measured[0]["dev"] if measured else ():
+        values = [entry["dev"][name] for entry in measured]
+        if all(0 <= value <= 1 for value in values):
+            axes[0, 1].plot([entry["step"] for entry in measured], values, marker="o", markersize=3,
+                            label=name.replace("_", " "))
+    if measured:
+        axes[0, 1].set(title="development data", xlabel="step", ylim=(0, 1))
+        if axes[0, 1].lines:
+            axes[0, 1].legend()
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    plt.close(figure)
+
+
+def default_length(task, cfg):
+    """128 pieces, for questions 512, as the original; or what the model can read."""
+    return min(512 if task.HEAD == "question_answering" else 128, cfg.max_position_embeddings)
+
+
+def _read_files(task, files, labelled=True, **options):
+    return [one for path in files for one in task.read(path, labelled, **options)]
+
+
+def finetune_main(argv):
+    parser = argparse.ArgumentParser(prog="python -m minconvbert finetune", description="Learn one of the five tasks.")
+    parser.add_argument("task", choices=tasks.TASKS, metavar="TASK", help=", ".join(tasks.TASKS))
+    parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help="training data")
+    parser.add_argument("--dev", nargs="+", metavar="FILE", help="development data: the best model on it is kept")
+    parser.add_argument("--model", required=True, metavar="FOLDER", help="the model to start from")
+    parser.add_argument("--out", required=True, metavar="DIR", help="goes on from a run that was interrupted there")
+    parser.add_argument("--random-init", action="store_true", help="start from random numbers, not from the weights")
+    for field, kind, purpose in (
+            ("epochs", int, "passes through the data"), ("batch_size", int, "examples of a step"),
+            ("learning_rate", float, "the highest rate, of the head"), ("warmup", float, "share of the steps of warm-up"),
+            ("decay", float, "weight decay"), ("layer_decay", float, "rate of a layer over that of the layer above"),
+            ("clip", float, "largest norm of the gradients"),
+            ("accumulate", int, "parts that a batch is computed in, to save memory"), ("seed", int, "of all that is random")):
+        parser.add_argument(f"--{field.replace('_', '-')}", type=kind, help=purpose)
+    parser.add_argument("--layer-decay-correct", dest="layer_decay_off_by_one", action="store_false", default=None,
+                        help="count layers without the original's slip of one")
+    parser.add_argument("--dropout", type=float, metavar="P", help="instead of the probabilities in the configuration")
+    parser.add_argument("--length", type=int, help="longest row, in pieces (128; for questions 512)")
+    parser.add_argument("--labels", nargs="+", metavar="NAME", help="all labels, in this order (default: those of --data)")
+    parser.add_argument("--problem", choices=("single-label", "multi-label", "regression"),
+                        help="text classification: what the labels are (default: told by the first)")
+    parser.add_argument("--column", default="upos", help="token classification: the column of CoNLL-U (upos)")
+    parser.add_argument("--stride", type=int, help="question answering: pieces that two windows share")
+    parser.add_argument("--no-answer-threshold", type=float, metavar="X",
+                        help="question answering: margin above which there is no answer (0 if --data has such questions)")
+    parser.add_argument("--summary", choices=SUMMARY_TYPES[:3],
+                        help="multiple choice: the token that is judged (first; Hugging Face's default, last, reads"
+                             " padding)")
+    parser.add_argument("--log-every", type=int, default=10, metavar="STEPS")
+    parser.add_argument("--save-every", type=int, default=200, metavar="STEPS")
+    parser.add_argument("--eval-every", type=int, metavar="STEPS", help="(each epoch)")
+    args = parser.parse_args(argv)
+    task = tasks.get(args.task)
+    for name in ("epochs", "batch_size", "accumulate", "length", "log_every", "save_every", "eval_every"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, but is {getattr(args, name)}")
+    _only_for(args, "problem", "text-classification")
+    _only_for(args, "stride", "question-answering")
+    _only_for(args, "no_answer_threshold", "question-answering")
+    _only_for(args, "summary", "multiple-choice")
+    _only_for(args, "labels", "text-classification", "token-classification")
+
+    reads = dict(column=args.column) if args.task == "token-classification" else {}
+    examples = _read_files(task, args.data, **reads)
+    dev_examples = _read_files(task, args.dev, **reads) if args.dev else None
+    if args.task == "multiple-choice":
+        task.check_numbers(examples + (dev_examples or []))
+    labels = {name: getattr(args, name) for name in ("problem", "labels", "summary") if getattr(args, name) is not None}
+    seed = args.seed or 0
+    cfg, params, tokenizer = start(task, args.model, examples, args.random_init, seed, **labels)
+    if args.dropout is not None:
+        cfg = cfg.replace(hidden_dropout_prob=args.dropout, attention_probs_dropout_prob=args.dropout)
+    recipe = default_recipe(task, cfg)
+    recipe = replace(recipe, **{name: value for name in asdict(recipe) if (value := getattr(args, name)) is not None})
+    encode = dict(length=args.length or default_length(task, cfg))
+    if encode["length"] > cfg.max_position_embeddings:
+        raise ValueError(f"--length must be at most max_position_embeddings = {cfg.max_position_embeddings}, but is"
+                         f" {args.length}")
+    if args.stride is not None:
+        encode["stride"] = args.stride
+    decode = {}
+    if args.task == "question-answering":
+        always = all(one["answers"] for one in examples)
+        threshold = args.no_answer_threshold
+        decode["threshold"] = threshold if threshold is not None else None if always else 0.0
+    features = task.encode(examples, tokenizer, cfg, **encode)
+    dev = None if dev_examples is None else (dev_examples, task.encode(dev_examples, tokenizer, cfg, **encode))
+    about = dict(task=args.task, encode=encode, decode=decode, model=str(args.model), random_init=args.random_init,
+                 data=_digests(args.data), dev=_digests(args.dev or ()))
+    print(f"{len(examples)} examples in {len(features)} rows" + (f", {len(dev_examples)} for development" if dev else
+          "; no --dev, so the last model is kept"), file=sys.stderr)
+    best = run(args.out, task, cfg, params, tokenizer, features, recipe, dev, decode, about, args.log_every,
+               args.save_every, args.eval_every)
+    print(f"the model is in {args.out}, of step {best['step']}")
+    _print_figures(best.get("dev", {}))
+    return 0
+
+
+def _only_for(args, name, *names):
+    if getattr(args, name) is not None and args.task not in names:
+        raise ValueError(f"--{name.replace('_', '-')} is for {' and '.join(names)} only, but the task is {args.task}")
+
+
+def _digests(files):
+    return {str(path): hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files}
+
+
+def _print_figures(figures):
+    for name, value in figures.items():
+        print(f"{name.replace('_', ' '):<24} {value:.4f}")
+
+
+def load(task, folder, length=None):
+    """A fine-tuned model  ->  cfg, params, tokenizer, options of `encode`, options of `decode`
+
+    The options are those of its training; a folder that was trained elsewhere has none, and gets the usual ones.
+    """
+    folder = Path(folder)
+    trained = folder / "training.json"
+    about = json.loads(trained.read_text(encoding="utf-8"))["run"] if trained.exists() else {}
+    if about and tasks.get(about["task"]) is not task:
+        raise ValueError(f"the model in {folder} must be one for this task, but is one for {about['task']}")
+    cfg, params = checkpoint.load(folder, task.HEAD)
+    tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
+    encode = about.get("encode") or dict(length=default_length(task, cfg))
+    return cfg, params, tokenizer, encode if length is None else encode | dict(length=length), about.get("decode") or {}
+
+
+def _reader(name, description):
+    """The arguments that `evaluate` and `predict` share."""
+    parser = argparse.ArgumentParser(prog=f"python -m minconvbert {name}", description=description)
+    parser.add_argument("task", choices=tasks.TASKS, metavar="TASK", help=", ".join(tasks.TASKS))
+    parser.add_argument("--model", required=True, metavar="FOLDER", help="a fine-tuned model")
+    parser.add_argument("--data", nargs="+", metavar="FILE", required=name == "evaluate")
+    parser.add_argument("--length", type=int, help="longest row, in pieces (as in training)")
+    parser.add_argument("--column", default="upos", help="token classification: the column of CoNLL-U (upos)")
+    parser.add_argument("--no-answer-threshold", type=float, metavar="X",
+                        help="question answering: margin above which there is no answer (as in training)")
+    parser.add_argument("--out", metavar="FILE", help="write the answers here, as JSON lines")
+    return parser
+
+
+def _loaded(args):
+    task = tasks.get(args.task)
+    cfg, params, tokenizer, encode, decode = load(task, args.model, args.length)
+    if args.no_answer_threshold is not None:
+        _only_for(args, "no_answer_threshold", "question-answering")
+        decode = decode | dict(threshold=args.no_answer_threshold)
+    return task, cfg, params, tokenizer, encode, decode
+
+
+def evaluate_main(argv):
+    args = _reader("evaluate", "Measure a fine-tuned model.").parse_args(argv)
+    task, cfg, params, tokenizer, encode, decode = _loaded(args)
+    reads = dict(column=args.column) if args.task == "token-classification" else {}
+    examples = _read_files(task, args.data, **reads)
+    figures, answers = evaluate(task, examples, task.encode(examples, tokenizer, cfg, **encode), params, cfg, **decode)
+    _print_figures(figures)
+    if args.out:
+        _write_answers(args.out, answers)
+    return 0
+
+
+def predict_main(argv):
+    parser = _reader("predict", "Use a fine-tuned model on new text: files, or one example on the command line.")
+    for field, purpose in (("text", "a text"), ("text-pair", "the second text of a pair"), ("question", "a question"),
+                           ("context", "what it is asked about, or what a choice has to fit")):
+        parser.add_argument(f"--{field}", help=purpose)
+    parser.add_argument("--choices", nargs="+", metavar="TEXT", help="the choices")
+    args = parser.parse_args(argv)
+    task = tasks.get(args.task)
+    given = {name: getattr(args, name) for name in ("text", "text_pair", "question", "context", "choices")
+             if getattr(args, name) is not None}
+    if bool(given) == bool(args.data):
+        raise ValueError("pass either --data FILE or one example, which for this task is"
+                         f" {' '.join('--' + name.replace('_', '-') for name in task.FIELDS)}")
+    unused = [f"--{name.replace('_', '-')}" for name in given if name not in task.FIELDS]
+    if unused:
+        raise ValueError(f"{', '.join(unused)} mean nothing to {args.task}; it takes"
+                         f" {' '.join('--' + name.replace('_', '-') for name in task.FIELDS)}")
+    examples = ([task.example(given, "the command line", labelled=False)] if given
+                else _read_files(task, args.data, labelled=False))
+    if task.HEAD == "masked_lm":
+        from .tour import fill_mask
+        answers = [dict(text=one["text"], words=fill_mask(one["text"], args.model)) for one in examples]
+    else:
+        task, cfg, params, tokenizer, encode, decode = _loaded(args)
+        answers = predict(task, examples, tokenizer, params, cfg, **encode, **decode)
+    if args.out:
+        _write_answers(args.out, answers)
+    else:
+        for answer in answers:
+            print(json.dumps(answer, ensure_ascii=False))
+    return 0
+
+
+def _write_answers(path, answers):
+    write_atomic(path, "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))

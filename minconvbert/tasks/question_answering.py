@@ -1,0 +1,201 @@
+"""Extractive question answering: the span of a context that answers a question, or none.
+
+Files: SQuAD 1.1 and 2.0 (.json), or JSON lines (.jsonl) of
+
+    {"id": "q1", "question": "Who sang?", "context": "Ann sang.", "answers": [{"text": "Ann", "answer_start": 0}]}
+
+A context longer than the model is read in windows that overlap. The best span of all windows is the answer.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from .. import metrics
+from . import reading
+
+HEAD = "question_answering"
+FIELDS = ("question", "context")
+LONGEST_QUESTION, LONGEST_ANSWER = 64, 30              # pieces; Source: configure_finetuning.py of the original
+
+
+def read(path, labelled=True):
+    """Questions of a file of SQuAD, or of JSON lines.
+
+    Raises ValueError, with the place, if an answer does not stand in its context where it should.
+    """
+    path = Path(path)
+    examples = _squad(path, labelled) if path.suffix.lower() == ".json" else reading.examples(path, example, labelled)
+    seen = {}
+    for one in examples:
+        if one["id"] in seen:
+            raise ValueError(f"{one['where']}: an id must occur once, but {one['id']!r} is that of {seen[one['id']]}, too")
+        seen[one["id"]] = one["where"]
+    return examples
+
+
+def _squad(path, labelled):
+    text = "\n".join(line for _, line in reading.lines(path))
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}: the file must be JSON, but {error.msg}; JSON lines are named"
+                         " .jsonl") from None
+    examples = []
+    for a, article in _items(data, "data", f"{path}: "):
+        for b, paragraph in _items(article, "paragraphs", f"{a}."):
+            for where, question in _items(paragraph, "qas", f"{b}."):
+                entry = question | dict(context=reading.need(paragraph, "context", b))
+                examples.append(example(entry, where, labelled))
+    return reading.not_empty(path, examples)
+
+
+def _items(entry, name, where):
+    """(place, object) of each object in a list of SQuAD"""
+    entry = reading.json_object(entry, where.rstrip(".: "))
+    found = reading.need(entry, name, where.rstrip(".: "))
+    if not isinstance(found, list):
+        raise ValueError(f"{where}{name} must be a list, but is {reading.shown(found)}")
+    return [(f"{where}{name}[{i}]", reading.json_object(one, f"{where}{name}[{i}]")) for i, one in enumerate(found)]
+
+
+def example(entry, where, labelled=True):
+    made = dict(where=where, id=str(entry.get("id", where)), question=reading.text(entry, "question", where),
+                context=reading.text(entry, "context", where))
+    if not labelled:
+        return made
+    answers = reading.need(entry, "answers", where)
+    if isinstance(answers, dict):                      # as in the data sets of Hugging Face: {"text": [...], ...}
+        answers = [dict(text=a, answer_start=b) for a, b in zip(
+            reading.need(answers, "text", where), reading.need(answers, "answer_start", where))]
+    if not isinstance(answers, list):
+        raise ValueError(f"{where}: answers must be a list, empty where there is no answer, but is"
+                         f" {reading.shown(answers)}")
+    if entry.get("is_impossible") and answers:
+        raise ValueError(f"{where}: a question that is_impossible must have no answers, but has {reading.shown(answers)}")
+    made["answers"] = [_answer(answer, made["context"], where) for answer in answers]
+    return made
+
+
+def _answer(answer, context, where):
+    """(text, start), which stands in the context at start"""
+    answer = reading.json_object(answer, where)
+    text, start = reading.text(answer, "text", where), reading.need(answer, "answer_start", where)
+    if type(start) is not int or start < 0:
+        raise ValueError(f"{where}: answer_start must be the number of a character, but is {reading.shown(start)}")
+    found = context[start : start + len(text)]
+    if found != text:
+        real = context.find(text)
+        hint = f"it stands at {real}" if real >= 0 else "it stands nowhere in it"
+        raise ValueError(f"{where}: the context must have the answer {reading.shown(text)} at character {start}, but has"
+                         f" {reading.shown(found)} there; {hint}")
+    return text, start
+
+
+def configure(cfg, examples):
+    return cfg.replace(num_labels=2)
+
+
+def encode(examples, tokenizer, cfg, length, stride=None):
+    """Rows of [CLS] question [SEP] a window of the context [SEP].   stride: pieces that neighbouring windows share
+
+    labels: the pieces where the first answer begins and ends; (0, 0), the [CLS], in a window that does not hold it.
+    `spans` are the characters (start, end) of each piece of the context, None for others. Without a stride it is a
+    third of the length, or of the room left beside a long question.
+    """
+    features = []
+    for number, one in enumerate(examples):
+        question = _cut(one["question"], tokenizer)
+        room = length - len(tokenizer.encode_ids(question)) - 3
+        if room < 1:
+            raise ValueError(f"{one['where']}: beside the question there must be room for the context, but with a length of"
+                             f" {length} there is none")
+        overlap = min(length // 3, room // 2) if stride is None else stride
+        if overlap >= room:
+            raise ValueError(f"{one['where']}: the stride must be less than the {room} pieces of a window beside the"
+                             f" question, but is {overlap}")
+        windows = tokenizer(question, one["context"], truncation="only_second", max_length=length, stride=overlap,
+                            return_overflowing_tokens=True, return_offsets_mapping=True)
+        parts = [windows.sequence_ids(w) for w in range(len(windows["input_ids"]))]
+        spans = [[tuple(span) if part == 1 else None for span, part in zip(*pair)]
+                 for pair in zip(windows["offset_mapping"], parts)]
+        labels = _places(one["answers"], spans) if "answers" in one else ()
+        for w, (ids, types) in enumerate(zip(windows["input_ids"], windows["token_type_ids"])):
+            feature = dict(example=number, input_ids=[ids], token_type_ids=[types], spans=spans[w])
+            features.append(feature | dict(labels=labels[w]) if labels else feature)
+    return features
+
+
+def _cut(question, tokenizer):
+    """The question, or as much of it as has LONGEST_QUESTION pieces."""
+    spans = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return question if len(spans) <= LONGEST_QUESTION else question[: spans[LONGEST_QUESTION - 1][1]]
+
+
+def _places(answers, windows):
+    """(first, last) piece of the first answer in each window, or (0, 0) where it does not hold all of it"""
+    text, start = answers[0] if answers else ("", 0)
+    of_answer = [span for spans in windows for span in spans if span and span[0] < start + len(text) and span[1] > start]
+    if not of_answer:
+        return [(0, 0)] * len(windows)
+    first, last = min(of_answer), max(of_answer)
+    return [(spans.index(first), len(spans) - 1 - spans[::-1].index(last)) if first in spans and last in spans else (0, 0)
+            for spans in windows]
+
+
+def best_span(logits, spans, longest=LONGEST_ANSWER):
+    """The span of the context with the highest sum of start and end logit -> score, first piece, last piece
+
+    logits (L, 2); spans: None where a piece is not of the context; longest: pieces of an answer. All spans are tried;
+    the original tries pairs of the 20 best starts and ends.
+    """
+    context = np.array([span is not None for span in spans])
+    start, end = (np.where(context, logits[:, i].astype(float), -math.inf) for i in range(2))
+    scores = start[:, None] + end[None, :]
+    i = np.arange(len(spans))
+    distance = i[None, :] - i[:, None]
+    scores[(distance < 0) | (distance >= longest)] = -math.inf
+    first, last = np.unravel_index(scores.argmax(), scores.shape)
+    return float(scores[first, last]), int(first), int(last)
+
+
+def decode(examples, features, logits, cfg, threshold=None):
+    """answer, its start in the context, and margin: by how much the score of no answer is above that of the answer
+
+    The score of no answer is the lowest of all windows at [CLS]. Where the margin is above the threshold, the answer is
+    "" and `start` None; `span` is what it would have been. Without a threshold there is always an answer.
+    """
+    best = [(-math.inf, "", None)] * len(examples)     # score, text, start
+    none = [math.inf] * len(examples)
+    for feature, z in zip(features, logits):
+        number, spans = feature["example"], feature["spans"]
+        none[number] = min(none[number], float(z[0, 0]) + float(z[0, 1]))
+        score, first, last = best_span(z, spans)
+        if score > best[number][0]:
+            start, end = spans[first][0], spans[last][1]
+            best[number] = score, examples[number]["context"][start:end], start
+    answers = []
+    for one, (score, span, start), no_answer in zip(examples, best, none):
+        margin = no_answer - score
+        if threshold is not None and margin > threshold:
+            answers.append(dict(id=one["id"], answer="", start=None, span=span, margin=margin))
+        else:
+            answers.append(dict(id=one["id"], answer=span, start=start, span=span, margin=margin))
+    return answers
+
+
+def measure(examples, answers, cfg):
+    """F1 and exact match, as SQuAD's script for version 2.0 counts them
+
+    If there are questions without an answer, apart for these, and the threshold that would be best for F1. For version
+    1.1 its script counts the same, except where an accepted answer is nothing but articles and punctuation.
+    """
+    accepted = [[text for text, _ in one["answers"]] for one in examples]
+    figures = metrics.answer_scores([answer["answer"] for answer in answers], accepted)
+    if all(accepted):
+        return figures
+    threshold, best = metrics.best_threshold(
+        [answer["span"] for answer in answers], [answer["margin"] for answer in answers], accepted)
+    return figures | dict(best_f1=best, best_threshold=threshold)

@@ -1,0 +1,220 @@
+"""The files of the five tasks: what is read, and what is said of those that are wrong."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minconvbert import tasks
+from minconvbert.config import ConvBertConfig
+from minconvbert.tasks import reading
+
+text, tokens, questions, choice, words = (tasks.get(name) for name in tasks.TASKS)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+    return write
+
+
+def lines(*entries):
+    return "".join(json.dumps(entry) + "\n" for entry in entries)
+
+
+def without_where(examples):
+    return [{name: value for name, value in one.items() if name not in ("where", "lines")} for one in examples]
+
+
+def test_texts_in_lines_and_tables(file):
+    wanted = [dict(text='say "hi", he said', text_pair="b\tc", label="x"), dict(text="d\ne", text_pair="f", label="y")]
+    assert without_where(text.read(file("a.jsonl", lines(*wanted) + "\n\n"))) == wanted
+    table = 'label,text,text_pair\r\nx,"say ""hi"", he said","b\tc"\r\n\r\ny,"d\ne",f\r\n'
+    found = text.read(file("a.csv", b"\xef\xbb\xbf" + table.encode()))
+    assert without_where(found) == wanted
+    assert [one["where"].rpartition(", ")[2] for one in found] == ["line 2", "line 4"]
+    assert without_where(text.read(file("a.tsv", 'text\tlabel\n"half a quote\tx\n'))) == [
+        dict(text='"half a quote', label="x")]
+    assert without_where(text.read(file("b.jsonl", lines(dict(text="a"))), labelled=False)) == [dict(text="a")]
+
+
+@given(st.lists(st.fixed_dictionaries(dict(text=st.text(min_size=1).filter(str.strip), label=st.text(min_size=1))),
+                min_size=1, max_size=4))
+def test_any_text_comes_back(tmp_path_factory, entries):
+    path = tmp_path_factory.mktemp("texts") / "a.jsonl"
+    for escaped in (True, False):
+        path.write_bytes("".join(json.dumps(entry, ensure_ascii=escaped) + "\n" for entry in entries).encode(
+            "utf-8", "surrogatepass"))
+        if escaped or not any(0xD800 <= ord(c) <= 0xDFFF for entry in entries for v in entry.values() for c in v):
+            assert without_where(text.read(path)) == entries
+
+
+def test_conll(file):
+    found = tokens.read(file("a.conll", "-DOCSTART- -X- O\n\nAnn NNP B-PER\nruns VBZ O\n \n\nBob NNP B-PER\n"))
+    assert without_where(found) == [dict(words=["Ann", "runs"], tags=["B-PER", "O"]), dict(words=["Bob"], tags=["B-PER"])]
+    assert [one["lines"] for one in found] == [[3, 4], [7]]
+
+
+def test_conllu(file):
+    def row(i, form, upos, xpos):
+        return "\t".join([i, form, "_", upos, xpos, "_", "_", "_", "_", "_"])
+
+    content = "\n".join([
+        "# text = don't go", row("1-2", "don't", "_", "_"), row("1", "do", "AUX", "VB"), row("2", "n't", "PART", "RB"),
+        row("2.1", "you", "PRON", "PRP"), row("3", "go", "VERB", "VB"), "", "# text = a b", row("1", "a b", "NOUN", "NN"), ""])
+    path = file("a.conllu", content)
+    assert without_where(tokens.read(path)) == [
+        dict(words=["do", "n't", "go"], tags=["AUX", "PART", "VERB"]), dict(words=["a b"], tags=["NOUN"])]
+    assert tokens.read(path, column="xpos")[0]["tags"] == ["VB", "RB", "VB"]
+    with pytest.raises(ValueError, match="column of CoNLL-U must be one of id, form.*but is 'pos'"):
+        tokens.read(path, column="pos")
+
+
+def test_words_of_a_text(file):
+    assert tokens.split("Ann's well-known (old) friend, 42.5?") == [
+        "Ann's", "well-known", "(", "old", ")", "friend", ",", "42", ".", "5", "?"]
+    assert without_where(tokens.read(file("a.txt", "Ann runs.\n\nBob\n"), labelled=False)) == [
+        dict(words=["Ann", "runs", "."]), dict(words=["Bob"])]
+
+
+SQUAD = {"version": "2.0", "data": [{"title": "t", "paragraphs": [{"context": "Ann sang. Bob ran.", "qas": [
+    {"id": "1", "question": "Who sang?", "is_impossible": False, "answers": [
+        {"text": "Ann", "answer_start": 0}, {"text": "Ann sang", "answer_start": 0}]},
+    {"id": "2", "question": "Who sat?", "is_impossible": True, "answers": [],
+     "plausible_answers": [{"text": "Bob", "answer_start": 10}]}]}]}]}
+
+
+def test_squad_and_lines_of_it(file):
+    wanted = [dict(id="1", question="Who sang?", context="Ann sang. Bob ran.", answers=[("Ann", 0), ("Ann sang", 0)]),
+              dict(id="2", question="Who sat?", context="Ann sang. Bob ran.", answers=[])]
+    assert without_where(questions.read(file("a.json", json.dumps(SQUAD, indent=1)))) == wanted
+    first = dict(wanted[0], answers=dict(text=["Ann", "Ann sang"], answer_start=[0, 0]))
+    assert without_where(questions.read(file("a.jsonl", lines(first, wanted[1])))) == wanted
+    assert "answers" not in questions.read(file("a.json", json.dumps(SQUAD)), labelled=False)[0]
+
+
+def test_choices(file):
+    wanted = [dict(context="a", choices=["b", "c", "d"], label=2), dict(context="e", choices=["f", "g", "h"], label=0)]
+    assert without_where(choice.read(file("a.jsonl", lines(*wanted)))) == wanted
+    table = "context,choice_1,choice_2,choice_3,label\na,b,c,d,2\ne,f,g,h,0\n"
+    assert without_where(choice.read(file("a.csv", table))) == wanted
+
+
+def test_documents(file):
+    found = words.read(file("a.txt", "one\ntwo\n\n\nthree\n"))
+    assert [one["text"] for one in found] == ["one\ntwo", "three"]
+
+
+def with_answer(**answer):
+    return lines(dict(id="1", question="Who?", context="Ann sang.", answers=[dict(dict(text="Ann", answer_start=0), **answer)]))
+
+
+GOOD = dict(text="a", label="x")
+BAD = [
+    # files of the wrong kind
+    (text, "a.conll", "Ann B-PER\n", r"must be \.jsonl, \.csv, \.tsv, but its name ends in '\.conll'"),
+    (text, "a", "x", "name ends in 'nothing'"),
+    (text, "a.jsonl", "Ann B-PER\n", r"line 1: there must be one JSON object on each line.* character 1 of 'Ann B-PER'"),
+    (text, "a.jsonl", "\n[1]\n", r"line 2: there must be a JSON object, but there is \[1\]"),
+    (text, "a.jsonl", lines(dict(question="q", context="c")), "line 1: there must be 'text', but there is only 'question'"),
+    (text, "a.jsonl", lines(GOOD).encode() + b"\xff\xfe\n", "line 2: the file must be UTF-8 text"),
+    (text, "a.jsonl", "", "must hold at least one example"),
+    (text, "a.csv", "text,label\n", "must hold at least one example"),
+    (text, "a.csv", 'text,label\na,x\n"b,x\n', "line 3: there must be a row of a table, but unexpected end of data"),
+    (text, "a.csv", "text,label\na,x\nb\n", r"line 3: a row must have 2 cells, as the header \(text, label\) has, but has 1"),
+    (tokens, "a.pdf", "x", r"must be \.conllu, \.conll, \.txt or \.jsonl"),
+    (tokens, "a.conllu", "Ann B-PER\n", "line 1: there must be 10 columns with tabs"),
+    (tokens, "a.conll", "Ann B-PER\nruns\n", "line 2: there must be 2 columns.* but there are 1: 'runs'"),
+    (tokens, "a.conll", "{\"text\":1}\n", "line 1: there must be 2 columns"),
+    (tokens, "a.conll", "\n\n", "must hold at least one example"),
+    (questions, "a.json", "{\n\"data\": [}", "line 2: the file must be JSON.*JSON lines are named .jsonl"),
+    (questions, "a.json", lines(GOOD), "a.json: there must be 'data', but there is only 'text', 'label'"),
+    (questions, "a.json", "[]", r"a.json: there must be a JSON object, but there is \[\]"),
+    (questions, "a.json", json.dumps(dict(data=[dict(paragraphs=3)])), r"data\[0\].paragraphs must be a list, but is 3"),
+    # empty texts and labels
+    (text, "a.jsonl", lines(GOOD, dict(text=" \t", label="x")), r"line 2: text must not be empty, but is ' \\t'"),
+    (text, "a.csv", "text,text_pair,label\na,b,x\na,,x\n", "line 3: text_pair must not be empty, but is ''"),
+    (text, "a.jsonl", lines(dict(text=3, label="x")), "line 1: text must be a text, but is 3"),
+    (text, "a.jsonl", lines(GOOD, dict(text="b")), "line 2: there must be 'label'"),
+    (tokens, "a.jsonl", lines(dict(words=["a", "b"], tags=["O"])), "line 1: there must be a tag for each of the 2 words"),
+    (tokens, "a.jsonl", lines(dict(words=[], tags=[])), r"line 1: words must be a list of texts, but is \[\]"),
+    # spans
+    (questions, "a.jsonl", with_answer(answer_start=1),
+     r"line 1: the context must have the answer 'Ann' at character 1, but has 'nn ' there; it stands at 0"),
+    (questions, "a.jsonl", with_answer(text="Bob"), "has 'Ann' there; it stands nowhere in it"),
+    (questions, "a.jsonl", with_answer(answer_start=-3), "answer_start must be the number of a character, but is -3"),
+    (questions, "a.jsonl", with_answer(answer_start="0"), "answer_start must be the number of a character, but is '0'"),
+    (questions, "a.jsonl", with_answer(text=""), "line 1: text must not be empty"),
+    (questions, "a.jsonl", lines(dict(question="q", context="c", answers="c")), "answers must be a list.* but is 'c'"),
+    (questions, "a.jsonl", with_answer() * 2, r"line 2: an id must occur once, but '1' is that of .*line 1, too"),
+    (questions, "a.jsonl", with_answer().replace('"id"', '"is_impossible": true, "id"'),
+     "a question that is_impossible must have no answers"),
+    # choices
+    (choice, "a.jsonl", lines(dict(context="a", choices=["b", "c"], label=0), dict(context="a", choices=["b"] * 3, label=0)),
+     "line 2: there must be 2 choices, as before, but there are 3"),
+    (choice, "a.jsonl", lines(dict(context="a", choices=["b", "c"], label=0), dict(context="a", choices=["b"], label=0)),
+     r"line 2: there must be at least two choices, but there is only \['b'\]"),
+    (choice, "a.jsonl", lines(dict(context="a", choices=["b", "c"], label=2)),
+     "line 1: the label must be the number of the right choice, from 0 to 1, but is 2"),
+    (choice, "a.jsonl", lines(dict(context="a", choices=["b", "c"], label="b")), "from 0 to 1, but is 'b'"),
+    (choice, "a.jsonl", lines(dict(context="a", choices=["b", ""], label=0)), "choices must not be empty"),
+    (choice, "a.jsonl", lines(dict(context="a", choices="bc", label=0)), "choices must be a list of texts, but is 'bc'"),
+    # plain text
+    (words, "a.txt", "\n \n", "must hold at least one example"),
+    (words, "a.txt", b"ok\n\xff\n", "must be UTF-8, but line 2 is not"),
+]
+
+
+@pytest.mark.parametrize("task, name, content, message", BAD, ids=[f"{i}-{row[1]}" for i, row in enumerate(BAD)])
+def test_what_is_wrong_is_told_with_its_line(file, task, name, content, message):
+    path = file(name, content)
+    with pytest.raises(ValueError, match=message) as raised:
+        task.read(path)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("labels, message", [
+    (["x", "y", ["x"]], r"line 3: a label must be a name or a whole number, but is \['x'\]"),
+    ([1, 2, 3.5], "line 3: a label must be a name or a whole number, but is 3.5.*or say --problem"),
+    ([["x"], ["y"], "x"], "line 3: the label must be a list of names, but is 'x'"),
+    ([1.5, 2, "high"], "line 3: the label must be a finite number, but is 'high'"),
+    ([1.5, float("nan"), 2], "line 2: the label must be a finite number, but is nan"),
+    (["x", "x", "x"], r"at least two labels to tell apart, but there are only \['x'\]"),
+    ([[], [], []], "at least one label, but all examples have none"),
+    (["x", "", "y"], "line 2: a label must be a name"),
+])
+def test_labels_of_another_kind_half_way(labels, message):
+    examples = [dict(where=f"a.jsonl, line {i}", text="t", label=label) for i, label in enumerate(labels, 1)]
+    with pytest.raises(ValueError, match=message):
+        text.configure(ConvBertConfig(), examples)
+
+
+def test_the_three_problems():
+    def configured(*labels, **options):
+        return text.configure(ConvBertConfig(), [dict(where="", text="t", label=label) for label in labels], **options)
+
+    cfg = configured("b", "a", "b")
+    assert (cfg.problem_type, cfg.id2label) == ("single_label_classification", {0: "a", 1: "b"})
+    assert configured(10, 9, -1).id2label == {0: "-1", 1: "9", 2: "10"}
+    cfg = configured(["b"], [], ["b", "a"])
+    assert (cfg.problem_type, cfg.id2label) == ("multi_label_classification", {0: "a", 1: "b"})
+    cfg = configured(0.5, 1)
+    assert (cfg.problem_type, cfg.num_labels) == ("regression", 1)
+    assert configured("1", "2.5", problem="regression").problem_type == "regression"
+    assert configured("a", "b", labels=["b", "a", "c"]).id2label == {0: "b", 1: "a", 2: "c"}
+
+
+def test_labels_that_training_had_not():
+    with pytest.raises(ValueError, match=r"b.jsonl, line 7: a label must be one of 'a', 'b', but is 'c'"):
+        reading.label_id("c", {"a": 0, "b": 1}, "b.jsonl, line 7")
+    with pytest.raises(ValueError, match=r"'11', ... \(30 in all\), but is 'c'"):
+        reading.label_id("c", {str(i): i for i in range(30)}, "")
+
+
+def test_tasks_have_names():
+    with pytest.raises(ValueError, match="a task must be one of text-classification.*but is 'translation'"):
+        tasks.get("translation")
