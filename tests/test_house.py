@@ -1,0 +1,81 @@
+"""The rules of the house, as far as a machine can read them."""
+
+import ast
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minconvbert
+
+PACKAGE = Path(minconvbert.__file__).parent
+ROOT = PACKAGE.parent
+CORE = ("ops", "activations", "conv", "attention", "model", "heads", "losses", "electra")
+# Forwards that have no backward of their own, and why.
+NO_BACKWARD = {
+    "dropout", "hide",                                            # their own backward
+    "pad",                                                        # undone by unpad
+    "unpad", "dropout_mask", "attention_bias", "conv_mask", "model_inputs", "check_labels",  # read no parameters
+    "standardize", "erf", "normal_cdf", "gelu", "gelu_tanh", "sigmoid", "silu", "softplus", "mish",  # have a slope, or are inside one
+    "negative_log_likelihood", "mean",                            # inside the losses
+    "generator_config", "init_pretraining", "part_params", "part_grads", "mask_tokens", "sample_words", "replace_tokens",
+}
+
+
+def functions_of(module):
+    return {name: f for name, f in vars(module).items()
+            if inspect.isfunction(f) and f.__module__ == module.__name__ and not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_every_forward_has_its_backward_below_it(name):
+    functions = functions_of(importlib.import_module(f"minconvbert.{name}"))
+    names = list(functions)
+    for f in names:
+        if not f.endswith(("_backward", "_slope")) and f not in NO_BACKWARD:
+            assert f"{f}_backward" in functions, f"{f} has no backward"
+            assert names.index(f"{f}_backward") == names.index(f) + 1, f"{f}_backward does not stand below {f}"
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_every_public_function_says_what_it_does(name):
+    for f in functions_of(importlib.import_module(f"minconvbert.{name}")).values():
+        assert f.__doc__ or f.__name__.endswith("_slope"), f.__name__
+
+
+def imported_in(code):
+    out = subprocess.run([sys.executable, "-c", f"import sys, json; {code}; print(json.dumps(sorted(sys.modules)))"],
+                         capture_output=True, text=True, check=True).stdout
+    return {name.split(".")[0] for name in json.loads(out)}
+
+
+def test_the_package_imports_numpy_regex_and_nothing_else():
+    bare = imported_in("pass")
+    everything = imported_in("import minconvbert; [getattr(minconvbert, name) for name in minconvbert.__all__]")
+    new = everything - bare - set(sys.stdlib_module_names)
+    assert {name for name in new if not name.startswith("_")} == {"minconvbert", "numpy", "regex"}
+    assert imported_in("import minconvbert") - bare - set(sys.stdlib_module_names) == {"minconvbert"}
+
+
+def test_sources_are_plain():
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
+        source = path.read_text(encoding="utf-8")
+        ast.parse(source, feature_version=(3, 10))
+        for number, line in enumerate(source.split("\n"), 1):
+            assert len(line) <= 130 or path.name == "unicode8.py", f"{path}:{number} is {len(line)} characters long"
+            assert "np.sqrt(" not in line or "np.sqrt((" in line or "np.sqrt(v)" in line or path.parent.name == "tests", (
+                f"{path}:{number}: NumPy 2 makes float64 of np.sqrt(a number)")
+
+
+def test_no_notebook_defines_what_the_package_has():
+    public = {name for module in CORE for name in functions_of(importlib.import_module(f"minconvbert.{module}"))}
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                code = "".join(line for line in cell["source"] if not line.startswith(("%", "!")))
+                defined = {node.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef)}
+                assert not defined & public, f"{path.name} defines {defined & public}"
