@@ -389,7 +389,8 @@ def _launch(processes, arguments):
     """Run the same command once for each rank, one BLAS thread each."""
     environment = os.environ | dict(MINCONVBERT_RANKS=str(processes), OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     beside = Path(sys.executable).with_name("mpiexec")     # where pip puts it
-    command = [str(beside) if beside.exists() else "mpiexec", "-n", str(processes), sys.executable, "-m", "minconvbert", *arguments]
+    mpiexec = str(beside) if beside.exists() else "mpiexec"
+    command = [mpiexec, "-n", str(processes), sys.executable, "-m", "minconvbert", *arguments]
     try:
         return subprocess.run(command, env=environment).returncode
     except FileNotFoundError:
