@@ -100,8 +100,10 @@ def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, 
 
 
 def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None, word=None):
-    """All of it on one sheet. `second` = (out, tokens) of another sentence adds the same word in two contexts, and where
-    none is given, the layer and head in which its two kernels differ most.
+    """All of it on one sheet.
+
+    `second` = (out, tokens) of another sentence adds the same word in two contexts, and where none is given, the layer
+    and head in which its two kernels differ most.
     """
     shown = seen(out, tokens, row)
     if second:
@@ -171,7 +173,7 @@ def _lines(shown, width=0):
     lines, at = [[]], 0
     for t in range(-shown.half, len(shown.tokens) + shown.half):
         wide = 2 + max(3, _letters(shown.tokens[t])) if 0 <= t < len(shown.tokens) else 3
-        if at + wide > room and lines[-1]:
+        if at + wide > room and lines[-1] and t < len(shown.tokens):     # zeros alone would make a line of nothing
             lines.append([])
             at = 0
         lines[-1].append((t, at, at + wide))
@@ -208,8 +210,8 @@ def _draw_one_token(figure, lines, shown, layer, head, token):
         axis.set_xlim(0, end)
         axis.set_ylim(-1.16 * down - gap, 1.16 * up + gap)
         axis.axis("off")
-    figure.supxlabel(f"above the words attention, below them the {2 * half + 1} weights of the kernel; 0: zeros beyond the"
-                     " sentence", x=0.01, ha="left", fontsize=8, color=LIGHT["faint"])
+    figure.supxlabel(f"above the words attention, below them the {2 * half + 1} weights of the kernel; 0: zeros beyond"
+                     " the sentence", x=0.01, ha="left", fontsize=8, color=LIGHT["faint"])
 
 
 def _ink(here, inside):
