@@ -108,8 +108,8 @@ def variant_config(cfg, variant):
     """The configuration whose feed-forward layers make up for what the block lacks, to the nearest unit of width."""
     if variant == "span":
         return cfg
-    own = {n.removeprefix("encoder.layer.0.attention."): s for n, s in param_shapes(cfg).items()
-           if n.startswith("encoder.layer.0.attention.") and "LayerNorm" not in n and n != "encoder.layer.0.attention.output.dense.bias"}
+    attention = sub(param_shapes(cfg), "encoder.layer.0.attention")
+    own = {name: shape for name, shape in attention.items() if name.startswith("self.") or name == "output.dense.weight"}
     count = lambda shapes: sum(map(math.prod, shapes.values()))
     units = round((count(own) - count(block_shapes(cfg, variant))) / (2 * cfg.hidden_size + 1))
     return cfg.replace(intermediate_size=cfg.intermediate_size + units)
@@ -124,8 +124,9 @@ def variant_state(cfg, generator_cfg, variant, recipe):
     for part, part_cfg in (("generator", generator_cfg), ("discriminator", cfg)):
         wanted = {f"{part}.encoder.layer.{i}.attention.{name}": shape for i in range(part_cfg.num_hidden_layers)
                   for name, shape in block_shapes(part_cfg, variant).items()}
-        for name in [n for n in params if n.startswith(f"{part}.encoder") and ".attention.self." in n and n not in wanted]:
-            del params[name]
+        for name in [n for n in params if n.startswith(f"{part}.encoder") and ".attention.self." in n]:
+            if name not in wanted:
+                del params[name]
         for name, shape in wanted.items():
             if name not in params or params[name].shape != shape:
                 spread = 1 / shape[2] if name.endswith("depthwise.weight") else cfg.initializer_range
