@@ -16,11 +16,11 @@ class CheckpointError(ValueError):
 def map_file(path):
     """The bytes of a file, mapped copy-on-write: arrays over it can be written to, the file never changes.
 
-    Raises CheckpointError if the file is empty or no regular file, OSError if it cannot be opened.
+    Raises CheckpointError if there is no such file or it is empty.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path} must be a file of tensors, but it is not a file")
+    if not path.is_file():
+        raise CheckpointError(f"{path} must be a file of tensors, but there is no such file")
     with open(path, "rb") as file:
         if path.stat().st_size == 0:
             raise CheckpointError(f"{path} must hold tensors, but it is empty")
@@ -45,7 +45,7 @@ def array_at(buffer, offset, dtype, shape, name):
     stored = np.dtype("<u2" if dtype == BFLOAT16 else dtype)
     nbytes = count_of(shape, name) * stored.itemsize
     if offset < 0 or offset + nbytes > len(buffer):
-        raise CheckpointError(f"{name} must lie within the {len(buffer)} bytes there are, but it needs bytes {offset} to"
+        raise CheckpointError(f"{name} must lie within the {len(buffer)} bytes there are, but takes bytes {offset} to"
                               f" {offset + nbytes}: the file is cut off or wrong")
     if nbytes == 0:
         return np.zeros(shape, np.float32 if dtype == BFLOAT16 else stored)

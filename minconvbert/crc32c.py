@@ -1,0 +1,78 @@
+"""CRC-32C, the checksum in TensorFlow's files: pieces of the data side by side in NumPy, then joined.
+
+A checksum that starts from zero is linear over bits, so that of two pieces one after the other is
+
+    crc(a b) = shift(crc(a), bytes of b) ^ crc(b)
+
+where `shift` says what zero bytes would do to it. A start other than zero adds its own shift.
+"""
+
+from functools import cache
+
+import numpy as np
+
+POLYNOMIAL = np.uint32(0x82F63B78)
+ONES = np.uint32(0xFFFFFFFF)
+PIECE, LARGEST = 10, 21            # powers of two: bytes of a piece, and of what is checked at once, to stay in the cache
+
+
+def crc32c(data):
+    """The CRC-32C of bytes."""
+    data = np.frombuffer(data, np.uint8)
+    crc = np.uint32(0)
+    for begin in range(0, len(data), 1 << LARGEST):
+        part = data[begin:begin + (1 << LARGEST)]
+        crc = _shift(crc, len(part)) ^ _from_zero(part)
+    return int(crc ^ _shift(ONES, len(data)) ^ ONES)
+
+
+def masked_crc32c(data):
+    """As TensorFlow stores it: rotated and moved, so that data which contains checksums can be checked."""
+    crc = crc32c(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _from_zero(data):
+    bits = (len(data) - 1).bit_length()
+    piece = min(PIECE, max(1, bits // 2))
+    # Zeros before the data do not change a checksum that starts from zero.
+    padded = np.zeros(1 << max(bits, piece), np.uint8)
+    padded[len(padded) - len(data):] = data
+    words = padded.view("<u2").reshape(-1, 1 << piece - 1).T.copy()
+    after_word = _after_word()
+    crcs = np.zeros(words.shape[1], np.uint32)
+    for word in words:
+        crcs = after_word[(crcs ^ word) & 0xFFFF] ^ crcs >> 16
+    while len(crcs) > 1:
+        crcs = _apply(_after_zeros(piece), crcs[0::2]) ^ crcs[1::2]
+        piece += 1
+    return crcs[0]
+
+
+def _shift(crc, nbytes):
+    for power in range(nbytes.bit_length()):
+        if nbytes >> power & 1:
+            crc = _apply(_after_zeros(power), crc)
+    return crc
+
+
+@cache
+def _after_zeros(power):
+    """(4, 256): what 2^power zero bytes make of a checksum that is zero but for its byte 0, 1, 2 or 3."""
+    if power:
+        half = _after_zeros(power - 1)
+        return _apply(half, half)
+    crcs = np.arange(256, dtype=np.uint32) << np.array([[0], [8], [16], [24]], np.uint32)
+    for _ in range(8):
+        crcs = crcs >> 1 ^ POLYNOMIAL * (crcs & 1)
+    return crcs
+
+
+@cache
+def _after_word():
+    """(65536,): what two zero bytes make of a checksum that is zero but for its lower half."""
+    return _apply(_after_zeros(1), np.arange(1 << 16, dtype=np.uint32))
+
+
+def _apply(table, crcs):
+    return table[0][crcs & 255] ^ table[1][crcs >> 8 & 255] ^ table[2][crcs >> 16 & 255] ^ table[3][crcs >> 24]
