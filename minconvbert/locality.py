@@ -61,7 +61,7 @@ def local_mass(maps, reach):
 
 
 def entropy(weights):
-    """-sum w log2 w over the last axis, in bits.   (..., K)  ->  (...);   2 ** entropy tokens are looked at, as it were"""
+    """-sum w log2 w over the last axis, in bits: 2 ** entropy tokens share the weight.   (..., K)  ->  (...)"""
     logs = np.log2(weights, out=np.zeros_like(weights), where=weights > 0)
     return -(weights * logs).sum(-1)
 
@@ -69,7 +69,9 @@ def entropy(weights):
 def mass_by_offset(maps, mask=None):
     """How much weight lies at each distance, on average over all tokens, left (negative) and right.
 
-    (B, H, L, L), mask (B, L) of 1 and 0  ->  offsets (2 L - 1,), mass (H, 2 L - 1);   mass.sum(-1) == 1 - mean lost mass
+    (B, H, L, L), mask (B, L) of 1 and 0  ->  offsets (2 L - 1,), mass (H, 2 L - 1)
+
+    Of a kernel's band, mass.sum(-1) is 1 less the mean mass lost.
     """
     B, H, L = dims("maps[B H L L]", maps)
     offsets = np.arange(-(L - 1), L)

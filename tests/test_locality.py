@@ -105,9 +105,12 @@ def test_single_precision_stays_single():
 @pytest.mark.parametrize("call, message", [
     (lambda: kernel_band(np.ones((1, 2, 1, 4))), "a kernel needs a middle: K must be odd, but K = 4"),
     (lambda: kernel_band(np.ones((2, 1, 3))), "kernel must be (B, L, H, K), but its shape is (2, 1, 3)"),
-    (lambda: mean_distance(np.ones((1, 1, 2, 3))), "maps must be (B, H, L, L) with L = 2 as in maps, but its shape is (1, 1, 2, 3)"),
-    (lambda: over_tokens(np.ones((1, 1, 2)), np.zeros((1, 2))), "mask must leave at least one token, but it is 0 everywhere"),
-    (lambda: over_tokens(np.ones((1, 1, 2)), np.ones((1, 3))), "values must be (B, H, L) with L = 3 as in mask, but its shape is (1, 1, 2)"),
+    (lambda: mean_distance(np.ones((1, 1, 2, 3))),
+     "maps must be (B, H, L, L) with L = 2 as in maps, but its shape is (1, 1, 2, 3)"),
+    (lambda: over_tokens(np.ones((1, 1, 2)), np.zeros((1, 2))),
+     "mask must leave at least one token, but it is 0 everywhere"),
+    (lambda: over_tokens(np.ones((1, 1, 2)), np.ones((1, 3))),
+     "values must be (B, H, L) with L = 3 as in mask, but its shape is (1, 1, 2)"),
 ])
 def test_what_is_refused(call, message):
     with pytest.raises(ValueError) as error:

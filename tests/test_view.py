@@ -20,8 +20,8 @@ from minconvbert.ops import softmax
 from minconvbert.view import palette
 from minconvbert.view.selection import chosen, compared, label, seen
 
-HOSTILE = ["</script><script>document.title='hacked'</script>", "<img src=x onerror=alert(1)>", '"\'&amp;', "$x^2$", "$",
-           "\u202eright to left", "\x00\x1b[31m", "日本", "<!--", "]]>", "${data}", "a\nb"]
+HOSTILE = ["</script><script>document.title='hacked'</script>", "<img src=x onerror=alert(1)>", '"\'&amp;', "$x^2$",
+           "$", "\u202eright to left", "\x00\x1b[31m", "日本", "<!--", "]]>", "${data}", "a\nb"]
 
 
 def answer(L, layers=4, H=2, K=9, seed=0, B=1, dtype=np.float32):
@@ -64,8 +64,8 @@ def test_the_head_that_changes_most_is_drawn_and_its_most_unlike_word():
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda o: seen(o, words(5)), "tokens must name each of the 6 positions, but there are 5; pass one label a position,"
-     " special tokens included"),
+    (lambda o: seen(o, words(5)), "tokens must name each of the 6 positions, but there are 5; pass one label a"
+     " position, special tokens included"),
     (lambda o: seen(o, words(6), row=1), "row must be from 0 to 0, for the batch has 1 sentences, but is 1"),
     (lambda o: seen(SimpleNamespace(logits=1), words(6)), "out must be what a model returned, with attentions and"
      " kernels, but it has none"),
@@ -186,7 +186,7 @@ def test_the_same_picture_is_the_same_file(tmp_path, kind):
 def test_another_kind_of_file_is_refused_and_none_is_left(tmp_path):
     figure = view.matrix(np.eye(3))
     for name in ("view.bmp", "view"):
-        with pytest.raises(ValueError, match=r"a picture must be written as .png, .svg or .pdf, but the path is .*view"):
+        with pytest.raises(ValueError, match="a picture must be written as .png, .svg or .pdf, but the path is .*view"):
             view.save(figure, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
@@ -196,8 +196,8 @@ def test_matplotlib_is_asked_for_only_when_drawing():
             "v.page(t.answer(4), t.words(4))\n"
             "try: v.matrix([[1]])\nexcept ModuleNotFoundError as error: print(error)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == ('pictures need matplotlib: pip install "minconvbert[notebooks]"; the page, view.page,'
-                                   " needs nothing"), done.stderr
+    assert done.stdout.strip() == ('pictures need matplotlib: pip install "minconvbert[notebooks]"; the page,'
+                                   " view.page, needs nothing"), done.stderr
 
 
 def test_no_figure_is_kept_alive_by_pyplot():
@@ -295,8 +295,8 @@ def test_the_page_holds_the_weights_to_a_part_in_65535():
         attention = out.attentions[layer]
         for k, values in enumerate((
                 view.mean_distance(attention), view.mean_distance(band), view.entropy(attention),
-                view.entropy(out.kernels[layer].swapaxes(1, 2)), view.local_mass(attention, 4), view.local_mass(band, 4),
-                lost)):
+                view.entropy(out.kernels[layer].swapaxes(1, 2)), view.local_mass(attention, 4),
+                view.local_mass(band, 4), lost)):
             np.testing.assert_allclose(measures[layer, ..., k], values[0], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(profile[layer], view.mass_by_offset(attention)[1], rtol=1e-5)
 
@@ -313,7 +313,8 @@ def test_nothing_of_a_sentence_becomes_markup():
 
 def test_the_page_needs_no_other_file_and_no_network():
     page = view.page(answer(5), words(5)).html
-    assert not [a for _, attributes in Elements(page).found for a in attributes if a in ("src", "href", "action", "style")]
+    attributes = {name for _, attributes in Elements(page).found for name in attributes}
+    assert not attributes & {"src", "href", "action", "style"}
     assert set(re.findall(r"https?://[\w./]+", page)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"\bfetch\(|XMLHttp|import\(|@import|url\(|eval\(|innerHTML|insertAdjacentHTML", page)
 
@@ -344,7 +345,8 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path):
 
 def test_title_is_the_sentence():
     page = view.page(answer(3), ["[CLS]", "<b>", "[SEP]"])
-    assert html.unescape(re.search("<title>(.*?)</title>", page.html).group(1)) == "What each word takes: [CLS] <b> [SEP]"
+    title = re.search("<title>(.*?)</title>", page.html).group(1)
+    assert html.unescape(title) == "What each word takes: [CLS] <b> [SEP]"
 
 
 # The command
@@ -403,7 +405,8 @@ def test_a_pair_is_read_as_two_segments(command, folder, tmp_path):
 
 
 def test_the_command_compares_a_word_in_two_sentences(command, tmp_path):
-    assert command("the bank of the river", "--second", "she went to the bank", "--word", "Bank", "--out", "a.html")[0] == 0
+    second = "she went to the bank"
+    assert command("the bank of the river", "--second", second, "--word", "Bank", "--out", "a.html")[0] == 0
     data = data_of(view.Page((tmp_path / "a.html").read_text("utf-8")))
     assert data["shared"] == ["bank"] and data["token"] == [2, 5] and len(data["sentences"]) == 2
 
@@ -433,7 +436,8 @@ def test_unknown_words_markup_and_control_characters_are_drawn(command, tmp_path
     (["the", "--word", "the"], "--word is the word to compare in two sentences; pass the other one with --second"),
     (["the bank", "--second", "she went"], "the two sentences must have a word in common, but they share none"),
     (["the", "--token", "bank"], "token must be one of the sentence, [CLS] the [SEP], but is 'bank'"),
-    (["the", "--token", "banks"], "a token must be one piece of the sentence, [CLS] the [SEP], but 'banks' is 2: bank ##s"),
+    (["the", "--token", "banks"], "a token must be one piece of the sentence, [CLS] the [SEP], but 'banks' is 2:"
+     " bank ##s"),
     (["the", "--token", "7"], "token must be from 0 to 2, but is 7"),
     (["the", "--layer", "2"], "layer must be from 0 to 1, but is 2"),
 ])

@@ -4,8 +4,9 @@ from ..locality import entropy, kernel_band, local_mass, mass_by_offset, mean_di
 from .command import look
 from .figures import (
     all_heads, distances, kernel_over_words, matrix, one_token, overview, profile, save, side_by_side, two_contexts)
-from .page import Page, page
+from .interactive import Page, page
 
 __all__ = [
-    "Page", "all_heads", "distances", "entropy", "kernel_band", "kernel_over_words", "local_mass", "look", "mass_by_offset", "matrix",
-    "mean_distance", "one_token", "over_tokens", "overview", "page", "padded_band", "profile", "save", "side_by_side", "two_contexts"]
+    "Page", "all_heads", "distances", "entropy", "kernel_band", "kernel_over_words", "local_mass", "look",
+    "mass_by_offset", "matrix", "mean_distance", "one_token", "over_tokens", "overview", "padded_band", "page",
+    "profile", "save", "side_by_side", "two_contexts"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from . import figures
-from .page import page
+from .interactive import page
 
 KINDS = (".html", ".svg", ".png", ".pdf")
 
@@ -91,10 +91,11 @@ def _parser():
     parser.add_argument("--out", metavar="FILE", default="view.html", help="what to write: .html (a page that needs"
                         " nothing else), .svg, .png or .pdf (view.html)")
     parser.add_argument("--pair", metavar="SENTENCE", help="a second segment, read together with the sentence")
-    parser.add_argument("--second", metavar="SENTENCE", help="another sentence that shares a word: one word, two kernels")
+    parser.add_argument("--second", metavar="SENTENCE", help="another sentence that shares a word: one word, two"
+                        " kernels")
     parser.add_argument("--word", help="the word to compare in the two (the longest that they share)")
-    parser.add_argument("--layer", type=int, metavar="N", help="from 0 (the layer whose kernels differ most from word to"
-                        " word; with --second, from sentence to sentence)")
+    parser.add_argument("--layer", type=int, metavar="N", help="from 0 (the layer whose kernels differ most from word"
+                        " to word; with --second, from sentence to sentence)")
     parser.add_argument("--head", type=int, metavar="N", help="from 0 (as for the layer)")
     parser.add_argument("--token", metavar="WORD", help="the word that looks, or its position from 0"
                         " (the one whose kernel is least like the others, or the word of --word)")
