@@ -219,10 +219,18 @@ def _alias(name, seen):
 
 
 def _is_right(name, mine, truth):
-    """Whether you have these numbers, under any name and in any shape."""
-    right = _last(truth.seen)[name].array
-    scale = np.abs(right).max(initial=0)
-    return any(s.array.size == right.size and _close(s.array.ravel(), right.ravel(), scale) for s in mine.seen)
+    """Whether you have these numbers, under any name and in any shape.
+
+    A name of the package may be written to again. Then it is enough to end with one of its states.
+    """
+    states = [s.array for s in truth.seen if s.name == name and s.array.any()] or [_last(truth.seen)[name].array]
+    ends = [s.array for s in _last(mine.seen).values()]
+    return (any(_same_numbers(a, states[-1]) for a in (s.array for s in mine.seen))
+            or any(_same_numbers(a, state) for a in ends for state in states))
+
+
+def _same_numbers(a, b):
+    return a.size == b.size and _close(a.ravel(), b.ravel(), np.abs(b).max(initial=0))
 
 
 def _close(a, b, scale):

@@ -167,7 +167,9 @@ def cosines(a, b):
 positions = model.params["embeddings.position_embeddings.weight"][:32]
 similar = cosines(positions, positions)
 assert np.allclose(np.diag(similar), 1, atol=1e-5)
-view.matrix(np.maximum(similar, 0), title="positions 0 to 31: how alike are their rows?", highest=1)
+figure = view.matrix(np.maximum(similar, 0), title="positions 0 to 31: how alike are their rows?", highest=1)
+figure.set_size_inches(5.6, 5)
+figure
 
 # %% [markdown]
 # Words that are used alike have rows that point alike. The nearest neighbours of a few:

@@ -58,6 +58,11 @@ print(scores.round(3), weights.round(3), by_hand.round(3))
 show(softmax, self_attention)
 
 # %% [markdown]
+# Two habits of this code, for all that follows. `dims` at the head of a function is a statement about shapes that
+# runs: it checks that the arrays have the axes which the string says, and hands back their sizes. And besides its
+# result, `out`, a block returns `acts`, a dict of what it computed on the way. The backward pass will need it, and so
+# will the pictures.
+#
 # `softmax` takes off the largest number of each row first. That changes nothing, for exp(a − c) = exp(a) / exp(c) and
 # the factor cancels. It keeps exp from overflowing.
 #
@@ -163,6 +168,9 @@ axis.legend(ncols=2);
 
 # %% [markdown]
 # ## Exercises
+#
+# Replace the body of a function, put your name in, and run the cell: `check` compares it with the package on fresh
+# numbers. (06 shows what it says when something is wrong.)
 
 # %%
 def softmax(x):

@@ -16,7 +16,8 @@ from minconvbert.conv import (
     depthwise_conv_backward, dynamic_conv, dynamic_conv_backward, hide, separable_conv_backward, span_dynamic_conv)
 from minconvbert.course import check, stub
 from minconvbert.exercises import case
-from minconvbert.ops import layer_norm, layer_norm_backward, linear, linear_backward, softmax, softmax_backward
+from minconvbert.ops import (
+    layer_norm, layer_norm_backward, linear, linear_backward, softmax, softmax_backward, standardize)
 
 # %% [markdown]
 # ## What a gradient is
@@ -80,6 +81,10 @@ show(linear, linear_backward)
 # 3. Multiply by y: `dx` = **(−0.45, 0.03, 0.42)**.
 #
 # The three sum to 0: adding the same to all inputs changes nothing.
+#
+# Why multiply by y? A small step up of input 0 raises y₀ by y₀(1 − y₀), and lowers every other y by y₀ times that y:
+# what one gains, the others lose. Put the loss's slopes to it: y₀·dy₀ − y₀·(y₀·dy₀ + y₁·dy₁ + y₂·dy₂). That is y₀
+# times dy₀ less the mean of step 1.
 
 # %%
 dx = softmax_backward(np.array([1.0, 2, 4]), np.array([0.5, 0.3, 0.2]))
@@ -254,6 +259,26 @@ assert np.abs(again["query.bias"] - grads["query.bias"]).max() < 1e-13 * np.abs(
 show(self_attention_backward)
 
 # %% [markdown]
+# ## How an exercise is checked
+#
+# `check` runs your function and the package's on the same fresh numbers, drawn from a seed, and compares every local
+# array on the way, by name. Here is a layer norm backward with a mistake in its fourth line. So use the names of the
+# package for what you compute, and you will be told which line departs first.
+
+# %%
+def mine(dy, x, weight, eps):
+    normed, rstd = standardize(x, eps)
+    dnormed = dy * weight
+    along_ones = dnormed.sum(-1, keepdims=True)
+    along_normed = (dnormed * normed).mean(-1, keepdims=True)
+    dx = (dnormed - along_ones - along_normed * normed) * rstd
+    return dx, (dy * normed).sum((0, 1)), dy.sum((0, 1))
+
+verdict = check(mine, seed="Ada", name="layer_norm_backward")
+assert not verdict and verdict.wrong == "along_ones"
+verdict
+
+# %% [markdown]
 # ## Exercise: the heart, backward
 #
 # Here is the forward pass once more. Write its backward. All you need is above:
@@ -266,10 +291,13 @@ show(self_attention_backward)
 #   `mask=None` it does nothing.
 #
 # `acts` holds what the forward kept: `x, query, span_key, match, kernel, value`, and `mask` if there was one. `p`
-# holds the parameters. Return three things: `dx`, `dquery`, and `grads`, a dict with the names of `p`.
+# holds the parameters. Return three things: `dx`; `dquery` (the query was made elsewhere, and its gradient goes back
+# there); and `grads`, a dict with the names of `p`.
 #
 # Shapes: `linear` made scores of `(B, L, H·K)` and they were reshaped to `(B, L, H, K)` for the softmax. Reshape back
-# before you go through the linear map. The same with the values, `(B, L, H, Dh)` and `(B, L, H·Dh)`.
+# before you go through the linear map. The same with the values, `(B, L, H, Dh)` and `(B, L, H·Dh)`. The mask is `(B,
+# L, 1)`: hide what has three axes. And look closely at what each function of the forward pass was given, `x` or the
+# hidden `x`.
 
 # %%
 show(span_dynamic_conv, hide)

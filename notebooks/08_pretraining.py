@@ -157,7 +157,7 @@ examples, held_out = rows[:1900], rows[1900:]
 print(*(vocab[i] for i in rows[0]))
 
 # %%
-recipe = Recipe(model={}, learning_rate=5e-3, batch_size=32, steps=250, warmup=20, generator_width=0.5, dropout=False)
+recipe = Recipe(model={}, learning_rate=5e-3, batch_size=32, steps=200, warmup=20, generator_width=0.5, dropout=False)
 cfg = ConvBertConfig(
     vocab_size=len(vocab), hidden_size=32, embedding_size=32, num_hidden_layers=2, num_attention_heads=4,
     intermediate_size=64, conv_kernel_size=5, max_position_embeddings=L, pad_token_id=0)

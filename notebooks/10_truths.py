@@ -72,6 +72,8 @@ axis = picture(width=7, height=3)
 for i, colour in ((1, ORANGE), (len(leak) - 1, BLUE)):
     axis.plot(leak[i], "o-", color=colour, markersize=3, label=f"after layer {i}")
 axis.set_xticks(range(L), tokenizer.convert_ids_to_tokens(ids[0]), rotation=45, ha="right")
+axis.set_yscale("log")
+axis.set_ylim(1e-4)
 axis.set_title("change of each token's state when ten [PAD] follow the sentence")
 axis.legend();
 

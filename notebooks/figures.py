@@ -24,12 +24,15 @@ def show(*functions):
 
 
 plt.rcParams |= {
-    "figure.dpi": 110, "figure.facecolor": PAPER, "axes.facecolor": PAPER, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.titlelocation": "left", "axes.titlesize": 9, "axes.labelsize": 8,
-    "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False, "text.color": INK,
-    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": FAINT, "axes.titlecolor": INK}
+    "figure.dpi": 110, "figure.facecolor": PAPER, "axes.facecolor": PAPER, "axes.titlelocation": "left",
+    "axes.titlesize": 9, "axes.labelsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8,
+    "legend.frameon": False, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "axes.edgecolor": FAINT, "axes.titlecolor": INK}
 
 
 def picture(columns=1, width=6.4, height=2.7, **options):
     """An empty figure in the colours of the others  ->  its axes, one or an array"""
-    return plt.subplots(1, columns, figsize=(width, height), layout="constrained", **options)[1]
+    figure, axes = plt.subplots(1, columns, figsize=(width, height), layout="constrained", **options)
+    for axis in figure.axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    return axes

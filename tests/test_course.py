@@ -10,6 +10,7 @@ import pytest
 
 from minconvbert import course, exercises
 from minconvbert.course import EXERCISES, check, grade, reference, solution, stub
+from minconvbert.ops import standardize
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
@@ -127,7 +128,8 @@ def span(change=None, to=""):
     ("dmatch * span_key", "dmatch * query", "dquery", "off by"),
     ("dmatch * query", "2 * dmatch * query", "dspan_key", "2 times"),
     ("return dx_value + hide(dx_span, mask)", "return dx_value", "dx", "which it returns, is wrong"),
-    ("hide(dvalue.reshape(B, L, H * Dh), mask)", "dvalue.reshape(B, L, H * Dh)", "dvalue", "first draw was right"),
+    ("hide(dvalue.reshape(B, L, H * Dh), mask)", "dvalue.reshape(B, L, H * Dh)", 'g["conv_out_layer.weight"]',
+     "first draw was right"),
     ("hide(x, mask), p[", "x, p[", 'g["key_conv_attn_layer.depthwise.weight"]', "first draw was right"),
     ('gradient\n', 'gradient[..., 0]\n', 'grads["key_conv_attn_layer.depthwise.weight"]', "its shape is"),
     ("dquery, grads", "dquery", 'grads["conv_out_layer.weight"]', "missing"),
@@ -142,6 +144,21 @@ def test_the_first_line_that_departs_is_named(tmp_path, change, to, wrong, says)
     assert entry["hint"] or says == "missing"
     if entry["line"]:
         assert file.read_text().splitlines()[entry["line"] - 1].strip() in entry["message"]
+
+
+def test_a_name_that_the_package_writes_to_twice_is_not_held_against_you():
+    """In the package `normed` and `dnormed` are overwritten; whoever keeps them is right."""
+    def layer_norm_backward(dy, x, weight, eps):
+        normed, rstd = standardize(x, eps)
+        dnormed = dy * weight
+        along_ones = dnormed.mean(-1, keepdims=True)
+        along_normed = (dnormed * normed).mean(-1, keepdims=True)
+        dx = dnormed - along_ones - along_normed * normed
+        return dx, (dy * normed).sum((0, 1)), dy.sum((0, 1))
+
+    verdict = check(layer_norm_backward)
+    assert {"normed", "along_ones", "along_normed"} <= set(verdict.right)
+    assert verdict.wrong == "dx"
 
 
 def test_the_hint_comes_first_and_the_answer_when_asked():
