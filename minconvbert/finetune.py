@@ -28,7 +28,7 @@ from .initialize import init_params
 from .optim import adam_state, adam_step, clip_by_global_norm, learning_rate
 from .pretrain import load_state, save_state
 from .progress import Progress, append_json_line, read_json_lines
-from .tasks import batches, reading
+from .tasks import batches
 from .tokenizer import ConvBertTokenizerFast
 
 DROPOUT, ORDER, HEAD = 1, 2, 3                         # what a random generator is for, beside the seed
@@ -55,7 +55,7 @@ class Recipe:
 
 
 def default_recipe(task, cfg):
-    """The original's rates for its sizes; for narrower models, and for the epochs, what did well on development sets."""
+    """The original's rates for its sizes; for narrower models, what did well on development sets."""
     width = cfg.hidden_size
     rate = 1e-4 if width >= 768 else 3e-4 if width >= 256 else 1e-3
     return Recipe(learning_rate=rate)
@@ -141,15 +141,16 @@ def train_step(task, state, features, cfg, recipe, steps, scale):
     """
     params, step = state["params"], state["step"]
     rng = np.random.default_rng([recipe.seed, DROPOUT, step])
-    rows = range(len(features))
-    parts = [_part(task, "stack")(features[i :: recipe.accumulate], cfg, (recipe.seed, step, rows[i :: recipe.accumulate]))
-             for i in range(min(recipe.accumulate, len(features)))]
+    rows, parts = range(len(features)), []
+    for i in range(min(recipe.accumulate, len(features))):
+        chosen = slice(i, None, recipe.accumulate)
+        parts.append(_own(task, "stack")(features[chosen], cfg, (recipe.seed, step, rows[chosen])))
     count = sum(part["count"] for part in parts)
     loss, grads, tokens = 0.0, None, 0
     for part in parts:
         share = part["count"] / count
-        value, acts = _part(task, "loss")(task.HEAD, part, params, cfg, rng)
-        g = _part(task, "loss_backward")(task.HEAD, share, acts, params, cfg)
+        value, acts = _own(task, "loss")(task.HEAD, part, params, cfg, rng)
+        g = _own(task, "loss_backward")(task.HEAD, share, acts, params, cfg)
         grads = g if grads is None else {name: grads[name] + g[name] for name in grads}
         loss += share * float(value)
         tokens += int(part["inputs"]["attention_mask"].sum())
@@ -160,7 +161,7 @@ def train_step(task, state, features, cfg, recipe, steps, scale):
     return dict(loss=loss, norm=norm, rate=rate, tokens=tokens)
 
 
-def _part(task, name):
+def _own(task, name):
     """A function of the task's own, or the one that the others share."""
     return getattr(task, name, None) or getattr(batches, name)
 
@@ -215,7 +216,8 @@ def run(out, task, cfg, params, tokenizer, features, recipe, dev=None, decode=No
         try:
             figures = next(training)
         except FloatingPointError as error:
-            raise FloatingPointError(f"step {state['step']}: {error}. Try a lower --learning-rate, in another --out") from None
+            raise FloatingPointError(f"step {state['step']}: {error}. Try a lower --learning-rate, in another --out"
+                                     ) from None
         step = state["step"]
         last = step == steps
         progress(step, **{name: figures[name] for name in ("tokens", "loss", "norm")})
@@ -302,22 +304,26 @@ def finetune_main(argv):
     parser.add_argument("--random-init", action="store_true", help="start from random numbers, not from the weights")
     for field, kind, purpose in (
             ("epochs", int, "passes through the data"), ("batch_size", int, "examples of a step"),
-            ("learning_rate", float, "the highest rate, of the head"), ("warmup", float, "share of the steps of warm-up"),
-            ("decay", float, "weight decay"), ("layer_decay", float, "rate of a layer over that of the layer above"),
+            ("learning_rate", float, "the highest rate, of the head"),
+            ("warmup", float, "share of the steps of warm-up"), ("decay", float, "weight decay"),
+            ("layer_decay", float, "rate of a layer over that of the layer above"),
             ("clip", float, "largest norm of the gradients"),
-            ("accumulate", int, "parts that a batch is computed in, to save memory"), ("seed", int, "of all that is random")):
+            ("accumulate", int, "parts that a batch is computed in, to save memory"),
+            ("seed", int, "of all that is random")):
         parser.add_argument(f"--{field.replace('_', '-')}", type=kind, help=purpose)
     parser.add_argument("--layer-decay-correct", dest="layer_decay_off_by_one", action="store_false", default=None,
                         help="count layers without the original's slip of one")
     parser.add_argument("--dropout", type=float, metavar="P", help="instead of the probabilities in the configuration")
     parser.add_argument("--length", type=int, help="longest row, in pieces (128; for questions 512)")
-    parser.add_argument("--labels", nargs="+", metavar="NAME", help="all labels, in this order (default: those of --data)")
+    parser.add_argument("--labels", nargs="+", metavar="NAME",
+                        help="all labels, in this order (default: those of --data)")
     parser.add_argument("--problem", choices=("single-label", "multi-label", "regression"),
                         help="text classification: what the labels are (default: told by the first)")
     parser.add_argument("--column", default="upos", help="token classification: the column of CoNLL-U (upos)")
     parser.add_argument("--stride", type=int, help="question answering: pieces that two windows share")
     parser.add_argument("--no-answer-threshold", type=float, metavar="X",
-                        help="question answering: margin above which there is no answer (0 if --data has such questions)")
+                        help="question answering: margin above which there is no answer (0 if --data has such"
+                             " questions)")
     parser.add_argument("--summary", choices=SUMMARY_TYPES[:3],
                         help="multiple choice: the token that is judged (first; Hugging Face's default, last, reads"
                              " padding)")

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetune_material import SIZES, strong_params, tokenizer
@@ -71,6 +71,7 @@ def test_only_first_pieces_have_tags():
         "the", "cat", "[UNK]", "ann"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["cat", "catsits", "zzzz", "", "z" * 30]), min_size=1, max_size=30), st.integers(8, 20))
 def test_long_sentences_are_read_in_parts(sentence, length):
     tags = [("O", "B-who")[i % 2] for i in range(len(sentence))]
@@ -84,7 +85,7 @@ def test_long_sentences_are_read_in_parts(sentence, length):
 
 
 def test_unknown_tags_are_told_with_their_line():
-    example = dict(where="a.conll, line 4", lines=[4, 5], words=["the", "cat"], tags=["O", "B-what"])
+    example = dict(where="a.conll, line 4", places=["a.conll, line 4", "a.conll, line 5"], words=["the", "cat"], tags=["O", "B-what"])
     with pytest.raises(ValueError, match="a.conll, line 5: a label must be one of 'O', 'B-who', but is 'B-what'"):
         tokens.encode([example], TOKENIZER, tagged(), 9)
 
@@ -95,6 +96,7 @@ def test_entities_of_an_answer():
     assert answer["entities"] == [dict(kind="who", text="cat", start=1, end=2)]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_windows_cover_the_context_and_labels_point_at_the_answer(data):
     context = " ".join(data.draw(st.lists(st.sampled_from(
@@ -130,6 +132,7 @@ def test_long_questions_and_no_room():
         questions.encode([example], TOKENIZER, CFG, 80, 13)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 5))
 def test_the_best_span_is_the_best_of_all(seed, longest):
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minconvbert import metrics
@@ -34,6 +34,7 @@ def conlleval_chunks(tags):
     return chunks
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(TAGS), max_size=12))
 def test_entities_are_those_of_conlleval(tags):
     assert metrics.entities(tags) == conlleval_chunks(tags)
@@ -43,6 +44,7 @@ def test_entities_of_an_io_file():
     assert metrics.entities("I-PER I-PER I-LOC O I-LOC".split()) == [("PER", 0, 2), ("LOC", 2, 3), ("LOC", 4, 5)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), max_size=8), min_size=1, max_size=5))
 def test_entity_scores_count_whole_chunks(pairs):
     wanted, found = ([[pair[i] for pair in sentence] for sentence in pairs] for i in range(2))
@@ -90,6 +92,7 @@ ANSWERS = st.lists(st.sampled_from(["the", "A", "an", "cat", "Cat,", "dog", "dog
                    max_size=5).map(" ".join)
 
 
+@settings(deadline=None)
 @given(ANSWERS, st.lists(ANSWERS, max_size=3))
 def test_answers_count_as_in_the_official_script(answer, accepted):
     exact, f1 = official_scores(answer, accepted)
@@ -104,6 +107,7 @@ def test_scores_of_a_set_of_questions():
     assert set(metrics.answer_scores(["x"], [["x"]])) == {"f1", "exact_match"}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(ANSWERS, st.integers(-3, 3), st.lists(ANSWERS, max_size=1)), min_size=1, max_size=8))
 def test_the_best_threshold(rows):
     answers, margins, accepted = map(list, zip(*rows))
@@ -117,6 +121,7 @@ def test_the_best_threshold(rows):
     assert best == pytest.approx(max(f1_at(limit) for limit in [-math.inf, *margins]), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=20))
 def test_correlations_and_classes(pairs):
     x, y = np.array(pairs, float).T

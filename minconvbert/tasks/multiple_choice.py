@@ -32,7 +32,8 @@ def check_numbers(examples):
     N = len(examples[0]["choices"])
     for one in examples:
         if len(one["choices"]) != N:
-            raise ValueError(f"{one['where']}: there must be {N} choices, as before, but there are {len(one['choices'])}")
+            raise ValueError(f"{one['where']}: there must be {N} choices, as before, but there are"
+                             f" {len(one['choices'])}")
 
 
 def example(entry, where, labelled=True):

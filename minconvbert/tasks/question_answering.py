@@ -31,7 +31,8 @@ def read(path, labelled=True):
     seen = {}
     for one in examples:
         if one["id"] in seen:
-            raise ValueError(f"{one['where']}: an id must occur once, but {one['id']!r} is that of {seen[one['id']]}, too")
+            raise ValueError(f"{one['where']}: an id must occur once, but {one['id']!r} is that of"
+                             f" {seen[one['id']]}, too")
         seen[one["id"]] = one["where"]
     return examples
 
@@ -74,7 +75,8 @@ def example(entry, where, labelled=True):
         raise ValueError(f"{where}: answers must be a list, empty where there is no answer, but is"
                          f" {reading.shown(answers)}")
     if entry.get("is_impossible") and answers:
-        raise ValueError(f"{where}: a question that is_impossible must have no answers, but has {reading.shown(answers)}")
+        raise ValueError(f"{where}: a question that is_impossible must have no answers, but has"
+                         f" {reading.shown(answers)}")
     made["answers"] = [_answer(answer, made["context"], where) for answer in answers]
     return made
 
@@ -89,8 +91,8 @@ def _answer(answer, context, where):
     if found != text:
         real = context.find(text)
         hint = f"it stands at {real}" if real >= 0 else "it stands nowhere in it"
-        raise ValueError(f"{where}: the context must have the answer {reading.shown(text)} at character {start}, but has"
-                         f" {reading.shown(found)} there; {hint}")
+        raise ValueError(f"{where}: the context must have the answer {reading.shown(text)} at character {start}, but"
+                         f" has {reading.shown(found)} there; {hint}")
     return text, start
 
 
@@ -110,8 +112,8 @@ def encode(examples, tokenizer, cfg, length, stride=None):
         question = _cut(one["question"], tokenizer)
         room = length - len(tokenizer.encode_ids(question)) - 3
         if room < 1:
-            raise ValueError(f"{one['where']}: beside the question there must be room for the context, but with a length of"
-                             f" {length} there is none")
+            raise ValueError(f"{one['where']}: beside the question there must be room for the context, but with a"
+                             f" length of {length} there is none")
         overlap = min(length // 3, room // 2) if stride is None else stride
         if overlap >= room:
             raise ValueError(f"{one['where']}: the stride must be less than the {room} pieces of a window beside the"
@@ -137,11 +139,12 @@ def _cut(question, tokenizer):
 def _places(answers, windows):
     """(first, last) piece of the first answer in each window, or (0, 0) where it does not hold all of it"""
     text, start = answers[0] if answers else ("", 0)
-    of_answer = [span for spans in windows for span in spans if span and span[0] < start + len(text) and span[1] > start]
+    end = start + len(text)
+    of_answer = [span for spans in windows for span in spans if span and span[0] < end and span[1] > start]
     if not of_answer:
         return [(0, 0)] * len(windows)
     first, last = min(of_answer), max(of_answer)
-    return [(spans.index(first), len(spans) - 1 - spans[::-1].index(last)) if first in spans and last in spans else (0, 0)
+    return [(spans.index(first), len(spans) - 1 - spans[::-1].index(last)) if {first, last} <= set(spans) else (0, 0)
             for spans in windows]
 
 

@@ -22,7 +22,7 @@ def lines(path):
 
 
 def examples(path, make, labelled):
-    """The examples of JSON lines (.jsonl) or a table with a header (.csv, .tsv): `make(entry, where, labelled)` of each.
+    """`make(entry, where, labelled)` of each entry of JSON lines (.jsonl) or of a table with a header (.csv, .tsv).
 
     Raises ValueError if the file is of another kind, or empty.
     """
@@ -69,8 +69,8 @@ def _table(path):
             if header is None:
                 header = row
             elif row and len(row) != len(header):
-                raise ValueError(f"{where}: a row must have {len(header)} cells, as the header ({', '.join(header)}) has,"
-                                 f" but has {len(row)}: {shown(row)}")
+                raise ValueError(f"{where}: a row must have {len(header)} cells, as the header ({', '.join(header)})"
+                                 f" has, but has {len(row)}: {shown(row)}")
             elif row:
                 yield where, dict(zip(header, row))
     except csv.Error as error:
@@ -80,7 +80,8 @@ def _table(path):
 def need(entry, name, where):
     """An entry's value, if it has one."""
     if entry.get(name) is None:
-        raise ValueError(f"{where}: there must be {name!r}, but there is only {', '.join(map(repr, entry)) or 'nothing'}")
+        others = ", ".join(map(repr, entry)) or "nothing"
+        raise ValueError(f"{where}: there must be {name!r}, but there is only {others}")
     return entry[name]
 
 
@@ -130,7 +131,6 @@ def label_names(cfg):
 
 def in_order(names):
     """Sorted; by value, if all are whole numbers."""
-    names = set(names)
     return sorted(names, key=int) if all(name.removeprefix("-").isdecimal() for name in names) else sorted(names)
 
 

@@ -42,7 +42,7 @@ def configure(cfg, examples, problem=None, labels=None):
     cfg = cfg.replace(problem_type=PROBLEMS[problem])
     if problem == "regression":
         return cfg.replace(num_labels=1)
-    names = labels or reading.in_order(values if problem == "single-label" else [name for one in values for name in one])
+    names = labels or reading.in_order(set(values) if problem == "single-label" else set().union(*values))
     if problem == "single-label" and len(names) < 2:
         raise ValueError(f"there must be at least two labels to tell apart, but there are only {names}")
     if not names:

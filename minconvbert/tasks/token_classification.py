@@ -64,7 +64,8 @@ def _sentences(path, pairs):
             gathered.append(pair)
         elif gathered:
             numbers, words, tags = map(list, zip(*gathered))
-            yield dict(where=f"{path}, line {numbers[0]}", lines=numbers, words=words, tags=tags)
+            places = [f"{path}, line {number}" for number in numbers]
+            yield dict(where=places[0], places=places, words=words, tags=tags)
             gathered = []
 
 
@@ -78,8 +79,8 @@ def _conll(path):
                 continue
             columns = columns or len(cells)
             if len(cells) != columns or columns < 2:
-                raise ValueError(f"{path}, line {number}: there must be {max(2, columns)} columns, a word first and its tag"
-                                 f" last, but there are {len(cells)}: {reading.shown(line)}")
+                raise ValueError(f"{path}, line {number}: there must be {max(2, columns)} columns, a word first and"
+                                 f" its tag last, but there are {len(cells)}: {reading.shown(line)}")
             yield number, cells[0], cells[-1]
     return _sentences(path, pairs())
 
@@ -95,8 +96,8 @@ def _conllu(path, column):
             elif not line.startswith("#"):
                 cells = line.split("\t")
                 if len(cells) != len(CONLLU):
-                    raise ValueError(f"{path}, line {number}: there must be {len(CONLLU)} columns with tabs between them,"
-                                     f" but there are {len(cells)}: {reading.shown(line)}")
+                    raise ValueError(f"{path}, line {number}: there must be {len(CONLLU)} columns with tabs between"
+                                     f" them, but there are {len(cells)}: {reading.shown(line)}")
                 if re.fullmatch(r"\d+[-.]\d+", cells[0]):  # two words written as one, or a word that is not written
                     continue
                 yield number, cells[1], cells[CONLLU.index(column)]
@@ -120,9 +121,8 @@ def encode(examples, tokenizer, cfg, length):
         pieces = [tokenizer.encode_ids(word)[: length - 2] or [tokenizer.unk_token_id] for word in one["words"]]
         tags = None
         if "tags" in one:
-            places = one.get("lines", [None] * len(pieces))
-            tags = [reading.label_id(tag, ids, one["where"] if line is None else f"{one['where'].rpartition(',')[0]}, line {line}")
-                    for tag, line in zip(one["tags"], places)]
+            places = one.get("places", [one["where"]] * len(pieces))
+            tags = [reading.label_id(tag, ids, where) for tag, where in zip(one["tags"], places)]
         for start, end in _parts([len(word) for word in pieces], length - 2):
             row, firsts = [tokenizer.cls_token_id], []
             for word in pieces[start:end]:
