@@ -1,0 +1,327 @@
+"""The cases: what goes in, and how the reference computes all that comes out.
+
+A case is small and aims at mistakes. Its weights are far from initial scale: at that scale a flipped kernel, a missing
+bias and the wrong GELU all hide below 1e-4. Everything that goes in is a float32 number exactly, so that ports of any
+precision begin alike.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import activations, attention, conv, losses, model, ops
+from ..config import ConvBertConfig, param_shapes
+from ..shapes import sub, under
+from .trace import BACKWARD, FORWARD, place, recorded
+
+LEVELS = ("tokenizer", "op", "block", "model", "heads", "backward", "optimizer", "text")
+TINY = dict(vocab_size=23, hidden_size=16, embedding_size=16, num_hidden_layers=2, num_attention_heads=4,
+            intermediate_size=24, max_position_embeddings=12, conv_kernel_size=5, pad_token_id=0)
+
+
+@dataclass
+class Case:
+    """`given()` draws what goes in; `run(given)` is the reference: {name: array}, in order of computation."""
+
+    id: str
+    purpose: str
+    given: callable
+    run: callable
+    config: dict | None = None
+    flags: dict = field(default_factory=dict)     # flag: what it is for, in a sentence
+    text: dict | None = None                      # what goes in but is no array
+
+    @property
+    def level(self):
+        return self.id.split(".")[0]
+
+    @property
+    def cfg(self):
+        return None if self.config is None else ConvBertConfig.from_dict(self.config)
+
+
+CASES = {}
+
+
+def add_case(id, purpose, given, run, config=None, text=None, **flags):
+    CASES[id] = Case(id, purpose, given, run, config, flags, text)
+
+
+def draw(rng, *shape, scale=1.0):
+    """Normal numbers, each a float32 exactly."""
+    return rng.normal(0, scale, shape).astype(np.float32).astype(np.float64)
+
+
+def draw_params(cfg, task, rng, scale=0.4):
+    """Biases are not zero, norms not one, the row of [PAD] not zero."""
+    return {name: draw(rng, *shape, scale=scale) + (1 if name.endswith("LayerNorm.weight") else 0)
+            for name, shape in param_shapes(cfg, task).items()}
+
+
+# Ops: one function each. The last array that goes in is the gradient of what comes out.
+
+def _op(id, purpose, make, forward, backward, results, **flags):
+    """`make(rng)` -> what goes in; `forward(**in)` -> out; `backward(dout, out, **in)` -> the gradients of `results`."""
+    def given():
+        rng = np.random.default_rng(sum(id.encode()))
+        arrays = make(rng)
+        arrays["dout"] = draw(rng, *np.shape(forward(**arrays)))
+        return under("in", arrays)
+
+    def run(given):
+        arrays = sub(given, "in")
+        dout = arrays.pop("dout")
+        out = forward(**arrays)
+        found = {"acts.out": out}
+        gradients = backward(dout, out, **arrays)
+        gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+        return found | {f"din.{name}": g for name, g in zip(results, gradients, strict=True)}
+
+    add_case(f"op.{id}", purpose, given, run, **flags)
+
+
+def _make(**shapes):
+    return lambda rng: {name: draw(rng, *shape) for name, shape in shapes.items()}
+
+
+_op("linear", "y = x W^T + b", _make(x=(2, 3, 5), weight=(4, 5), bias=(4,)),
+    lambda x, weight, bias: ops.linear(x, weight, bias),
+    lambda dout, out, x, weight, bias: ops.linear_backward(dout, x, weight), ("x", "weight", "bias"),
+    not_square="Inputs and outputs differ in number, so a transposed weight cannot hide.")
+_op("grouped_linear", "Neighbouring inputs form groups, each with a linear map of its own",
+    _make(x=(2, 3, 6), weight=(2, 3, 4), bias=(8,)),
+    lambda x, weight, bias: ops.grouped_linear(x, weight, bias),
+    lambda dout, out, x, weight, bias: ops.grouped_linear_backward(dout, x, weight), ("x", "weight", "bias"),
+    groups="The weight is (groups, inputs, outputs), not transposed; outputs of a group are neighbours.")
+
+
+def _ids(rng):
+    return dict(ids=np.array([[1, 4, 4, 0], [6, 0, 2, 4]]), table=draw(rng, 7, 3))
+
+
+_op("embedding", "Rows of a table; its gradient sums over occurrences, the padding row (id 0) gets none", _ids,
+    lambda ids, table: ops.embedding(ids, table),
+    lambda dout, out, ids, table: ops.embedding_backward(dout, ids, table, padding_idx=0), ("table",),
+    repeated_id="Id 4 occurs three times: its gradients add up.",
+    padding_row="Row 0 is the padding row: its gradient is zero.")
+
+
+def _norm_inputs(rng, spread=1.0):
+    x = draw(rng, 2, 4, 6) + 0.5
+    x[0, 1] = 3 + np.float32(spread) * x[0, 1]
+    x[1, 2] = np.float32(spread) * x[1, 2]
+    return dict(x=x.astype(np.float32).astype(np.float64), weight=1 + draw(rng, 6, scale=0.4), bias=draw(rng, 6))
+
+
+for _id, _spread, _flag in (("", 1.0, {}), (".small_variance", 0.004, dict(
+        small_variance="Two rows vary by 0.004: a larger eps shows."))):
+    _op(f"layer_norm{_id}", "y = (x - mean) / sqrt(variance + 1e-12) weight + bias, over the last axis",
+        lambda rng, spread=_spread: _norm_inputs(rng, spread),
+        lambda x, weight, bias: ops.layer_norm(x, weight, bias, 1e-12),
+        lambda dout, out, x, weight, bias: ops.layer_norm_backward(dout, x, weight, 1e-12), ("x", "weight", "bias"), **_flag)
+_op("softmax", "y_i = exp(x_i) / sum_j exp(x_j) over the last axis", _make(x=(2, 3, 3)),
+    lambda x: ops.softmax(x), lambda dout, out, x: ops.softmax_backward(dout, out), ("x",),
+    square="The last two axes are of one size: the wrong axis runs, and shows in the numbers only.")
+
+
+def _line(rng):
+    return dict(x=np.concatenate([np.linspace(-6, 6, 25), draw(rng, 8)]).astype(np.float32).astype(np.float64))
+
+
+for _name in ("gelu", "gelu_new", "quick_gelu", "relu", "silu", "mish", "gelu_10"):
+    _op(f"activation.{_name}", f"The activation that configurations call {_name}", _line,
+        lambda x, name=_name: activations.activate(x, name),
+        lambda dout, out, x, name=_name: activations.activate_backward(dout, x, name), ("x",))
+
+_op("dropout", "y = x mask, with the mask given: 0, or 1 / (1 - p)",
+    lambda rng: dict(x=draw(rng, 3, 5), mask=(rng.random((3, 5)) > 0.25) * 1.25),
+    lambda x, mask: ops.dropout(x, mask), lambda dout, out, x, mask: ops.dropout(dout, mask), ("x",))
+for _id, _L, _K, _flag in (("", 7, 5, {}), (".one_tap", 4, 1, {}),
+                           (".wide", 3, 7, dict(kernel_wider_than_sequence="Seven taps over three tokens."))):
+    _op(f"depthwise_conv{_id}", "out[t, d] = sum_j weight[d, 0, j] x[t + j - K // 2, d], zero outside the sequence",
+        _make(x=(2, _L, 4), weight=(4, 1, _K)),
+        lambda x, weight: conv.depthwise_conv(x, weight),
+        lambda dout, out, x, weight: conv.depthwise_conv_backward(dout, x, weight), ("x", "weight"), **_flag)
+    _op(f"dynamic_conv{_id}", "out[t, h] = sum_j kernel[t, h, j] value[t + j - K // 2, h], zero outside the sequence",
+        _make(value=(2, _L, 3, 4), kernel=(2, _L, 3, _K)),
+        lambda value, kernel: conv.dynamic_conv(value, kernel),
+        lambda dout, out, value, kernel: conv.dynamic_conv_backward(dout, value, kernel), ("value", "kernel"), **_flag)
+_op("separable_conv", "A depthwise convolution, then a linear map of every position, then one bias",
+    _make(x=(2, 7, 4), depthwise=(4, 1, 5), pointwise=(6, 4, 1), bias=(6, 1)),
+    lambda x, depthwise, pointwise, bias: conv.separable_conv(x, depthwise, pointwise, bias),
+    lambda dout, out, x, depthwise, pointwise, bias: conv.separable_conv_backward(dout, x, depthwise, pointwise),
+    ("x", "depthwise", "pointwise", "bias"), bias="The bias comes once, after the pointwise map, and is not zero.")
+
+
+def _attention_inputs(rng):
+    bias = np.zeros((2, 1, 1, 6))
+    bias[1, :, :, 4:] = -1e4
+    return dict(query=draw(rng, 2, 6, 3, 4), key=draw(rng, 2, 6, 3, 4), value=draw(rng, 2, 6, 3, 4), bias=bias)
+
+
+def _attention_backward(dout, out, **arrays):
+    return attention.self_attention_backward(dout, attention.self_attention(**arrays)[1])
+
+
+_op("self_attention", "softmax(q k^T / sqrt(Dh) + bias) v, for each head", _attention_inputs,
+    lambda **arrays: attention.self_attention(**arrays)[0], _attention_backward, ("query", "key", "value"),
+    padding="Two tokens of the second sequence are padded.")
+
+
+# Losses: the upstream gradient is that of the loss, 1.75.
+
+def _loss(id, purpose, make, forward, backward, **flags):
+    def run(given):
+        arrays = sub(given, "in")
+        loss, acts = forward(**arrays)
+        return {"loss": np.asarray(loss), "din.logits": backward(arrays["logits"].dtype.type(1.75), acts, **arrays)}
+    add_case(f"op.{id}", purpose + "; the loss's own gradient is 1.75",
+          lambda: under("in", make(np.random.default_rng(sum(id.encode())))), run, **flags)
+
+
+_loss("cross_entropy", "mean of -log softmax(logits)[label] over labels that are not -100",
+      lambda rng: dict(logits=draw(rng, 2, 4, 5, scale=2), labels=np.array([[0, -100, 4, 2], [3, 3, -100, 1]])),
+      lambda logits, labels: losses.cross_entropy(logits, labels),
+      lambda dloss, probs, logits, labels: losses.cross_entropy_backward(dloss, probs, labels),
+      ignored="Labels of -100 count neither in the sum nor in the mean.")
+_loss("mean_squared_error", "mean((logits - wanted)^2)",
+      lambda rng: dict(logits=draw(rng, 3, 2), wanted=draw(rng, 3, 2)),
+      lambda logits, wanted: (losses.mean_squared_error(logits, wanted), None),
+      lambda dloss, acts, logits, wanted: losses.mean_squared_error_backward(dloss, logits, wanted))
+_loss("binary_cross_entropy", "mean(log(1 + exp(z)) - z wanted)",
+      lambda rng: dict(logits=draw(rng, 3, 4, scale=3), wanted=(rng.random((3, 4)) > 0.5) * 1.0),
+      lambda logits, wanted: (losses.binary_cross_entropy(logits, wanted), None),
+      lambda dloss, acts, logits, wanted: losses.binary_cross_entropy_backward(dloss, logits, wanted))
+
+
+# Blocks.
+
+class Replay:
+    """Stands for a generator of random numbers: the masks of dropout come from the case, in order of use."""
+
+    def __init__(self, masks):
+        self.masks = iter(masks)
+
+    def random(self, shape, dtype):
+        mask = next(self.masks)
+        assert mask.shape == tuple(shape)
+        return (mask > 0).astype(dtype)
+
+
+def ordered(found, acts_prefix=""):
+    """Forward tensors by place, the loss, then gradients by place backwards."""
+    backwards = lambda name: tuple(-i for i in place(name))
+    forward = sorted((n for n in found if n.startswith("acts.")), key=lambda n: place(acts_prefix + n[5:]))
+    gradients = sorted((n for n in found if n.startswith(("dacts.", "grads."))),
+                       key=lambda n: backwards(acts_prefix + n.split(".", 1)[1]))
+    others = [n for n in found if n.startswith("din.")]
+    return {name: found[name] for name in [*forward, *(["loss"] if "loss" in found else []), *gradients, *others]}
+
+
+def _block(id, purpose, config, prefix, make, forward, backward, **flags):
+    """A block of one layer: `make(cfg, rng)` -> in, params; names are those of a layer without `prefix`."""
+    cfg = ConvBertConfig.from_dict(config)
+
+    def given():
+        rng = np.random.default_rng(sum(id.encode()))
+        arrays, p = make(cfg, rng)
+        given = under("in", arrays) | under("params", p)
+        out, _ = forward(arrays, p, cfg, given)
+        return given | {"in.dout": draw(rng, *out.shape)}
+
+    def run(given):
+        arrays, p = sub(given, "in"), sub(given, "params")
+        with recorded(FORWARD) as seen:
+            out, acts = forward(arrays, p, cfg, given)
+        with recorded(BACKWARD, backward=True) as dseen:
+            gradients, grads = backward(arrays.pop("dout"), acts, p, cfg)
+        # In at the top and out at the bottom of each block are named by the block.
+        cut = len(prefix)
+        acts = {name: a for name, a in acts.items() if a.dtype.kind == "f" and not name.endswith("drop")}
+        found = under("acts", {n[cut:]: a for (_, n), a in seen.items() if n.startswith(prefix)} | acts)
+        found |= under("dacts", {n[cut:]: a for (_, n), a in dseen.items() if n.startswith(prefix)})
+        found |= under("grads", grads) | under("din", gradients)
+        return ordered(found, prefix)
+
+    add_case(f"block.{id}", purpose, given, run, config, **flags)
+
+
+def _layer_params(cfg, rng, prefix):
+    return sub(draw_params(cfg, None, rng), ("encoder.layer.0." + prefix).rstrip("."))
+
+
+def _masks(cfg, mask, dtype):
+    return model.attention_bias(mask, cfg, dtype), model.conv_mask(mask, cfg, dtype)
+
+
+MASK = np.array([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0, 0]])
+
+
+def _span(cfg, rng):
+    A = cfg.heads * cfg.head_size
+    p = {name: x for name, x in _layer_params(cfg, rng, "attention.self.").items() if "conv" in name}
+    return dict(x=draw(rng, 2, 7, cfg.hidden_size), query=draw(rng, 2, 7, A)), p
+
+
+def _span_backward(dout, acts, p, cfg):
+    dx, dquery, grads = conv.span_dynamic_conv_backward(dout, acts, p, cfg)
+    return dict(x=dx, query=dquery), grads
+
+
+_block("span_dynamic_conv", "softmax(W (query * span_key) + b) convolved with the values: ConvBERT's own block", TINY,
+       "attention.self.conv.", _span,
+       lambda a, p, cfg, given: conv.span_dynamic_conv(a["x"], a["query"], None, p, cfg), _span_backward)
+
+
+def _mixed(cfg, rng):
+    return (dict(x=draw(rng, 2, 7, cfg.hidden_size), attention_mask=MASK),
+            _layer_params(cfg, rng, "attention.self."))
+
+
+def _dx(backward):
+    def both(dout, acts, p, cfg):
+        dx, grads = backward(dout, acts, p, cfg)
+        return dict(x=dx), grads
+    return both
+
+
+_block("mixed_attention", "Half of the heads attend, half convolve; both ask with the same query", TINY, "attention.self.",
+       _mixed,
+       lambda a, p, cfg, given: attention.mixed_attention(
+           a["x"], _masks(cfg, a["attention_mask"], a["x"].dtype), p, cfg),
+       _dx(lambda *args: attention.mixed_attention_backward(*args)),
+       padding="Two tokens are padded: the mask hides them from attention, not from the convolution.")
+
+
+def _whole_layer(cfg, rng):
+    return dict(x=draw(rng, 2, 7, cfg.hidden_size), attention_mask=MASK), _layer_params(cfg, rng, "")
+
+
+def _run_layer(a, p, cfg, given, rng=None):
+    return model.layer(a["x"], _masks(cfg, a["attention_mask"], a["x"].dtype), p, cfg, rng)
+
+
+_block("layer", "Mixed attention, feed-forward; each added to what went in, and normed", TINY, "", _whole_layer, _run_layer,
+       _dx(lambda *args: model.layer_backward(*args)), padding="Two tokens are padded.")
+_block("layer_groups", "A layer whose feed-forward maps are grouped", TINY | dict(num_groups=2), "", _whole_layer,
+       _run_layer, _dx(lambda *args: model.layer_backward(*args)),
+       groups="Two groups: neighbouring inputs belong together.")
+
+
+def _dropped_layer(cfg, rng):
+    arrays, p = _whole_layer(cfg, rng)
+    H, L, D = cfg.heads, 7, cfg.hidden_size
+    for name, shape, rate in (("attention", (2, H, L, L), cfg.attention_probs_dropout_prob),
+                              ("attention_output", (2, L, D), cfg.hidden_dropout_prob),
+                              ("output", (2, L, D), cfg.hidden_dropout_prob)):
+        arrays[f"drop.{name}"] = (rng.random(shape) >= rate) * (1 / (1 - rate))
+    return arrays, p
+
+
+_block("layer_dropout", "A layer in training: the masks of dropout are given", TINY | dict(
+           hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.5), "", _dropped_layer,
+       lambda a, p, cfg, given: _run_layer(a, p, cfg, given, Replay(
+           [a["drop.attention"], a["drop.attention_output"], a["drop.output"]])),
+       _dx(lambda *args: model.layer_backward(*args)),
+       dropout_replayed="Attention maps, the projection of the mixed block and that of the feed-forward are dropped; "
+                        "a mask is multiplied as it is.")

@@ -1,0 +1,401 @@
+"""Compare a port with the pack, tensor by tensor, and say what it did wrong."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+
+from .cases import CASES, LEVELS
+from .mistakes import MISTAKES, NoMistake, planted, touched
+from .pack import HERE, is_gradient, read_pack
+from .ports import our_names, read_port
+
+# How much wider the tolerance is, or narrower, for what was computed in another precision than float32.
+PRECISIONS = {"float64": 2.0**-26, "float32": 1.0, "float16": 2.0**13, "bfloat16": 2.0**16}
+WRONG = ("departs", "wrong shape", "not finite", "wrong dtype")
+
+
+@dataclass
+class Row:
+    """One tensor: its status, its error in units of the tolerance, and a word on it."""
+
+    name: str
+    status: str                # "ok", "missing", "extra", or one of WRONG
+    error: float | None = None
+    note: str = ""
+
+
+@dataclass
+class Diagnosis:
+    """Which mistakes reproduce the port's numbers. One: it is named. Several: the numbers cannot tell them apart."""
+
+    mistakes: list
+    explained: int             # departing tensors that they reproduce
+    departing: int
+    then: "Diagnosis | None" = None   # what else is wrong once these are taken for granted
+
+    @property
+    def named(self):
+        return self.mistakes[0] if len(self.mistakes) == 1 else None
+
+    def __str__(self):
+        if not self.mistakes:
+            return "no mistake of the catalogue reproduces these numbers"
+        text = " or ".join(f"“{mistake}”" for mistake in self.mistakes[:4])
+        if len(self.mistakes) > 4:
+            text += f" or {len(self.mistakes) - 4} others"
+        text += f" reproduces {self.explained} of {self.departing} departing tensors"
+        return text + (f"; beyond that, {self.then}" if self.then else "")
+
+
+@dataclass
+class CaseReport:
+    """One case: its rows in order of computation, the first that departs, and the diagnosis."""
+
+    id: str
+    level: str
+    purpose: str
+    rows: list
+    diagnosis: Diagnosis | None = None
+    expected_to_fail: bool = False
+
+    @property
+    def wrong(self):
+        return [row for row in self.rows if row.status in WRONG]
+
+    @property
+    def first(self):
+        """The first tensor, in order of computation, that is not right; None if all are."""
+        return self.wrong[0].name if self.wrong else None
+
+    @property
+    def compared(self):
+        return [row for row in self.rows if row.status in ("ok", *WRONG)]
+
+
+@dataclass
+class Report:
+    """What `check` found. `ok` says whether all that was handed in is right; `str` is the table."""
+
+    cases: list
+    notes: list = field(default_factory=list)
+    complete: bool = False
+
+    @property
+    def ok(self):
+        return not self.failures and not self.notes and any(case.compared for case in self.cases)
+
+    @property
+    def failures(self):
+        """Cases that are wrong and not expected to be, or right against expectation or, if all must be there, lack some."""
+        return [case for case in self.cases if bool(case.wrong) != case.expected_to_fail
+                or self.complete and any(row.status == "missing" for row in case.rows)]
+
+    @property
+    def mistakes(self):
+        """The mistakes that were named: {mistake: cases that name it}."""
+        named = {}
+        for case in self.cases:
+            diagnosis = case.diagnosis
+            while diagnosis is not None:
+                if diagnosis.named:
+                    named.setdefault(diagnosis.named, []).append(case.id)
+                diagnosis = diagnosis.then
+        return named
+
+    def __getitem__(self, id):
+        return next(case for case in self.cases if case.id == id)
+
+    def table(self, verbose=False):
+        """The report as text; with `verbose`, every tensor of every case."""
+        lines = []
+        for case in self.cases:
+            compared = case.compared
+            worst = max((row for row in compared if row.error is not None), key=lambda row: row.error, default=None)
+            missing = sum(row.status == "missing" for row in case.rows)
+            verdict = "not handed in" if not compared else "wrong" if case.wrong else "right"
+            if case.expected_to_fail:
+                verdict += ", as expected" if case.wrong else ", but expected to be wrong: no longer expect it"
+            lines.append(f"{case.id:<28} {verdict}" + (
+                f": {len(compared) - len(case.wrong)} of {len(compared)} tensors"
+                + (f", {missing} missing" if missing else "")
+                + (f", worst {worst.error:.3g} tolerances at {worst.name}" if worst and not case.wrong else "") if compared else ""))
+            lines += self._rows(case, verbose)
+            if case.first:
+                lines.append(f"    first to depart: {case.first}")
+            if case.diagnosis:
+                lines.append(f"    diagnosis: {case.diagnosis}")
+        lines += [f"note: {note}" for note in self.notes]
+        for mistake, ids in sorted(self.mistakes.items(), key=lambda item: -len(item[1])):
+            lines.append(f"named: {mistake}   ({len(ids)} case{'s' * (len(ids) > 1)}: {', '.join(ids[:4])}{', ...' * (len(ids) > 4)})")
+        tried = [case for case in self.cases if case.compared]
+        lines.append(f"{len(tried) - sum(bool(c.wrong) for c in tried)} of {len(tried)} cases right, {len(self.cases) - len(tried)} not handed in")
+        return "\n".join(lines)
+
+    def _rows(self, case, verbose):
+        at = [i for i, row in enumerate(case.rows) if row.status in WRONG]
+        lines, left = [], 0
+        for i, row in enumerate(case.rows):
+            near = at and at[0] - 2 <= i < at[0] + 8 or row.status in ("extra", *WRONG[1:])
+            if verbose or near and row.status != "missing":
+                error = "" if row.error is None else f"{row.error:12.4g}"
+                lines.append(f"    {row.name:<66} {error:>12}  {row.status}{': ' * bool(row.note)}{row.note}")
+            else:
+                left += row.status in WRONG
+        return lines + ([f"    ... and {left} more that depart"] if left else [])
+
+    __str__ = table
+
+    def to_json(self):
+        """The report as JSON text."""
+        def diagnosis(d):
+            return d and dict(mistakes=d.mistakes, named=d.named, explained=d.explained, departing=d.departing, then=diagnosis(d.then))
+        return json.dumps(dict(ok=self.ok, notes=self.notes, named=self.mistakes, cases=[dict(
+            id=c.id, level=c.level, first=c.first, expected_to_fail=c.expected_to_fail, diagnosis=diagnosis(c.diagnosis),
+            tensors=[dict(name=r.name, status=r.status, error=r.error if r.error is None or np.isfinite(r.error) else None,
+                          note=r.note) for r in c.rows]) for c in self.cases]), indent=1, ensure_ascii=False) + "\n"
+
+    def to_junit(self):
+        """The report as JUnit XML: a test for each case, skipped if nothing was handed in."""
+        tests = []
+        for case in self.cases:
+            inner = ""
+            if not case.compared:
+                inner = "<skipped/>"
+            elif case in self.failures:
+                text = f"first to depart: {case.first}. {case.diagnosis or ''}"
+                inner = f"<failure message={quoteattr(text)}>{escape(Report([case]).table())}</failure>"
+            tests.append(f'  <testcase classname="golden.{case.level}" name={quoteattr(case.id)}>{inner}</testcase>')
+        skipped = sum(not case.compared for case in self.cases)
+        return (f'<?xml version="1.0" encoding="utf-8"?>\n<testsuite name="golden" tests="{len(tests)}" failures="{len(self.failures)}"'
+                f' skipped="{skipped}">\n' + "\n".join(tests) + "\n</testsuite>\n")
+
+
+def check(port, level=None, case=None, pack=None, precision="float32", expect_fail=(), complete=False, diagnose=True):
+    """Compare what a port computed with the pack, and say which known mistake explains what departs.
+
+        from minconvbert.golden import check
+        report = check("my_port/")                 # a folder of CASE.safetensors, CASE.npz or CASE/NAME.npy
+        report = check({"op.linear": {"acts.out": y}})
+        report = check(my_port, level="op")        # my_port(golden) -> {name: array}; see golden.given, golden.manifest
+        assert report.ok, report
+        report["op.linear"].first, report["op.linear"].diagnosis, report.mistakes
+
+    Any subset of cases and tensors will do: what is missing is said, and is no mistake unless `complete` is set.
+    `level`: one of LEVELS, or several; "backward" means the gradients of all of them. `case`: an id, or several.
+    `pack`: a folder, default the pack that comes with the package. `precision`: what the port computed in, float64,
+    float32, float16 or bfloat16: tolerances follow. `expect_fail`: ids of cases that are known to be wrong.
+
+    An error is max|port - truth| / scale over the tolerance, so right is at most 1; scale is the largest truth.
+    Raises ValueError for an unknown level, case or precision, and for a damaged pack.
+    """
+    goldens = read_pack(HERE if pack is None else Path(pack))
+    levels, ids = _several(level), _several(case)
+    _known("level", levels, LEVELS)
+    _known("case", [*ids, *expect_fail], goldens)
+    _known("precision", [precision], PRECISIONS)
+    chosen = {id: g for id, g in goldens.items()
+              if (not ids or id in ids) and (not levels or g.level in levels or "backward" in levels and any(map(is_gradient, g.truth)))}
+    if callable(port):
+        found, notes = _called(port, chosen)
+    else:
+        found, notes = read_port(port, ids[0] if len(ids) == 1 else None)
+        notes += [f"{'tensors without a case' if id is None else id}: no such case in the pack ({', '.join(list(arrays)[:3])}); name it with"
+                  f" a file's name, with CASE/ before each name, or with `case`" for id, arrays in found.items() if id not in goldens]
+    reports = []
+    for id, golden in chosen.items():
+        names = [n for n in golden.truth if not levels or golden.level in levels or is_gradient(n)]
+        report = _check_case(golden, names, found.get(id, {}), precision, diagnose)
+        report.expected_to_fail = id in expect_fail
+        reports.append(report)
+    return Report(reports, notes, complete)
+
+
+def _several(value):
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+def _known(what, values, known):
+    for value in values:
+        if value not in known:
+            raise ValueError(f"{what} must be one of {', '.join(known)}, but is {value!r}")
+
+
+def _called(port, goldens):
+    found, notes = {}, []
+    for id, golden in goldens.items():
+        try:
+            found[id] = port(golden) or {}
+        except NotImplementedError:
+            continue                                        # the port has not come that far
+        except Exception as error:
+            notes.append(f"{id}: the port raised {type(error).__name__}: {error}")
+    return found, notes
+
+
+def _check_case(golden, names, arrays, precision, diagnose):
+    found, extra = our_names(golden, arrays)
+    rows, usable = [], {}
+    for name in names:
+        if name not in found:
+            rows.append(Row(name, "missing"))
+            continue
+        array, theirs = found[name]
+        row, usable_array = _compare(golden, name, array, precision)
+        if theirs != name:
+            row.note = f"{row.note}{'; ' * bool(row.note)}handed in as {theirs}"
+        rows.append(row)
+        if usable_array is not None:
+            usable[name] = usable_array
+    others = golden.truth.keys() - set(names)
+    rows += [Row(name, "extra", note="no tensor of this case has this name") for name in extra if name not in others]
+    report = CaseReport(golden.id, golden.level, golden.manifest["purpose"], rows)
+    if diagnose and any(row.status == "departs" for row in rows) and golden.id in CASES:
+        report.diagnosis = diagnose_case(golden, usable, precision)
+    return report
+
+
+def _compare(golden, name, array, precision):
+    """-> the row of a tensor; the array in the shape of the truth, or None if it cannot be compared"""
+    truth = golden.truth[name]
+    if array.dtype.kind not in "fiub" or truth.dtype.kind == "i" and array.dtype.kind == "f":
+        wanted = "integers" if truth.dtype.kind == "i" else "floats"
+        return Row(name, "wrong dtype", note=f"must be {wanted}, but is {array.dtype}"), None
+    if truth.dtype.kind == "f" and array.dtype.kind != "f":
+        return Row(name, "wrong dtype", note=f"must be floats, but is {array.dtype}"), None
+    if array.shape != truth.shape:
+        # Heads split or not, axes of one kept or not: the numbers lie in the same order.
+        if array.size != truth.size or array.ndim == truth.ndim or not _regrouped(array.shape, truth.shape):
+            return Row(name, "wrong shape", note=f"must be {truth.shape}, but is {array.shape}"), None
+        array = array.reshape(truth.shape)
+    if truth.dtype.kind == "i":
+        wrong = int((array != truth).sum())
+        return Row(name, "departs" if wrong else "ok", float(wrong), f"{wrong} of {truth.size} differ" if wrong else ""), array
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        count = int((~np.isfinite(array)).sum())
+        return Row(name, "not finite", note=f"nan or infinity in {count} of {array.size} places"), None
+    error = float(np.abs(array - truth).max(initial=0)) / _allowed(golden, name, precision)
+    return Row(name, "ok" if error <= 1 else "departs", error), array
+
+
+def _regrouped(shape, wanted):
+    """Do two shapes differ only by neighbouring axes taken together, or by axes of one?"""
+    longer, shorter = (list(s) for s in sorted((shape, wanted), key=len, reverse=True))
+    product = 1
+    for size in longer:
+        product *= size
+        while shorter and shorter[0] == 1 and product != 1:
+            shorter.pop(0)
+        if shorter and product == shorter[0]:
+            shorter.pop(0)
+            product = 1
+        elif shorter and product > shorter[0]:
+            return False
+    return all(size == 1 for size in shorter) and product == 1
+
+
+def _allowed(golden, name, precision="float32"):
+    entry = golden.tensors[name]
+    return entry["scale"] * entry["tolerance"] * PRECISIONS[precision]
+
+
+def diagnose_case(golden, arrays, precision="float32", given_mistakes=(), depth=3):
+    """Re-run the case with each mistake of the catalogue: which reproduces what the port computed?
+
+    All tensors before the first that departs are right, so a run from what went in is a run from them. A mistake must
+    leave those as they are and reproduce the first that departs; among several, those that reproduce the longest stretch
+    after it remain.
+    """
+    order = [name for name in golden.truth if name in arrays]
+    base = golden.truth if not given_mistakes else run_with(golden, given_mistakes)
+    distance = {name: _distance(golden, name, arrays[name], base.get(name), precision) for name in order}
+    departing = [name for name in order if distance[name] > 1]
+    if not departing:
+        return None
+    best, candidates = 0, {}
+    for mistake in MISTAKES:
+        if mistake in given_mistakes or not touched(mistake) & called(golden.id):
+            continue
+        mistaken = run_with(golden, (*given_mistakes, mistake))
+        if mistaken is None:
+            continue
+        reproduced = [_reproduces(golden, name, arrays[name], mistaken.get(name), distance[name], precision) for name in order]
+        length = reproduced.index(False) if False in reproduced else len(order)
+        if length > order.index(departing[0]):
+            explained = sum(fits for name, fits in zip(order, reproduced) if name in departing)
+            candidates[mistake] = length, explained
+    if not candidates:
+        return Diagnosis([], 0, len(departing))
+    best = max(candidates.values())
+    mistakes = [mistake for mistake, found in candidates.items() if found == best]
+    then = None
+    if best[0] < len(order) and len(mistakes) == 1 and depth > 1:
+        then = diagnose_case(golden, arrays, precision, (*given_mistakes, mistakes[0]), depth - 1)
+        then = then if then and then.mistakes else None
+    return Diagnosis(mistakes, best[1], len(departing), then)
+
+
+def _distance(golden, name, array, wanted, precision):
+    """The error in units of the tolerance, measured against another run of the reference."""
+    if wanted is None or np.shape(wanted) != array.shape:
+        return np.inf
+    wanted = np.asarray(wanted)
+    if wanted.dtype.kind == "i" or "tolerance" not in golden.tensors[name]:
+        return float((array != wanted).sum()) * 1e6
+    if not np.isfinite(wanted).all():
+        return np.inf
+    larger = max(1.0, float(np.abs(wanted).max(initial=0)) / golden.tensors[name]["scale"])
+    return float(np.abs(array - wanted).max(initial=0)) / (_allowed(golden, name, precision) * larger)
+
+
+def _reproduces(golden, name, array, wanted, distance, precision):
+    # Noise may grow in a mistaken model: some more is allowed where the mistake explains nearly all of a departure.
+    left = _distance(golden, name, array, wanted, precision)
+    return left <= 1 or left <= 8 and left <= 0.05 * distance
+
+
+@lru_cache(maxsize=None)
+def _run_with(id, mistakes, key):
+    golden = _GOLDENS[key]
+    try:
+        with planted(*mistakes), np.errstate(all="ignore"):
+            return CASES[id].run(golden.given)
+    except (NoMistake, ArithmeticError, LookupError, TypeError, ValueError):
+        return None                                         # the mistake cannot be made here
+
+
+_GOLDENS = {}
+
+
+def run_with(golden, mistakes):
+    """What the reference gives for a case with these mistakes, in float64; None where they cannot be made."""
+    _GOLDENS[id(golden)] = golden
+    return _run_with(golden.id, tuple(sorted(mistakes)), id(golden))
+
+
+@lru_cache(maxsize=None)
+def called(id):
+    """The functions of the reference that a case calls, as `module.name`, classes included."""
+    found = set()
+
+    def watch(frame, event, argument):
+        module = frame.f_globals.get("__name__", "")
+        if event == "call" and module.startswith("minconvbert."):
+            found.add(f"{module.removeprefix('minconvbert.')}.{frame.f_code.co_qualname}"
+                      if hasattr(frame.f_code, "co_qualname") else f"{module.removeprefix('minconvbert.')}.{frame.f_code.co_name}")
+
+    before = sys.getprofile()
+    case = CASES[id]
+    given = case.given()
+    sys.setprofile(watch)
+    try:
+        case.run(given)
+    finally:
+        sys.setprofile(before)
+    # Before Python 3.11 the name of a method comes without its class.
+    return found | {"tokenizer._Tokenizer._stretches"} if "tokenizer._stretches" in found else found

@@ -1,0 +1,176 @@
+"""The pack on disk: a folder with `pack.json`, and for each case `CASE.json` and `CASE.safetensors`.
+
+`pack.json` has the checksum (SHA-256) of every other file. `CASE.json` says what a case is and lists its tensors in the
+order of computation; `CASE.safetensors` has them as float64 and int64.
+"""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ..files import write_atomic
+from ..safetensors_io import read_safetensors, write_safetensors
+from . import wholes  # noqa: F401  its import fills CASES
+from .cases import CASES
+from .formulas import formula
+
+FORMAT = 1
+HERE = Path(__file__).parent / "pack"
+# A right port in float32 may stray this many times as far as the reference itself does in float32 ...
+HEADROOM = 16
+# ... and at least this many roundings: a tensor that the reference happens to hit on the head is no stricter.
+LEAST = 16 * 2.0**-24
+GIVEN = ("in.", "params.")
+
+
+def is_gradient(name):
+    """Does the tensor belong to the backward pass?"""
+    return name.startswith(("dacts.", "grads.", "din."))
+
+
+def as_float(arrays, dtype):
+    """The same arrays, floats in `dtype`."""
+    return {name: a.astype(dtype) if a.dtype.kind == "f" else a for name, a in arrays.items()}
+
+
+def make_case(case):
+    """-> manifest, arrays of one case: what goes in, what must come out, how far a port may stray"""
+    given = case.given()
+    truth, twins = _without_twins(case.run(given), given)
+    scales, noise = scales_of(truth), _noise(case, given, truth)
+    manifest = dict(
+        format=FORMAT, id=case.id, level=case.level, purpose=case.purpose, flags=case.flags, config=case.config,
+        dtype="float64", layout="row-major, last axis fastest", file=f"{case.id}.safetensors")
+    if case.text:
+        manifest["text"] = case.text
+    entries = []
+    for place, (name, array) in enumerate([*given.items(), *truth.items()]):
+        entry = dict(name=name, place=place, role="given" if name in given else "expected", shape=list(array.shape),
+                     dtype=str(array.dtype), formula=formula(name, case))
+        if name in truth and array.dtype.kind == "f":
+            largest = float(np.abs(array).max(initial=0))
+            entry |= dict(scale=scales[name], noise=noise[name], tolerance=max(LEAST, HEADROOM * noise[name]))
+            if largest < scales[name] * 1e-9:
+                entry["zero_by_symmetry"] = True
+        entries.append(entry)
+    return manifest | dict(same_as=twins, tensors=entries), given | truth
+
+
+def scales_of(truth):
+    """What the error of each tensor is measured by: its largest value or, where symmetry makes it zero, its kind's."""
+    largest = {name: float(np.abs(a).max(initial=0)) for name, a in truth.items() if a.dtype.kind == "f"}
+    scales = {}
+    for name, value in largest.items():
+        kin = max(v for other, v in largest.items() if is_gradient(other) == is_gradient(name))
+        scales[name] = value if value > 1e-9 * kin else kin or 1.0
+    return scales
+
+
+def _noise(case, given, truth):
+    """How far float32 strays, tensor by tensor: the largest of a plain run and of runs on inputs off by one rounding."""
+    scales, rng = scales_of(truth), np.random.default_rng(0)
+    noise = dict.fromkeys(scales, 0.0)
+    single = as_float(given, np.float32)
+    for trial in range(5):
+        shaken = {name: a * (1 + (trial > 0) * rng.choice([-1, 0, 1], a.shape) * np.float32(2**-24)).astype(np.float32)
+                  if a.dtype.kind == "f" and "drop" not in name and name != "in.bias" else a for name, a in single.items()}
+        found = case.run(shaken)
+        for name, scale in scales.items():
+            noise[name] = max(noise[name], float(np.abs(found[name] - truth[name]).max(initial=0)) / scale)
+    return noise
+
+
+def _without_twins(found, given):
+    """Leave out what is an input, or stands there already under another name.   -> the rest, {left out: its twin}"""
+    kept, twins = {}, {}
+    for name, array in found.items():
+        twin = name.startswith(("acts", "dacts")) and array.size > 1 and array.dtype.kind == "f" and next(
+            (n for n, other in [*given.items(), *kept.items()] if other.shape == array.shape and np.array_equal(other, array)), None)
+        if twin:
+            twins[name] = twin
+        else:
+            kept[name] = array
+    return kept, twins
+
+
+def make(folder, cases=None):
+    """Write the pack to `folder`: every case, or those named.   -> the files written
+
+    Raises OSError if the folder cannot be written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for id in cases or CASES:
+        manifest, arrays = make_case(CASES[id])
+        write_safetensors(folder / f"{id}.safetensors", arrays)
+        write_atomic(folder / f"{id}.json", _as_text(manifest))
+        if id == "tokenizer.lines":
+            write_atomic(folder / "tokenizer.jsonl", _as_lines(manifest, arrays))
+            files["tokenizer.jsonl"] = _checksum(folder / "tokenizer.jsonl")
+        files |= {name: _checksum(folder / name) for name in (f"{id}.safetensors", f"{id}.json")}
+    index = dict(format=FORMAT, what="Golden values of ConvBERT: what goes in, what must come out",
+                 cases=[dict(id=id, level=CASES[id].level, purpose=CASES[id].purpose) for id in cases or CASES], sha256=files)
+    write_atomic(folder / "pack.json", _as_text(index))
+    return [folder / name for name in ["pack.json", *files]]
+
+
+def _as_text(entries):
+    """JSON with one tensor a line: short enough to read, and to compare."""
+    lines = json.dumps({k: v for k, v in entries.items() if k != "tensors"}, indent=1, ensure_ascii=False)
+    if "tensors" in entries:
+        rows = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in entries["tensors"])
+        lines = lines[:-2] + f',\n "tensors": [\n{rows}\n ]\n}}'
+    return lines + "\n"
+
+
+def _as_lines(manifest, arrays):
+    lines = []
+    for i, line in enumerate(manifest["text"]["lines"]):
+        fields = ("input_ids", "token_type_ids", "offset_mapping")
+        lines.append(json.dumps(dict(line=i) | line | {f: arrays[f"line{i:02}.{f}"].tolist() for f in fields}, ensure_ascii=True))
+    return "\n".join(lines) + "\n"
+
+
+def _checksum(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Golden:
+    """One case as it lies in a pack: its manifest, what goes in (`given`) and what must come out (`truth`)."""
+
+    def __init__(self, folder, id):
+        self.id = id
+        self.manifest = json.loads((folder / f"{id}.json").read_text(encoding="utf-8"))
+        arrays = read_safetensors(folder / f"{id}.safetensors")
+        self.tensors = {row["name"]: row for row in self.manifest["tensors"] if row["role"] == "expected"}
+        self.given = {row["name"]: arrays[row["name"]] for row in self.manifest["tensors"] if row["role"] == "given"}
+        self.truth = {name: arrays[name] for name in self.tensors}
+        self.level, self.config = self.manifest["level"], self.manifest["config"]
+
+
+@lru_cache(maxsize=4)
+def read_pack(folder=HERE):
+    """{case: Golden} of a pack, in order, checked against its checksums.
+
+    Raises ValueError if a file is missing or damaged, or the pack is of another format.
+    """
+    folder = Path(folder)
+    if not (folder / "pack.json").is_file():
+        raise ValueError(f"a pack must have a pack.json, but {folder} has none: `python -m minconvbert golden make {folder}`")
+    try:
+        index = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+        found, files, ids = index["format"], index["sha256"], [case["id"] for case in index["cases"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'pack.json'} is damaged: {error}; make the pack anew") from None
+    if found != FORMAT:
+        raise ValueError(f"the pack {folder} must be of format {FORMAT}, but is of {found}: make it anew")
+    for name, wanted in files.items():
+        path = folder / name
+        if not path.is_file() or _checksum(path) != wanted:
+            what = "differs from its checksum" if path.is_file() else "is missing"
+            raise ValueError(f"the pack {folder} is damaged: {name} {what}; make the pack anew")
+    return {id: Golden(folder, id) for id in ids}
