@@ -1,7 +1,6 @@
 """Compare a port with the pack, tensor by tensor, and say what it did wrong."""
 
 import json
-import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -9,10 +8,11 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from .cases import CASES, LEVELS
-from .mistakes import MISTAKES, NoMistake, planted, touched
+from .cases import LEVELS
+from .mistakes import possible, rerun
 from .pack import HERE, is_gradient, read_pack
 from .ports import our_names, read_port
+from .wholes import CASES
 
 # How much wider the tolerance is, or narrower, for what was computed in another precision than float32.
 PRECISIONS = {"float64": 2.0**-26, "float32": 1.0, "float16": 2.0**13, "bfloat16": 2.0**16}
@@ -312,23 +312,25 @@ def diagnose_case(golden, arrays, precision="float32", given_mistakes=(), depth=
     after it remain.
     """
     order = [name for name in golden.truth if name in arrays]
-    base = golden.truth if not given_mistakes else run_with(golden, given_mistakes)
+    base = golden.truth if not given_mistakes else run_with(golden, tuple(given_mistakes))
     distance = {name: _distance(golden, name, arrays[name], base.get(name), precision) for name in order}
     departing = [name for name in order if distance[name] > 1]
     if not departing:
         return None
     best, candidates = 0, {}
-    for mistake in MISTAKES:
-        if mistake in given_mistakes or not touched(mistake) & called(golden.id):
+    for mistake in possible(golden.id):
+        if mistake in given_mistakes:
             continue
         mistaken = run_with(golden, (*given_mistakes, mistake))
         if mistaken is None:
             continue
-        reproduced = [_reproduces(golden, name, arrays[name], mistaken.get(name), distance[name], precision) for name in order]
+        fits = lambda name: _reproduces(golden, name, arrays[name], mistaken.get(name), distance[name], precision)
+        # Nearly every mistake fails at the first tensor that departs: that one comes first, the rest only if it fits.
+        if not fits(departing[0]) or not all(fits(name) for name in order[: order.index(departing[0])]):
+            continue
+        reproduced = [fits(name) for name in order]
         length = reproduced.index(False) if False in reproduced else len(order)
-        if length > order.index(departing[0]):
-            explained = sum(fits for name, fits in zip(order, reproduced) if name in departing)
-            candidates[mistake] = length, explained
+        candidates[mistake] = length, sum(fit for name, fit in zip(order, reproduced) if name in departing)
     if not candidates:
         return Diagnosis([], 0, len(departing))
     best = max(candidates.values())
@@ -359,43 +361,7 @@ def _reproduces(golden, name, array, wanted, distance, precision):
     return left <= 1 or left <= 8 and left <= 0.05 * distance
 
 
-@lru_cache(maxsize=None)
-def _run_with(id, mistakes, key):
-    golden = _GOLDENS[key]
-    try:
-        with planted(*mistakes), np.errstate(all="ignore"):
-            return CASES[id].run(golden.given)
-    except (NoMistake, ArithmeticError, LookupError, TypeError, ValueError):
-        return None                                         # the mistake cannot be made here
-
-
-_GOLDENS = {}
-
-
+@lru_cache(maxsize=512)
 def run_with(golden, mistakes):
     """What the reference gives for a case with these mistakes, in float64; None where they cannot be made."""
-    _GOLDENS[id(golden)] = golden
-    return _run_with(golden.id, tuple(sorted(mistakes)), id(golden))
-
-
-@lru_cache(maxsize=None)
-def called(id):
-    """The functions of the reference that a case calls, as `module.name`, classes included."""
-    found = set()
-
-    def watch(frame, event, argument):
-        module = frame.f_globals.get("__name__", "")
-        if event == "call" and module.startswith("minconvbert."):
-            found.add(f"{module.removeprefix('minconvbert.')}.{frame.f_code.co_qualname}"
-                      if hasattr(frame.f_code, "co_qualname") else f"{module.removeprefix('minconvbert.')}.{frame.f_code.co_name}")
-
-    before = sys.getprofile()
-    case = CASES[id]
-    given = case.given()
-    sys.setprofile(watch)
-    try:
-        case.run(given)
-    finally:
-        sys.setprofile(before)
-    # Before Python 3.11 the name of a method comes without its class.
-    return found | {"tokenizer._Tokenizer._stretches"} if "tokenizer._stretches" in found else found
+    return rerun(golden.id, golden.given, mistakes)

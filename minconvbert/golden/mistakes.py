@@ -11,7 +11,10 @@ import sys
 import textwrap
 from functools import lru_cache
 
+import numpy as np
+
 from .. import activations, attention, conv, heads, losses, model, ops, optim, rows, tokenizer, wordpiece
+from .wholes import CASES
 
 MODULES = (activations, attention, conv, heads, losses, model, ops, optim, rows, tokenizer, wordpiece)
 
@@ -322,14 +325,19 @@ class NoMistake(Exception):
     """A mistake cannot be planted here: the text that it changes is not there."""
 
 
-@lru_cache(maxsize=None)
-def _changed(where, edits):
-    """-> the function `where`, and the same compiled from its changed text"""
+def _original(where):
+    """-> the module, what holds the function in it (the module itself, or a class), the function"""
     module_name, *path = where.split(".")
     owner = module = sys.modules[f"minconvbert.{module_name}"]
     for part in path[:-1]:
         owner = getattr(owner, part)
-    original = getattr(owner, path[-1])
+    return module, owner, getattr(owner, path[-1])
+
+
+@lru_cache(maxsize=None)
+def _changed(where, edits):
+    """-> what holds the function `where`, the function, and the same compiled from its changed text"""
+    module, owner, original = _original(where)
     text = textwrap.dedent(inspect.getsource(original))
     for old, new in edits:
         if text.count(old) != 1:
@@ -338,7 +346,7 @@ def _changed(where, edits):
     file, space = f"<{where} with {edits[0][1]!r}>", {}
     linecache.cache[file] = len(text), None, text.splitlines(True), file
     exec(compile(text, file, "exec"), module.__dict__, space)
-    return owner, original, space[path[-1]]
+    return owner, original, space[original.__name__]
 
 
 def touched(mistake):
@@ -374,3 +382,26 @@ def planted(*mistakes):
                 space[name] = value
             else:
                 setattr(space, name, value)
+
+
+def rerun(id, given, mistakes):
+    """-> {name: array}: what the reference gives for a case with these mistakes; None where they cannot be made."""
+    try:
+        with planted(*mistakes), np.errstate(all="ignore"):
+            return CASES[id].run(given)
+    except (NoMistake, ArithmeticError, LookupError, TypeError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=None)
+def possible(id):
+    """The mistakes that can show in a case: those that change a function which it calls."""
+    places = {_original(where)[2].__code__: where for mistake in MISTAKES for where in touched(mistake)}
+    called, before = set(), sys.getprofile()
+    given = CASES[id].given()
+    sys.setprofile(lambda frame, event, argument: called.add(places.get(frame.f_code)))
+    try:
+        CASES[id].run(given)
+    finally:
+        sys.setprofile(before)
+    return [mistake for mistake in MISTAKES if touched(mistake) & called]

@@ -13,9 +13,8 @@ import numpy as np
 
 from ..files import write_atomic
 from ..safetensors_io import read_safetensors, write_safetensors
-from . import wholes  # noqa: F401  its import fills CASES
-from .cases import CASES
 from .formulas import formula
+from .wholes import CASES
 
 FORMAT = 1
 HERE = Path(__file__).parent / "pack"
@@ -42,8 +41,8 @@ def make_case(case):
     truth, twins = _without_twins(case.run(given), given)
     scales, noise = scales_of(truth), _noise(case, given, truth)
     manifest = dict(
-        format=FORMAT, id=case.id, level=case.level, purpose=case.purpose, flags=case.flags, config=case.config,
-        dtype="float64", layout="row-major, last axis fastest", file=f"{case.id}.safetensors")
+        format=FORMAT, id=case.id, level=case.level, purpose=case.purpose, flags=case.flags,
+        config=case.cfg and case.cfg.to_dict(), dtype="float64", layout="row-major, last axis fastest", file=f"{case.id}.safetensors")
     if case.text:
         manifest["text"] = case.text
     entries = []

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .cases import CASES
 from .checker import _check_case, called, run_with
 from .mistakes import MISTAKES, planted, touched
 from .pack import as_float, read_pack

@@ -5,8 +5,10 @@ import numpy as np
 from .. import heads, model, ops, optim, tokenizer
 from ..config import ConvBertConfig
 from ..shapes import sub, under
-from .cases import MASK, TINY, add_case, draw, draw_params, ordered
+from .cases import CASES, MASK, TINY, add_case, draw, draw_params, ordered
 from .trace import BACKWARD, FORWARD, recorded
+
+__all__ = ["CASES"]    # all of them, those of `cases` included
 
 
 def _traced(forward, backward, cfg, prefix=""):
