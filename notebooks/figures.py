@@ -16,7 +16,7 @@ BLUE, ORANGE, INK, FAINT, PAPER = (LIGHT[name] for name in ("attention", "convol
 def show(*functions):
     """The source of functions as it stands in the package, each with its file and line."""
     parts = []
-    for function in functions:
+    for function in map(inspect.unwrap, functions):
         file = Path(inspect.getsourcefile(function)).relative_to(ROOT).as_posix()
         source, line = inspect.getsourcelines(function)
         parts.append(f"`{file}`, line {line}\n```python\n{''.join(source).rstrip()}\n```")
