@@ -174,8 +174,8 @@ def judge(exercise, seed, attempts, answer=False):
         if number:
             message += "\n    (the first draw was right; this one has other sizes, padding, dropout, ignored labels)"
         right = [n for n in _last(truth.seen) if _is_right(n, mine, truth)]
-        known = name and (name in truth.results or any(s.name == name for s in truth.seen))
-        return Verdict(exercise, str(seed), False, message, right, name, line, hint(exercise, name) if known else None,
+        told = name and (line or name in mine.results)
+        return Verdict(exercise, str(seed), False, message, right, name, line, hint(exercise, name) if told else None,
                        _statement(exercise, name, truth) if answer else None)
     return Verdict(exercise, str(seed), True, f"right, on {len(attempts)} draws")
 

@@ -289,7 +289,8 @@ HINTS = {
         "The separable convolution read the *masked* x: give that to its backward, and mask what comes back.",
     "span_dynamic_conv_backward weight": "Which arrays went into this map? One of them may have been masked first.",
     "span_dynamic_conv_backward dx":
-        "x was read twice, by the values and by the span key (dquery is handed back on its own): add both gradients.",
+        "x was read twice, by the values and by the span key (dquery is handed back on its own): add both gradients. "
+        "What was read of the hidden x must be hidden on its way back, too.",
     "dmixed": "First back through the linear map, whose input was depthwise_conv(x, depthwise).",
     "ddepthwise": "depthwise_conv_backward with the gradient of what the depthwise convolution gave.",
     "dpointwise": "The input of the pointwise map is depthwise_conv(x, depthwise), not x.",

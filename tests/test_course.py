@@ -141,7 +141,7 @@ def test_the_first_line_that_departs_is_named(tmp_path, change, to, wrong, says)
     (entry,) = report["exercises"]
     assert report["passed"] == 0 and entry["wrong"] == wrong
     assert says in entry["message"]
-    assert entry["hint"] or says == "missing"
+    assert (entry["hint"] is None) == (says == "missing")
     if entry["line"]:
         assert file.read_text().splitlines()[entry["line"] - 1].strip() in entry["message"]
 
