@@ -121,7 +121,7 @@ class Report:
             if case.expected_to_fail:
                 verdict += ", as expected" if case.wrong else ", but expected to be wrong: no longer expect it"
             lines.append(f"{case.id:<28} {verdict}" + (
-                f": {len(compared) - len(case.wrong)} of {len(compared)} tensors"
+                f": {f'{len(case.wrong)} of ' if case.wrong else ''}{len(compared)} tensors"
                 + (f", {missing} missing" if missing else "")
                 + (f", worst {worst.error:.3g} tolerances at {worst.name}" if worst and not case.wrong else "") if compared else ""))
             lines += self._rows(case, verbose)
@@ -209,7 +209,7 @@ def check(port, level=None, case=None, pack=None, precision="float32", expect_fa
     reports = []
     for id, golden in chosen.items():
         names = [n for n in golden.truth if not levels or golden.level in levels or is_gradient(n)]
-        report = _check_case(golden, names, found.get(id, {}), precision, diagnose)
+        report = check_case(golden, found.get(id, {}), names, precision, diagnose)
         report.expected_to_fail = id in expect_fail
         reports.append(report)
     return Report(reports, notes, complete)
@@ -237,7 +237,9 @@ def _called(port, goldens):
     return found, notes
 
 
-def _check_case(golden, names, arrays, precision, diagnose):
+def check_case(golden, arrays, names=None, precision="float32", diagnose=True):
+    """-> CaseReport of the tensors of one case; `names`: of these alone"""
+    names = list(golden.truth) if names is None else names
     found, extra = our_names(golden, arrays)
     rows, usable = [], {}
     for name in names:

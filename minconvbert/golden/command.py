@@ -27,6 +27,7 @@ def golden_main(argv):
     check.add_argument("--verbose", action="store_true", help="every tensor of every case")
     score = commands.add_parser("score", help="plant every mistake and see whether it is caught and named")
     score.add_argument("--write", metavar="FILE", help="write the table there, too")
+    score.add_argument("--all", action="store_true", help="go through all cases, not just the three simplest that catch it")
     args = parser.parse_args(argv)
 
     if args.command == "make":
@@ -37,7 +38,7 @@ def golden_main(argv):
         return 0
     if args.command == "score":
         from .scoring import score as score_all
-        result = score_all()
+        result = score_all(at_most=None if args.all else 3)
         print(result)
         if args.write:
             write_atomic(args.write, result.markdown())

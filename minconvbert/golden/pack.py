@@ -14,6 +14,7 @@ import numpy as np
 from ..files import write_atomic
 from ..safetensors_io import read_safetensors, write_safetensors
 from .formulas import formula
+from .mistakes import possible, rerun
 from .wholes import CASES
 
 FORMAT = 1
@@ -55,7 +56,16 @@ def make_case(case):
             if largest < scales[name] * 1e-9:
                 entry["zero_by_symmetry"] = True
         entries.append(entry)
-    return manifest | dict(same_as=twins, tensors=entries), given | truth
+    allowed = {entry["name"]: entry["scale"] * entry["tolerance"] for entry in entries if "tolerance" in entry}
+    catches = [mistake for mistake in possible(case.id) if _shows(rerun(case.id, given, (mistake,)), truth, allowed)]
+    return manifest | dict(catches=catches, same_as=twins, tensors=entries), given | truth
+
+
+def _shows(found, truth, allowed):
+    """Does what a mistaken reference gives differ from the truth, anywhere, by more than is allowed?"""
+    return found is not None and any(
+        found[name].shape != wanted.shape or not (np.abs(found[name] - wanted) <= allowed.get(name, 0)).all()
+        for name, wanted in truth.items() if name in found)
 
 
 def scales_of(truth):

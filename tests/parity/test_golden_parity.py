@@ -1,0 +1,85 @@
+"""A right port: transformers in PyTorch, its tensors read by hooks, in float32; and the same with a planted fault."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from minconvbert.golden import check, read_pack
+
+OURS = ("model_type", "head_ratio_semantics", "mask_value", "mask_convolution")
+HEADS = {"masked_lm": "MaskedLM", "masked_lm_untied": "MaskedLM", "single_label": "SequenceClassification",
+         "multi_label": "SequenceClassification", "regression": "SequenceClassification",
+         "token_classification": "TokenClassification", "multiple_choice": "MultipleChoice"}
+
+
+def torch_port(spoil=lambda model: None):
+    """-> a port: golden -> {module path or gradient: array}, as hooks and autograd give them"""
+    def port(golden):
+        level, name = golden.id.split(".", 1)
+        if level != "model" and (level != "heads" or name not in HEADS):
+            raise NotImplementedError
+        options = {k: v for k, v in golden.config.items() if k not in OURS}
+        face = "ConvBertModel" if level == "model" else f"ConvBertFor{HEADS[name]}"
+        model = getattr(transformers, face)(transformers.ConvBertConfig(**options, attn_implementation="eager")).eval()
+        arrays = {k: torch.tensor(a, dtype=torch.float32 if a.dtype.kind == "f" else None) for k, a in golden.given.items()}
+        params = {k.removeprefix("params."): a for k, a in arrays.items() if k.startswith("params.")}
+        missing, unexpected = model.load_state_dict(params, strict=False)
+        assert not unexpected and set(missing) <= {"generator_lm_head.weight"}
+        spoil(model)
+        inputs = {k.removeprefix("in."): a for k, a in arrays.items() if k.startswith("in.")}
+        dout = inputs.pop("dout", None)
+        if name == "multiple_choice":
+            inputs = {k: a if k == "labels" else a[None] for k, a in inputs.items()}
+        seen = {}
+        for path, module in model.named_modules():
+            module.register_forward_hook(
+                lambda module, args, out, path=path: seen.setdefault(path, (out[0] if isinstance(out, tuple) else out)))
+        out = model(**inputs)
+        if level == "model":
+            out.last_hidden_state.backward(dout)
+        else:
+            out.loss.backward()
+            seen["logits"] = out.logits.reshape(golden.truth["acts.logits"].shape)
+        found = {path: a.detach().numpy() for path, a in seen.items() if path and torch.is_tensor(a)}
+        if level != "model":
+            found["loss"] = out.loss.detach().numpy()
+        found |= {f"{n}.grad": p.grad.numpy() for n, p in model.named_parameters() if p.grad is not None}
+        return found
+    return port
+
+
+def test_transformers_passes():
+    report = check(torch_port())
+    assert not report.failures and not report.notes, report
+    compared = {case.id: len(case.compared) for case in report.cases if case.compared}
+    assert set(compared) == {id for id in read_pack() if id.startswith("model.")} | {f"heads.{name}" for name in HEADS}
+    assert min(compared.values()) > 25, compared
+    print(report)
+
+
+def reverse_the_taps(model):
+    for name, p in model.named_parameters():
+        if "depthwise" in name:
+            p.data = p.data.flip(-1)
+
+
+def tanh_gelu(model):
+    for module in model.modules():
+        if hasattr(module, "intermediate_act_fn"):
+            module.intermediate_act_fn = torch.nn.GELU(approximate="tanh")
+
+
+def coarse_norms(model):
+    for module in model.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.eps = 1e-3
+
+
+@pytest.mark.parametrize("spoil, mistake", [
+    (reverse_the_taps, "depthwise convolution: taps reversed"), (tanh_gelu, "GELU: tanh in place of erf"),
+    (coarse_norms, "LayerNorm: eps 1e-3")])
+def test_transformers_with_a_fault_is_caught_and_named(spoil, mistake):
+    report = check(torch_port(spoil), case=["model.padding"])
+    assert set(report.mistakes) == {mistake}, report

@@ -1,0 +1,325 @@
+"""The golden pack, right ports that pass, wrong ports that are caught and named, files that are no ports at all."""
+
+import json
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minconvbert.__main__ import main
+from minconvbert.golden import check, read_pack, score
+from minconvbert.golden.mistakes import MISTAKES, planted, rerun
+from minconvbert.golden.pack import CASES, as_float, make
+from minconvbert.golden.ports import aliases
+from minconvbert.golden.scoring import mistaken_port
+from minconvbert.golden.wholes import TEXTS
+from minconvbert.safetensors_io import write_safetensors
+
+HERE = Path(__file__).parent
+PACK = HERE.parent / "minconvbert" / "golden" / "pack"
+TABLE = PACK.parent / "SCORE.md"
+
+
+def float32_port(golden):
+    return CASES[golden.id].run(as_float(golden.given, np.float32))
+
+
+def expected(id):
+    """A port that is right: the truth itself, to be spoiled."""
+    return {name: a.copy() for name, a in read_pack()[id].truth.items()}
+
+
+# The pack
+
+def test_the_pack_is_what_the_reference_computes():
+    report = check(lambda golden: CASES[golden.id].run(golden.given), precision="float64", complete=True)
+    assert report.ok and [case.id for case in report.cases] == list(CASES), report
+
+
+def test_a_pack_made_anew_is_the_same(tmp_path):
+    make(tmp_path, ["op.linear", "model.one_token", "tokenizer.lines"])
+    for name in ("op.linear.json", "model.one_token.safetensors", "tokenizer.jsonl"):
+        made, committed = (folder / name for folder in (tmp_path, PACK))
+        if name.endswith("jsonl"):
+            assert made.read_bytes() == committed.read_bytes()
+        elif name.endswith("json"):
+            drop = lambda text: [{k: v for k, v in row.items() if k not in ("scale", "noise", "tolerance")}
+                                 for row in json.loads(text)["tensors"]]
+            assert drop(made.read_text(encoding="utf-8")) == drop(committed.read_text(encoding="utf-8"))
+        else:
+            assert made.stat().st_size == committed.stat().st_size
+
+
+def test_the_pack_is_small_and_says_what_everything_is():
+    assert sum(file.stat().st_size for file in PACK.iterdir()) < 8e6
+    for golden in read_pack().values():
+        manifest = golden.manifest
+        assert manifest["purpose"] and all(len(sentence) > 10 for sentence in manifest["flags"].values())
+        assert [row["place"] for row in manifest["tensors"]] == list(range(len(manifest["tensors"])))
+        for row in manifest["tensors"]:
+            assert row["formula"], (golden.id, row["name"])
+            array = golden.truth.get(row["name"], golden.given.get(row["name"]))
+            assert row["shape"] == list(array.shape) and row["dtype"] == str(array.dtype)
+            if "tolerance" in row:
+                assert row["scale"] > 0 and 0 < row["tolerance"] < 0.01, (golden.id, row)
+
+
+def test_what_goes_in_is_float32_exactly_and_far_from_initial_scale():
+    for golden in read_pack().values():
+        for name, array in golden.given.items():
+            if array.dtype.kind == "f" and "drop" not in name and name not in ("in.bias", "in.mask"):
+                assert (array == array.astype(np.float32)).all(), (golden.id, name)
+            if name.endswith(".bias") and name.startswith("params."):
+                assert (array != 0).all(), (golden.id, name)
+
+
+def test_gradients_that_symmetry_makes_zero_are_marked():
+    tensors = read_pack()["model.padding"].tensors
+    marked = [name for name, row in tensors.items() if row.get("zero_by_symmetry")]
+    assert marked == [f"grads.encoder.layer.{i}.attention.self.key.bias" for i in (1, 0)]
+
+
+def test_a_damaged_pack_is_refused(tmp_path):
+    make(tmp_path, ["op.linear"])
+    assert check({}, pack=tmp_path).cases[0].id == "op.linear"
+    copy = tmp_path / "copy"
+    for name, spoil, message in (
+            ("op.linear.safetensors", lambda data: data[:-1] + b"\1", "op.linear.safetensors differs from its checksum"),
+            ("op.linear.json", lambda data: None, "op.linear.json is missing"),
+            ("pack.json", lambda data: b"{", "pack.json is damaged"),
+            ("pack.json", lambda data: data.replace(b'"format": 1', b'"format": 9'), "must be of format 1, but is of 9"),
+            ("pack.json", lambda data: None, "must have a pack.json")):
+        read_pack.cache_clear()
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
+        for file in tmp_path.glob("*.*"):
+            data = spoil(file.read_bytes()) if file.name == name else file.read_bytes()
+            if data is not None:
+                (copy / file.name).write_bytes(data)
+        with pytest.raises(ValueError, match=message):
+            check({}, pack=copy)
+
+
+# Right ports
+
+def test_float32_passes():
+    report = check(float32_port)
+    assert report.ok and not report.mistakes, report
+    assert len([case for case in report.cases if case.compared]) == len(CASES)
+
+
+def test_float32_that_sums_in_another_order_passes(monkeypatch):
+    shuffled = "np.random.default_rng(7).permutation({})"
+    order = [
+        ("ops.linear", "x.reshape(-1, I) @ weight.T",
+         f"x.reshape(-1, I)[:, {shuffled.format('I')}] @ weight.T[{shuffled.format('I')}]"),
+        ("ops.linear_backward", "(dy_rows @ weight)", f"(dy_rows[:, {shuffled.format('O')}] @ weight[{shuffled.format('O')}])"),
+        ("ops.linear_backward", "dy_rows.T @ x_rows", "dy_rows[::-1].T @ x_rows[::-1]"),
+        ("ops.grouped_linear", ".swapaxes(0, 1), weight)", ".swapaxes(0, 1)[..., ::-1], weight[:, ::-1])"),
+        ("ops.standardize", "x.mean(-1, keepdims=True)", "x[..., ::-1].cumsum(-1)[..., -1:] / x.dtype.type(x.shape[-1])"),
+        ("ops.softmax", "y.sum(-1, keepdims=True)", "y[..., ::-1].cumsum(-1)[..., -1:]"),
+        ("ops.softmax_backward", "dx.sum(-1, keepdims=True)", "dx[..., ::-1].cumsum(-1)[..., -1:]"),
+        ("conv.depthwise_conv", "for j in range(K)", "for j in reversed(range(K))"),
+        ("conv.dynamic_conv", "for j in range(K)", "for j in (*range(1, K, 2), *range(0, K, 2))"),
+        ("conv.dynamic_conv_backward", "for j in range(K)", "for j in reversed(range(K))"),
+        ("attention.self_attention", "q @ k.swapaxes(2, 3)", "(q[..., ::-1] @ k[..., ::-1].swapaxes(2, 3))"),
+        ("attention.self_attention_backward", "dscores @ k", "dscores[..., ::-1] @ k[:, :, ::-1]")]
+    monkeypatch.setitem(MISTAKES, "another order", order)
+    report = check(lambda golden: rerun(golden.id, as_float(golden.given, np.float32), ("another order",)))
+    assert report.ok, report
+    golden = read_pack()["model.padding"]
+    found = rerun(golden.id, as_float(golden.given, np.float32), ("another order",))
+    plain = float32_port(golden)
+    assert any((found[name] != plain[name]).any() for name in golden.truth)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_the_port_in_c_passes(tmp_path):
+    program, out = tmp_path / "convbert", tmp_path / "out"
+    subprocess.run(["cc", "-O2", "-Wall", "-Werror", "-o", program, HERE / "ports" / "convbert.c", "-lm"], check=True)
+    out.mkdir()
+    done = [id for id in CASES if id.startswith(("op.", "model.")) and subprocess.run(
+        [program, PACK / id, out / f"{id}.safetensors"], capture_output=True).returncode == 0]
+    report = check(out)
+    assert report.ok, report
+    assert {case.id for case in report.cases if case.compared} == set(done)
+    assert {id for id in CASES if id.startswith("model.")} < set(done) and "op.dynamic_conv.wide" in done
+    # A porter's mistake in C: the taps run backwards.
+    wrong = (HERE / "ports" / "convbert.c").read_text().replace("int s = t + j - K / 2;", "int s = t - j + K / 2;")
+    (tmp_path / "wrong.c").write_text(wrong)
+    subprocess.run(["cc", "-O2", "-o", program, tmp_path / "wrong.c", "-lm"], check=True)
+    for id in ("op.depthwise_conv", "op.dynamic_conv", "model.padding"):
+        subprocess.run([program, PACK / id, out / f"{id}.safetensors"], check=True)
+    report = check(out, case=["op.depthwise_conv", "op.dynamic_conv", "model.padding"])
+    assert set(report.mistakes) == {"depthwise convolution: taps reversed", "dynamic convolution: taps reversed"}
+
+
+# Wrong ports
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_a_change_of_the_reference_as_it_stands(mistake):
+    with planted(mistake):
+        pass
+
+
+def test_mistakes_are_caught_and_named():
+    chosen = list(MISTAKES)[::9]
+    result = score(chosen)
+    assert result.ok, result
+    table = TABLE.read_text(encoding="utf-8").splitlines()
+    for line in result.lines["float64"]:
+        row = next(row for row in table if row.startswith(f"| {line.mistake} |"))
+        assert all(f"{case}: {tensor}" in row for case, (tensor, _) in line.caught.items()), row
+        assert row.endswith("| named |") == line.named, row
+
+
+def test_the_table_has_every_mistake():
+    rows = [row.split(" | ")[0].removeprefix("| ") for row in TABLE.read_text(encoding="utf-8").splitlines() if row.startswith("| ")]
+    assert rows[1:] == list(MISTAKES)
+    assert len(MISTAKES) >= 60
+
+
+def test_the_first_to_depart_and_what_explains_it():
+    golden = read_pack()["block.layer"]
+    report = check({"block.layer": mistaken_port(golden, "V shared between branches")})["block.layer"]
+    assert report.first == "acts.attention.self.conv.value"
+    assert report.diagnosis.named == "V shared between branches"
+    assert report.diagnosis.explained == report.diagnosis.departing == len(report.wrong)
+
+
+def test_the_end_alone_is_enough():
+    golden = read_pack()["model.padding"]
+    port = mistaken_port(golden, "conv_kernel_layer: head and tap axes swapped")
+    last = [name for name in port if name.startswith("acts.")][-1]
+    report = check({"model.padding": {last: port[last]}})
+    assert list(report.mistakes) == ["conv_kernel_layer: head and tap axes swapped"]
+
+
+def test_two_mistakes_are_named_one_after_the_other():
+    golden, both = read_pack()["block.layer"], ("depthwise convolution: taps reversed", "GELU: tanh in place of erf")
+    found = rerun("block.layer", as_float(golden.given, np.float32), both)
+    diagnosis = check({"block.layer": found})["block.layer"].diagnosis
+    assert (diagnosis.named, diagnosis.then.named) == both
+
+
+def test_what_no_mistake_explains_is_said():
+    port = expected("op.linear")
+    port["acts.out"] += np.random.default_rng(0).normal(size=port["acts.out"].shape)
+    report = check({"op.linear": port})
+    assert not report.ok and not report.mistakes
+    assert "no mistake of the catalogue" in str(report)
+
+
+def test_tokenizer_lines(tmp_path):
+    rows = [json.loads(line) for line in (PACK / "tokenizer.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["text"] for row in rows] == TEXTS
+    file = tmp_path / "tokenizer.jsonl"
+    file.write_text("\n".join(json.dumps(dict(line=row["line"], input_ids=row["input_ids"])) for row in rows))
+    assert check(tmp_path).ok
+    wrong = mistaken_port(read_pack()["tokenizer.lines"], "tokenizer: accents kept")
+    file.write_text("\n".join(json.dumps(dict(input_ids=wrong[f"line{i:02}.input_ids"].tolist())) for i in range(len(rows))))
+    report = check(tmp_path, level="tokenizer")
+    assert report["tokenizer.lines"].wrong
+
+
+# What a port hands in
+
+def test_names_and_layouts_of_others():
+    golden = read_pack()["model.padding"]
+    known = aliases(golden)
+    name = "grads.encoder.layer.0.attention.self.key_conv_attn_layer.depthwise.weight"
+    truth = golden.truth[name]
+    theirs = next(n for n, (ours, layout) in known.items() if ours == name and layout and n.startswith("grads."))
+    span = golden.truth["acts.encoder.layer.0.attention.self.conv.span_key"]
+    report = check({"model.padding": {
+        theirs: truth[:, 0].T[..., None],
+        "encoder.layer.0.attention.self.key_conv_attn_layer": span.swapaxes(1, 2),
+        "encoder.layer.1.output": golden.truth["acts.encoder.layer.1.output.out"],
+        "encoder.layer.0.attention.self.query": golden.truth["acts.encoder.layer.0.attention.self.attn.query"].reshape(2, 7, -1),
+        "encoder.layer.0.attention.self.query.weight.grad": golden.truth["grads.encoder.layer.0.attention.self.query.weight"]}})
+    case = report["model.padding"]
+    assert report.ok and len(case.compared) == 5, report.table(verbose=True)
+
+
+def test_what_is_missing_extra_misshapen_or_no_number_is_said_and_the_rest_checked(tmp_path):
+    port = expected("op.linear")
+    port["din.bias"][1] = np.nan
+    del port["din.weight"]
+    write_safetensors(tmp_path / "op.linear.safetensors", port | {"din.x": port["din.x"][:1], "what": np.ones(2)})
+    np.savez(tmp_path / "op.softmax.npz", **expected("op.softmax") | {"acts.out": np.ones((2, 3, 3), int)})
+    (tmp_path / "op.dropout").mkdir()
+    np.save(tmp_path / "op.dropout" / "acts.out.npy", expected("op.dropout")["acts.out"])
+    (tmp_path / "op.gone.safetensors").write_bytes(b"no")
+    (tmp_path / "op.embedding.npz").write_bytes(b"PK no")
+    (tmp_path / "op.embedding.npy").write_bytes(b"")
+    report = check(tmp_path)
+    status = {row.name: (row.status, row.note) for row in report["op.linear"].rows}
+    assert status["acts.out"][0] == "ok" and status["din.weight"][0] == "missing" and status["what"][0] == "extra"
+    assert status["din.x"] == ("wrong shape", "must be (2, 3, 5), but is (1, 3, 5)")
+    assert status["din.bias"] == ("not finite", "nan or infinity in 1 of 4 places")
+    softmax = {row.name: row for row in report["op.softmax"].rows}
+    assert softmax["acts.out"].status == "wrong dtype" and softmax["din.x"].status == "ok"
+    assert [row.status for row in report["op.dropout"].rows] == ["ok", "missing"]
+    assert len(report.notes) == 3 and not report.ok
+    text = str(report)
+    assert "din.bias" in text and "op.gone" in text
+
+
+def test_one_file_for_all_cases_and_one_for_one(tmp_path):
+    all_in_one = {f"{id}/{name}": a for id in ("op.linear", "op.softmax") for name, a in expected(id).items()}
+    write_safetensors(tmp_path / "all.safetensors", all_in_one)
+    assert len([case for case in check(tmp_path / "all.safetensors").cases if case.compared]) == 2
+    np.savez(tmp_path / "mine.npz", **expected("op.linear"))
+    assert check(tmp_path / "mine.npz", case="op.linear").ok
+    assert not check(tmp_path / "mine.npz").ok
+
+
+def test_levels():
+    port = {"op.linear": expected("op.linear"), "block.layer": expected("block.layer")}
+    assert {case.level for case in check(port, level="op").cases} == {"op"}
+    backward = check(port, level="backward")
+    assert all(row.name.startswith(("din", "dacts", "grads")) for case in backward.cases for row in case.rows)
+    assert len(backward["block.layer"].compared) > 30
+    for wrong in (dict(level="ops"), dict(case="op.lin"), dict(precision="float8")):
+        with pytest.raises(ValueError, match="must be one of"):
+            check(port, **wrong)
+    with pytest.raises(ValueError, match="does not exist"):
+        check("no/such/folder")
+
+
+def test_a_port_may_be_a_function_that_is_not_finished():
+    def port(golden):
+        if golden.id == "op.linear":
+            return {"acts.out": golden.given["in.x"] @ golden.given["in.weight"].T + golden.given["in.bias"]}
+        if golden.id == "op.softmax":
+            raise KeyError("oh")
+        raise NotImplementedError
+    report = check(port, level="op")
+    assert len(report["op.linear"].compared) == 1 and report.notes == ["op.softmax: the port raised KeyError: 'oh'"]
+
+
+def test_the_command(tmp_path, capsys):
+    port = tmp_path / "port"
+    port.mkdir()
+    write_safetensors(port / "op.linear.safetensors", expected("op.linear"))
+    assert main(["golden", "check", str(port)]) == 0
+    assert "1 of 1 cases right" in capsys.readouterr().out
+    assert main(["golden", "check", str(port), "--complete"]) == 1
+    write_safetensors(port / "op.linear.safetensors", mistaken_port(read_pack()["op.linear"], "linear: bias missing"))
+    assert main(["golden", "check", str(port), "--level", "op", "--json", str(tmp_path / "r.json"), "--junit", str(tmp_path / "r.xml")]) == 1
+    assert "named: linear: bias missing" in capsys.readouterr().out
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert not found["ok"] and found["named"] == {"linear: bias missing": ["op.linear"]}
+    suite = ElementTree.parse(tmp_path / "r.xml").getroot()
+    assert suite.get("failures") == "1" and "bias missing" in suite.find(".//failure").get("message")
+    (tmp_path / "known.txt").write_text("op.linear  # its bias is to come\n")
+    known = ["golden", "check", str(port), "--expect-fail", str(tmp_path / "known.txt")]
+    assert main(known) == 0
+    write_safetensors(port / "op.linear.safetensors", expected("op.linear"))
+    assert main(known) == 1
+    assert "no longer expect it" in capsys.readouterr().out
+    assert main(["golden", "check", str(tmp_path / "nowhere")]) == 2
+    assert main(["golden", "check", str(port), "--case", "op.linear", "--verbose"]) == 0
