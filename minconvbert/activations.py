@@ -20,7 +20,7 @@ def activate_backward(dy, x, name):
     return dx
 
 
-def _by_blocks(f, x, block=2**14):
+def _by_blocks(f, x, block=2**15):
     # The ten or so passes of an activation run twice as fast on blocks that stay in the cache.
     y = np.empty(x.size, x.dtype)
     flat = x.reshape(-1)
@@ -47,7 +47,7 @@ def normal_cdf(x):
 
 
 def erf(x):
-    """The error function; exact to rounding in float64, to 1.3e-7 in float32.
+    """The error function; exact to rounding in float64, to 1.4e-7 in float32.
 
     In float32, erf(x) = tanh(x q(x^2)) with a polynomial q fitted to atanh(erf(x)) / x. (Its first two terms alone are
     the "tanh approximation" of GELU.) Beyond 3.9, erf is within rounding of 1 in float32.
@@ -56,17 +56,18 @@ def erf(x):
         return _exact_erf(x).astype(x.dtype)
     clipped = np.clip(x, -3.9, 3.9)
     square = clipped * clipped
-    q = np.full_like(square, _Q[-1])
-    for coefficient in _Q[-2::-1]:
-        q *= square
+    q = _Q[-1] * square
+    for coefficient in _Q[-2:0:-1]:
         q += coefficient
+        q *= square
+    q += _Q[0]
     q *= clipped
     return np.tanh(q, out=q)
 
 
 _exact_erf = np.frompyfunc(math.erf, 1, 1)
-_Q = (1.128379406e+00, 1.027691952e-01, -1.963193705e-04, -6.102867045e-04, 8.015357500e-05,
-      -2.932318612e-06, -3.484588023e-07, 4.100800252e-08, -1.252674447e-09)
+_Q = (1.128379705e+00, 1.027654819e-01, -1.843848626e-04, -6.257183086e-04, 8.971198837e-05, -5.985566541e-06,
+      1.589511029e-07)
 
 
 def gelu_tanh(x, scale=math.sqrt(2 / math.pi)):
