@@ -61,8 +61,8 @@ def pad(rows, length, pad_id, side):
 def truncate(first, second, room, strategy, stride, side, with_rest, rules):
     """-> [(first, second) that fit, further windows of them ...], ids that were cut off
 
-    From the fast tokenizer, the rest comes in windows that overlap by `stride`; of two sequences that are both cut, each
-    window of one with each of the other. From the slow one, it is one list that begins `stride` ids before the cut.
+    From the fast tokenizer, the rest comes in windows that overlap by `stride`; of two sequences that are both cut,
+    each window of one with each of the other. From the slow one, it is one list that begins `stride` before the cut.
 
     Raises ValueError if the strategy cannot make them fit, or windows have no room to move on.
     """
@@ -105,8 +105,8 @@ def windows(pieces, length, stride, side, with_rest):
     if length >= total:
         return [pieces]
     if stride >= length and (with_rest or length):
-        raise ValueError(f"a window must have room for more than stride = {stride} pieces, but has room for {length}: use a"
-                         " smaller stride or a larger max_length")
+        raise ValueError(f"a window must have room for more than stride = {stride} pieces, but has room for {length}:"
+                         " use a smaller stride or a larger max_length")
     starts = range(0, total - stride, length - stride) if with_rest else [0]
     spans = [(start, min(start + length, total)) for start in starts]
     if side == "left":

@@ -98,7 +98,8 @@ class _Tokenizer:
         self.tokenize_chinese_chars = tokenize_chinese_chars
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
         self.split_special_tokens = split_special_tokens
-        self.model_max_length = NO_LIMIT if model_max_length is None else _whole("model_max_length", model_max_length, 0)
+        self.model_max_length = NO_LIMIT if model_max_length is None else model_max_length
+        _whole("model_max_length", self.model_max_length, 0)
         self.padding_side = _one_of("padding_side", padding_side, SIDES)
         self.truncation_side = _one_of("truncation_side", truncation_side, SIDES)
         self.max_input_chars_per_word = max_input_chars_per_word
@@ -324,8 +325,8 @@ class _Tokenizer:
         """Encode a text, a pair of texts, or a list of either.
 
         `padding`: True or "longest", "max_length", False. `truncation`: True or "longest_first", "only_first",
-        "only_second", False. `return_tensors="np"`: int64 arrays instead of lists. `return_overflowing_tokens`: what did
-        not fit comes too, and again the last `stride` pieces before it; from the fast tokenizer as further rows, with
+        "only_second", False. `return_tensors="np"`: int64 arrays, not lists. `return_overflowing_tokens`: what did not
+        fit comes too, and again the last `stride` pieces before it; from the fast tokenizer as further rows, with
         `overflow_to_sample_mapping` for the text of each.
 
         Raises ValueError or TypeError for what is not a text, and for a truncation that cannot be.
@@ -333,27 +334,31 @@ class _Tokenizer:
         padding, truncation, max_length = self._limits(padding, truncation, max_length, pad_to_multiple_of, stride)
         _one_of("return_tensors", return_tensors, (None, "np"))
         if return_offsets_mapping and not self.rules.has_offsets:
-            raise ValueError("the slow tokenizer composes characters and cannot tell offsets: use ConvBertTokenizerFast")
+            raise ValueError("the slow tokenizer composes characters and has no offsets: use ConvBertTokenizerFast")
         if split_special_tokens is None:
             split_special_tokens = self.split_special_tokens
 
         is_single, pairs = self._pairs(text, text_pair, is_split_into_words)
         rows, samples, rests = [], [], []
         for sample, pair in enumerate(pairs):
-            first, second = (part if part is None else self._sequence(part, is_split_into_words, split_special_tokens)
-                             for part in pair)
+            first, second = (None if part is None and is_second else
+                             self._sequence(part, is_split_into_words, split_special_tokens)
+                             for is_second, part in enumerate(pair))
             windows, *rest = self._truncate(first, second, add_special_tokens, truncation, max_length, stride,
                                             return_overflowing_tokens)
             rows += [self._row(a, b, add_special_tokens) for a, b in windows]
             samples += [sample] * len(windows)
             rests.append(rest)
+        lengths = [len(row["input_ids"]) for row in rows]
         self._pad(rows, padding, max_length, pad_to_multiple_of, padding_side)
+        if is_single or not self.rules.lengths_before_padding:
+            lengths = [len(row["input_ids"]) for row in rows]
 
         asked = dict(input_ids=True, token_type_ids=return_token_type_ids, attention_mask=return_attention_mask,
                      special_tokens_mask=return_special_tokens_mask, offset_mapping=return_offsets_mapping)
         entries = {name: [row[name] for row in rows] for name, wish in asked.items() if wish in (None, True)}
         if return_length:
-            entries["length"] = [len(row["input_ids"]) for row in rows]
+            entries["length"] = lengths
         flat = self.rules.flat_overflow
         if return_overflowing_tokens and flat:
             entries["overflowing_tokens"] = [cut_off for cut_off, _ in rests]
@@ -397,7 +402,7 @@ class _Tokenizer:
             truncation = "longest_first" if truncation else "do_not_truncate"
         _one_of("padding", padding, PADDINGS)
         _one_of("truncation", truncation, STRATEGIES)
-        for name, number, least in (("max_length", max_length, 0), ("stride", stride, 0),
+        for name, number, least in (("max_length", max_length, 1), ("stride", stride, 0),
                                     ("pad_to_multiple_of", pad_to_multiple_of, 1)):
             if number is not None:
                 _whole(name, number, least)
@@ -406,6 +411,9 @@ class _Tokenizer:
         if max_length is None:
             padding = "do_not_pad" if padding == "max_length" else padding
             truncation = "do_not_truncate"
+        if truncation != "do_not_truncate" and not self.rules.flat_overflow and stride > max(0, max_length - 2):
+            raise ValueError(f"stride must be at most max_length - 2 = {max_length - 2}, to leave room for special"
+                             f" tokens, but is {stride}")
         if "do_not" not in padding + truncation and pad_to_multiple_of and max_length % pad_to_multiple_of:
             raise ValueError(f"to truncate and to pad, max_length must be a multiple of pad_to_multiple_of ="
                              f" {pad_to_multiple_of}, but is {max_length}")
@@ -415,7 +423,7 @@ class _Tokenizer:
         return 3 if pair else 2
 
     def _truncate(self, first, second, add_special_tokens, strategy, max_length, stride, with_rest):
-        """-> [(first, second) that fit, further windows ...], ids that were cut off, how many pieces too many there were"""
+        """-> [(first, second) that fit, further windows ...], ids that were cut off, how many were too many"""
         specials = self.num_special_tokens_to_add(second is not None) if add_special_tokens else 0
         if with_rest and self.rules.flat_overflow:
             if max_length is None:
@@ -449,7 +457,7 @@ class _Tokenizer:
         if not already_has_special_tokens:
             return self._special_row(token_ids_0, token_ids_1)["special_tokens_mask"]
         if token_ids_1 is not None:
-            raise ValueError("token_ids_1 must be None if token_ids_0 already_has_special_tokens: it holds both sequences")
+            raise ValueError("token_ids_1 must be None if token_ids_0 already_has_special_tokens: it is the whole row")
         special = set(self.all_special_ids)
         return [int(i in special) for i in token_ids_0]
 
@@ -476,7 +484,8 @@ class _Tokenizer:
         if isinstance(encoded_inputs, (list, tuple)):
             encoded_inputs = {name: [row[name] for row in encoded_inputs] for row in encoded_inputs[:1] for name in row}
         if "input_ids" not in encoded_inputs:
-            raise ValueError(f"what is to be padded must have input_ids, but has {', '.join(encoded_inputs)}")
+            raise ValueError("what is to be padded must have input_ids, but has"
+                             f" {', '.join(encoded_inputs) or 'nothing'}")
         if any(isinstance(part, np.ndarray) for part in (encoded_inputs["input_ids"], *encoded_inputs["input_ids"])):
             return_tensors = return_tensors or "np"
         entries = {name: np.asarray(values).tolist() if isinstance(values, np.ndarray) else [
@@ -539,8 +548,8 @@ class _Tokenizer:
     @staticmethod
     def clean_up_tokenization(text):
         """Take back the spaces that splitting put before English punctuation and contractions."""
-        for spaced, joined in CLEAN_UP:
-            text = text.replace(spaced, joined)
+        for spaced, closed in CLEAN_UP:
+            text = text.replace(spaced, closed)
         return text
 
     # Files
@@ -550,7 +559,7 @@ class _Tokenizer:
         return (tokenizer_files.save_vocabulary(self._lines, save_directory, filename_prefix),)
 
     def save_pretrained(self, save_directory):
-        """Write the files of which `from_pretrained`, here or in transformers, makes this tokenizer again; -> their paths."""
+        """Write the files of which `from_pretrained`, here or in transformers, makes it again; -> their paths."""
         return tokenizer_files.write(self, save_directory)
 
     @classmethod
@@ -579,8 +588,8 @@ class ConvBertTokenizerFast(_Tokenizer):
         for n, token in enumerate(token for token in tokens if token is not None):
             if n:
                 token = token[len(PREFIX):] if token.startswith(PREFIX) else f" {token}"
-            for spaced, joined in DECODER_CLEAN_UP:
-                token = token.replace(spaced, joined)
+            for spaced, closed in DECODER_CLEAN_UP:
+                token = token.replace(spaced, closed)
             parts.append(token)
         return "".join(parts)
 
@@ -675,8 +684,9 @@ def _array(name, values):
     try:
         return np.array(values, dtype=np.int64)
     except ValueError:
-        raise ValueError(f"for arrays all rows must be equally long, but those of {name} have"
-                         f" {', '.join(map(str, sorted({len(row) for row in values})))} tokens: use padding=True") from None
+        lengths = sorted({len(row) for row in values})
+        raise ValueError(f"for arrays all rows must be equally long, but those of {name} have {lengths[0]} to"
+                         f" {lengths[-1]} tokens: use padding=True") from None
 
 
 def _whole(name, number, least):

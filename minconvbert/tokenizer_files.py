@@ -3,7 +3,7 @@
     vocab.txt               the tokens, one a line; the number of the line is the id
     tokenizer_config.json   the settings, and the added tokens with their ids
     special_tokens_map.json which token is [MASK], ...; added_tokens.json: ids of tokens that vocab.txt has not
-    tokenizer.json          all of it once more, of the fast tokenizer alone; transformers 5 writes only this and the config
+    tokenizer.json          all of it once more, of the fast tokenizer alone; transformers 5 writes this and the config
 """
 
 import json
@@ -74,17 +74,19 @@ def read(folder):
         return folder, {}
     found = [path for path in (folder / "vocab.txt", folder / "tokenizer.json") if path.exists()]
     if not found:
-        raise ValueError(f"a tokenizer needs vocab.txt or tokenizer.json, but {folder} has neither; it must be a folder on"
-                         " this machine, for nothing is fetched")
+        raise ValueError(f"a tokenizer needs vocab.txt or tokenizer.json, but {folder} has neither; it must be a folder"
+                         " on this machine, for nothing is fetched")
     one_file, added, special, settings = (read_json(folder / name) for name in (
         "tokenizer.json", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"))
     normalizer = one_file.get("normalizer") or {}
-    settings = {ours: normalizer[theirs] for ours, theirs in NORMALIZER_NAMES.items() if theirs in normalizer} | settings
+    known = {ours: normalizer[theirs] for ours, theirs in NORMALIZER_NAMES.items() if theirs in normalizer}
+    settings = known | settings
     if "added_tokens_decoder" not in settings:
         settings |= special
         settings["added_tokens_decoder"] = {i: {"content": token} for token, i in added.items()} | {
             token["id"]: token for token in one_file.get("added_tokens", [])}
-    settings["added_tokens_decoder"] = {int(i): as_token(token) for i, token in settings["added_tokens_decoder"].items()}
+    added = settings["added_tokens_decoder"]
+    settings["added_tokens_decoder"] = {int(i): as_token(token) for i, token in added.items()}
     return found[0], {name: as_token(value) if name.endswith("_token") else value
                       for name, value in settings.items() if value is not None}
 
@@ -133,8 +135,8 @@ def read_vocabulary(source):
 def save_vocabulary(tokens, folder, filename_prefix):
     """-> the path of the vocab.txt written"""
     if tokens is None:
-        raise ValueError("a vocab.txt must have a token for every id from 0, but this vocabulary has holes: save_pretrained"
-                         " of ConvBertTokenizerFast writes a tokenizer.json, which may have them")
+        raise ValueError("a vocab.txt must have a token for every id from 0, but this vocabulary leaves some out:"
+                         " give it tokens for them")
     path = Path(folder) / f"{filename_prefix + '-' if filename_prefix else ''}vocab.txt"
     write_vocab(path, tokens)
     return str(path)

@@ -1,7 +1,7 @@
 """Vocabularies of word pieces: read, write, train, audit.
 
-Training, after "Japanese and Korean Voice Search" (Schuster and Nakajima, 2012), from whom WordPiece comes: begin with
-the characters; over and over, join the two neighbours whose union raises the likelihood of the text most.
+Training, after Schuster and Nakajima, "Japanese and Korean Voice Search" (2012): begin with the characters; over and
+over, join the two neighbours whose union raises the likelihood of the text the most.
 """
 
 import argparse
@@ -21,8 +21,9 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # What a pair of neighbours a, b is worth: n_ab times together, n_a and n_b times at all, among n pieces.
 #
 # If every piece is drawn on its own, log-likelihood is the sum of n_i log(n_i / n) over the vocabulary, and to join a
-# and b raises it by about n_ab log(n_ab n / (n_a n_b)). The ratio inside the logarithm, often given as WordPiece's
-# score, is what *one* occurrence gains: it joins the rarest letters first and never comes to the words.
+# and b raises it by about n_ab log(n_ab n / (n_a n_b)). The ratio alone, often given as WordPiece's score, is what one
+# occurrence gains: it joins the rarest letters first and never comes to the words. Of text that was held out, 8,192
+# tokens of 20 MB make 1.166 pieces a word by likelihood (`min_count` 40), 1.162 by count (30), 3.38 by the ratio.
 SCORES = {
     "likelihood": lambda n_ab, n_a, n_b, n: n_ab * np.log(n_ab * n / (n_a * n_b)),
     "ratio": lambda n_ab, n_a, n_b, n: n_ab / (n_a * n_b),
@@ -61,11 +62,11 @@ def count_words(lines, lowercase=True, strip_accents=None):
 
 def train(lines, size, *, lowercase=True, strip_accents=None, score="likelihood", max_alphabet=256, min_count=2,
           progress=None):
-    """-> a vocabulary of `size` tokens: special ones, characters (alone, and continuing a word), pieces as they were joined
+    """-> a vocabulary of `size` tokens: special ones; characters, alone and continuing a word; pieces, as joined
 
     `max_alphabet`: characters at most; printable ASCII always, then the most frequent. `min_count`: how often a piece
     must occur in the end; what joining has left fewer of, as `undoub` beside `undoubted`, makes place for others.
-    `progress`: is called with the number of tokens so far. The same lines always give the same vocabulary.
+    `progress` is called with the number of tokens so far. The same lines always give the same vocabulary.
 
     Raises ValueError if the size is below the alphabet's, or the text is too small for it.
     """
@@ -81,8 +82,8 @@ def train_on_counts(words, size, *, lowercase=True, score="likelihood", max_alph
     tokens = [*SPECIAL_TOKENS, *chars, *(
         PREFIX + char for char in chars if not FAST.is_punctuation(char) and not FAST.is_ideograph(char))]
     if size < len(tokens):
-        raise ValueError(f"size must be at least {len(tokens)}, for the special tokens and {len(chars)} characters, but is"
-                         f" {size}: make it larger, or max_alphabet smaller")
+        raise ValueError(f"size must be at least {len(tokens)}, for the special tokens and {len(chars)} characters, but"
+                         f" is {size}: make it larger, or max_alphabet smaller")
     ids = {token: i for i, token in enumerate(tokens)}
     base = len(tokens)  # these stay, however rare
 
@@ -101,8 +102,8 @@ def train_on_counts(words, size, *, lowercase=True, score="likelihood", max_alph
     while kept < size:
         pair = pairs.best(SCORES[score], token_count.values, min_count)
         if pair is None:
-            raise ValueError(f"the text is too small for {size} tokens that occur {min_count} times: it gives {kept}; use"
-                             " a smaller size or min_count, or more text")
+            raise ValueError(f"the text is too small for {size} tokens that occur {min_count} times: it gives {kept};"
+                             " use a smaller size or min_count, or more text")
         a, b = pair
         joined = tokens[a] + tokens[b][len(PREFIX):]
         new = ids.setdefault(joined, len(tokens))
@@ -187,7 +188,7 @@ class Pairs:
         return self.words[self.numbers[pair]]
 
     def best(self, score, token_counts, min_count):
-        """-> the pair of the best score among those that occur `min_count` times, the oldest of equals; None if none does"""
+        """-> the pair of the best score that occurs `min_count` times, the oldest of equals; None if none does"""
         live = np.flatnonzero(self.counts.values[:len(self.words)] >= min_count)
         if not len(live):
             return None
@@ -214,20 +215,20 @@ def audit(path):
         found["byte order mark"] = f"the file begins with one: its first token is {tokens[0]!r}"
     returns = raw.count(b"\r\n")
     if returns:
-        found["line ends"] = (f"{returns:,} of {len(tokens):,} lines end in CR LF: whoever splits at LF has a CR at the end"
-                              " of every token, and finds none; here, as in Hugging Face, it is taken off")
+        found["line ends"] = (f"{returns:,} of {len(tokens):,} lines end in CR LF: whoever splits at LF has a CR at the"
+                              " end of every token, and finds none; here, as in Hugging Face, it is taken off")
     odd = [token for token in tokens if not token or any(map(str.isspace, token))]
     if odd:
-        found["white space"] = f"{len(odd):,} tokens are empty or hold white space, such as {odd[0]!r}: no text has them"
+        found["white space"] = f"{len(odd):,} tokens are empty or hold white space, as {odd[0]!r}: no text has them"
     if len(ids) < len(tokens):
         token, often = max(lines.items(), key=lambda item: item[1])
         found["duplicates"] = (
             f"{len(tokens):,} lines, {len(ids):,} tokens: of lines that are alike the last is the token's id, so"
             f" {len(tokens) - len(ids):,} ids are never used; {token!r} has {often:,} lines, and id {ids[token]}")
         found["holes"] = (
-            f"vocab_size counts {len(ids):,} tokens, but the ids go up to {max(ids.values()):,}: the first without a token is"
-            f" {min(set(range(len(tokens))) - set(ids.values()))}; a model needs {len(tokens):,} rows, and Hugging Face"
-            f" gives a token that is added the id {len(ids):,}, which is {tokens[len(ids)]!r}")
+            f"vocab_size counts {len(ids):,} tokens, but the ids go up to {max(ids.values()):,}: the first without a"
+            f" token is {min(set(range(len(tokens))) - set(ids.values())):,}; a model needs {len(tokens):,} rows, and"
+            f" Hugging Face gives a token that is added the id {len(ids):,}, which is that of {tokens[len(ids)]!r}")
     found |= _misread(tokens, ids, lines)
     return found
 
@@ -238,17 +239,18 @@ def _misread(tokens, ids, lines):
     lost = [token for token in strange if "\ufffd" in token]
     found = {}
     if lost:
-        found["lost characters"] = (f"{len(lost):,} tokens hold U+FFFD, such as {lost[0]!r}: what stood there cannot be told,"
-                                    " and no text has it, for the tokenizer drops U+FFFD")
+        found["lost characters"] = (f"{len(lost):,} tokens hold U+FFFD, as {lost[0]!r}: what stood there cannot be"
+                                    " told, and no text has it, for the tokenizer drops U+FFFD")
     codec, meant = max(((codec, [token for token in strange if _reread(token, codec)]) for codec in ("gbk", "cp1252")),
                        key=lambda item: len(item[1]))
     # Some tokens can be taken for misread in a vocabulary that is right: Chinese ones, in ones and twos.
-    if 2 * (len(set(meant) | set(lost))) < len(strange) or not strange:
+    if not strange or 2 * (len(meant) + len(lost)) < len(strange):
         return found
     examples = ", ".join(f"{token!r} for {_reread(token, codec)!r}" for token in meant[:3])
     found["misread"] = (f"of {len(strange):,} tokens beyond ASCII, {len(meant):,} are UTF-8 that was read as {codec}"
                         f"{': ' + examples if examples else ''}")
-    found["what that does"] = [sentence for char in "£é“”’—中国" for sentence in [_fate(char, codec, ids, lines)] if sentence]
+    fates = (_fate(char, codec, ids, lines) for char in "£é“”’—中国")
+    found["what that does"] = [fate for fate in fates if fate]
     return found
 
 
@@ -263,13 +265,13 @@ def _reread(token, codec):
 
 def _fate(char, codec, ids, lines):
     wrong = char.encode().decode(codec, "replace")
-    now = f"{char!r} is id {ids[char]}" if char in ids else f"{char!r} is unknown"
+    now = f"the text {char!r} is {'id ' + str(ids[char]) if char in ids else 'unknown'}"
     if wrong not in ids:
-        return now
+        return ""
     if "\ufffd" in wrong:
-        return (f"{now}; it stands as {wrong!r} on {lines[wrong]:,} lines, with all others that begin with the same bytes,"
-                f" and of their ids {ids[wrong]} is the one that is left, for a text that nobody writes")
-    return f"{now}; it stands as {wrong!r}, and a text with {wrong!r} is given its id, {ids[wrong]}"
+        return (f"{now}: it became {wrong!r}, like all that begins with the same bytes, on {lines[wrong]:,} lines; the"
+                f" last of them, {ids[wrong]}, is the id of all, and no text is ever given it")
+    return f"{now}: it became {wrong!r}, and a text with {wrong!r} is given its id, {ids[wrong]}"
 
 
 def main(argv):
@@ -281,7 +283,7 @@ def main(argv):
     trained.add_argument("--size", type=int, default=8192, help="number of tokens (default 8192)")
     trained.add_argument("--out", default="vocab.txt", help="where to write it (default vocab.txt)")
     trained.add_argument("--cased", action="store_true", help="keep case and accents")
-    trained.add_argument("--score", choices=SCORES, default="likelihood", help="which pair to join (default likelihood)")
+    trained.add_argument("--score", choices=SCORES, default="likelihood", help="what to join by (default likelihood)")
     trained.add_argument("--min-count", type=int, default=2, help="how often a piece must occur (default 2)")
     trained.add_argument("--max-alphabet", type=int, default=256, help="characters at most (default 256)")
     trained.add_argument("--max-bytes", type=int, help="documents from the beginning, until they are this large")

@@ -8,7 +8,7 @@
     split     at spaces, and on both sides of every punctuation mark
     match     the longest piece of the vocabulary that the rest of the word begins with, again and again
 
-The two tokenizers that Hugging Face has, the slow and the fast, are both this pipeline; `Rules` lists all they differ in.
+Hugging Face has two tokenizers, a slow and a fast one. Both are this pipeline; `Rules` lists all that they differ in.
 
 Source: tokenization.py of the original repository, tokenization_convbert.py and tokenization_utils.py of transformers
 4.57.6 (slow), the `tokenizers` package (fast).
@@ -55,6 +55,8 @@ class Rules(NamedTuple):
     empty_pair_counts: bool
     # What was cut off is one list of ids; the fast one makes windows of it, rows like the first.
     flat_overflow: bool
+    # Asked for lengths of many texts, the slow one counts before it pads.
+    lengths_before_padding: bool
     # The slow one says nothing of offsets: after composing, there is no telling which character came from which.
     has_offsets: bool
 
@@ -81,14 +83,14 @@ _is_space = _inside(unicode8.SPACES)
 FAST = Rules(
     lower=lambda char: _LOWER.get(char, char),
     is_dropped=_inside(unicode8.DROPPED),      # unassigned characters stay
-    is_ideograph=_inside(unicode8.CJK),        # extension E from U+2B920, a slip for U+2B820: 256 are words as they stand
+    is_ideograph=_inside(unicode8.CJK),        # extension E from U+2B920, a slip for U+2B820
     decompose=lambda char: unicodedata.normalize("NFD", char) if _decomposes(char) else char,
     combining_class=lambda char: unicodedata.combining(char) if _combines(char) else 0,
     is_mark=_inside(unicode8.MARKS),           # marks of the years since 2015 stay
     is_punctuation=_inside(unicode8.PUNCTUATION),
     blocks_single_word=regex.compile(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]").match,
     composes=False, lowers_first=False, first_keeps_more=False, types_need_specials=False, empty_pair_counts=False,
-    flat_overflow=False, has_offsets=True)
+    flat_overflow=False, lengths_before_padding=False, has_offsets=True)
 
 # As the running Python's `unicodedata` has it: the slow tokenizer, too, answers differently in another Python.
 SLOW = Rules(
@@ -101,7 +103,7 @@ SLOW = Rules(
     is_punctuation=lru_cache(1 << 14)(_slow_is_punctuation),
     blocks_single_word=lambda char: char != " ",
     composes=True, lowers_first=True, first_keeps_more=True, types_need_specials=True, empty_pair_counts=True,
-    flat_overflow=True, has_offsets=False)
+    flat_overflow=True, lengths_before_padding=True, has_offsets=False)
 
 
 def normalize(text, rules=FAST, lowercase=True, strip_accents=None, spread_chinese=True):
@@ -192,9 +194,10 @@ def explain(word, vocab, max_chars=100):
     if len(word) > max_chars:
         return [f"unknown: {len(word)} characters, and a word may have {max_chars}"]
     if not spans:
-        start = 0
-        while (end := next((e for e in range(len(word), start, -1) if PREFIX * (start > 0) + word[start:e] in vocab), 0)):
-            start = end
+        fits = [0]
+        while fits:
+            start = fits[0]
+            fits = [end for end in range(len(word), start, -1) if PREFIX * (start > 0) + word[start:end] in vocab][:1]
         at = f"after {word[:start]!r} " if start else ""
         return [f"unknown: {at}no piece begins {PREFIX * (start > 0) + word[start:]!r}"]
     reasons = []

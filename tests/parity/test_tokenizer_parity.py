@@ -1,0 +1,147 @@
+"""The fast tokenizer against the `tokenizers` package: every code point, and texts at random; and files both ways."""
+
+import random
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+tokenizers = pytest.importorskip("tokenizers")
+transformers = pytest.importorskip("transformers")
+
+from tokenizer_texts import MARKS, PACKAGE_VOCABULARY, SETTINGS, SPECIAL, texts, vocabulary  # noqa: E402
+
+from minconvbert import tokenizer_files, unicode8  # noqa: E402
+from minconvbert.added import AddedToken  # noqa: E402
+from minconvbert.tokenizer import ConvBertTokenizerFast  # noqa: E402
+from minconvbert.wordpiece import FAST, normalize, split  # noqa: E402
+
+CODE_POINTS = [c for c in range(0x110000) if not 0xd800 <= c < 0xe000]
+IDS = [f"lower={setting['do_lower_case']}-accents={setting['strip_accents']}" for setting in SETTINGS]
+
+
+def reference(tokens, do_lower_case=True, strip_accents=None):
+    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(
+        {token: i for i, token in enumerate(tokens)}, unk_token="[UNK]", max_input_chars_per_word=100))
+    made.normalizer = tokenizers.normalizers.BertNormalizer(
+        clean_text=True, handle_chinese_chars=True, strip_accents=strip_accents, lowercase=do_lower_case)
+    made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    made.add_special_tokens([tokenizers.AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    return made
+
+
+def assert_equal(ours, theirs, some_texts):
+    for text in some_texts:
+        want, got = theirs.encode(text, add_special_tokens=False), ours._pieces(text)
+        assert (got.ids, got.spans, got.words) == (want.ids, want.offsets, want.word_ids), ascii(text)
+        assert ours.encode_ids(text) == want.ids
+        assert ours.convert_ids_to_tokens(got.ids) == want.tokens
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=IDS)
+def test_every_code_point(setting):
+    """Between two letters, 400 code points a text; a vocabulary for each plane that knows most of what comes of it."""
+    for first in range(0, 0x110000, 0x10000):
+        plane = [chr(c) for c in range(first, first + 0x10000) if not 0xd800 <= c < 0xe000]
+        tokens = list(dict.fromkeys([*vocabulary("".join(plane)), "a", "b", "##a", "##b"]))
+        assert_equal(ConvBertTokenizerFast(tokens, **setting), reference(tokens, **setting), (
+            " ".join(f"a{char}b" for char in plane[i:i + 400]) for i in range(0, len(plane), 400)))
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=IDS)
+def test_texts_at_random(setting):
+    some = texts(4000, seed=11)
+    tokens = vocabulary(some)
+    assert_equal(ConvBertTokenizerFast(tokens, **setting), reference(tokens, **setting), some)
+
+
+def test_marks_in_any_order():
+    """Canonical ordering, of marks that Unicode 8 knows and does not: text, and where each character came from."""
+    rng = random.Random(4)
+    theirs = reference(SPECIAL, strip_accents=True)
+    for _ in range(20_000):
+        text = "".join(rng.choice(["a", "é", "\u0344", "\u0f73", *rng.sample(MARKS, 3)]) for _ in range(7))
+        normal, source = normalize(text, FAST, True, True)
+        assert normal == theirs.normalizer.normalize_str(text), ascii(text)
+        spans = [(source[start], source[end - 1] + 1) for start, end in split(normal)]
+        assert spans == theirs.encode(text, add_special_tokens=False).offsets, ascii(text)
+
+
+def test_special_tokens_in_texts():
+    rng = random.Random(5)
+    some = ["".join(rng.choice([*SPECIAL, "[", "]", " ", "a", "é", "\t", "[mask]", "x"]) for _ in range(8))
+            for _ in range(3000)]
+    tokens = vocabulary(some)
+    assert_equal(ConvBertTokenizerFast(tokens), reference(tokens), some)
+
+
+def test_added_tokens():
+    rng = random.Random(6)
+    flags = ["single_word", "lstrip", "rstrip", "normalized", "special"]
+    parts = ["new", "york", "New York", "NEW", " ", "\t", "x", "_", "é", "É", "e\u0301", ".", "中", "ab", "abc", "##a", "<E>"]
+    for _ in range(150):
+        tokens = vocabulary(parts)
+        ours, theirs = ConvBertTokenizerFast(tokens), reference(tokens)
+        for content in rng.sample(["new york", "É", "ab", "abc", "<E>", "york", "中x"], 3):
+            how = {flag: rng.random() < 0.4 for flag in flags}
+            ours.add_tokens(AddedToken(content, **how))
+            theirs.add_tokens([tokenizers.AddedToken(content, **how)])
+        theirs.decoder = tokenizers.decoders.WordPiece(prefix="##")
+        some = ["".join(rng.choice(parts) for _ in range(6)) for _ in range(20)]
+        assert_equal(ours, theirs, some)
+        for text in some:
+            ids = ours.encode_ids(text)
+            assert ours.decode(ids, clean_up_tokenization_spaces=False) == theirs.decode(ids, skip_special_tokens=False)
+
+
+def test_decoding_any_ids():
+    tokens = [*SPECIAL, *"abc.,?!'", "##a", "##.", "do", "not", "n't", "s", "'s", "m", "##'s"]
+    ours, theirs, rng = ConvBertTokenizerFast(tokens), reference(tokens), random.Random(7)
+    for content in ("do not", "a .b", "'ve", "x 'm"):
+        ours.add_tokens(content)
+        theirs.add_tokens([content])
+    theirs.decoder = tokenizers.decoders.WordPiece(prefix="##")
+    for _ in range(3000):
+        ids = [rng.randrange(len(ours) + 2) for _ in range(6)]
+        for skip in (True, False):
+            assert ours.decode(ids, skip, clean_up_tokenization_spaces=False) == theirs.decode(ids, skip_special_tokens=skip)
+
+
+def test_the_tables_are_what_the_script_writes(capsys):
+    script = Path(__file__).parents[1] / "scripts" / "make_unicode8.py"
+    runpy.run_path(str(script), run_name="__main__")
+    written = capsys.readouterr().out.split("\n")
+    kept = Path(unicode8.__file__).read_text(encoding="utf-8").split("\n")
+    assert [line for line in written if "asked tokenizers" not in line] == [
+        line for line in kept if "asked tokenizers" not in line]
+
+
+def test_transformers_reads_what_is_written(tmp_path):
+    ours = ConvBertTokenizerFast(PACKAGE_VOCABULARY, model_max_length=64)
+    ours.add_tokens([AddedToken("New York"), AddedToken("<e>", special=True, lstrip=True)])
+    ours.save_pretrained(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs.model_max_length == 64 and len(theirs) == len(ours)
+    for text in [*texts(200, seed=8), "to NEW york  <e> again", "[MASK]<e>"]:
+        want = theirs(text, "the second", return_offsets_mapping=True, truncation=True, max_length=20)
+        got = ours(text, "the second", return_offsets_mapping=True, truncation=True, max_length=20)
+        assert {name: got[name] for name in want} == dict(want), ascii(text)
+        assert got.word_ids() == want.word_ids() and got.tokens() == want.tokens()
+        assert got.sequence_ids() == want.sequence_ids()
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_what_transformers_writes_is_read(tmp_path, lower):
+    vocab = {token: i for i, token in enumerate(tokenizer_files.read_vocab(PACKAGE_VOCABULARY))}
+    theirs = transformers.ConvBertTokenizer(vocab=vocab, do_lower_case=lower)
+    theirs.add_tokens(["newtok"])
+    theirs.save_pretrained(tmp_path)
+    ours = ConvBertTokenizerFast.from_pretrained(tmp_path)
+    assert ours.do_lower_case is lower
+    for text in [*texts(100, seed=9), "a NEWTOK here"]:
+        assert ours.encode(text) == theirs.encode(text), ascii(text)
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__]))
