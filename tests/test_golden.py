@@ -67,10 +67,11 @@ def test_the_pack_is_small_and_says_what_everything_is():
                 assert row["scale"] > 0 and 0 < row["tolerance"] < 0.01, (golden.id, row)
 
 
-def test_what_goes_in_is_float32_exactly_and_far_from_initial_scale():
+def test_what_goes_in_is_float32_but_for_norms_and_masks_and_far_from_initial_scale():
     for golden in read_pack().values():
         for name, array in golden.given.items():
-            if array.dtype.kind == "f" and "drop" not in name and name not in ("in.bias", "in.mask"):
+            norm = name.endswith("LayerNorm.weight") or golden.id.startswith("op.layer_norm")
+            if array.dtype.kind == "f" and "drop" not in name and not norm and name not in ("in.bias", "in.mask"):
                 assert (array == array.astype(np.float32)).all(), (golden.id, name)
             if name.endswith(".bias") and name.startswith("params."):
                 assert (array != 0).all(), (golden.id, name)
