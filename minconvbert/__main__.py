@@ -37,7 +37,7 @@ def main(argv=None):
     entry = getattr(module, f"{name.replace('-', '_')}_main", None) or module.main
     try:
         return entry(rest)
-    except (ValueError, TypeError, OSError, ArithmeticError) as error:
+    except (ValueError, TypeError, OSError, ArithmeticError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

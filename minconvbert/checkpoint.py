@@ -151,10 +151,13 @@ def find(source):
             raise CheckpointError(f"{path} must hold one of {', '.join(FILES)} or one TensorFlow checkpoint (*.index),"
                                   f" but holds {listed(bundles) or 'none'}")
         return found[0]
+    if path.exists():
+        return path
     from . import hub
 
-    if path.exists() or not hub.is_name(source):
-        return path
+    if not hub.is_name(source):
+        raise CheckpointError(f"{source} must be a folder, a file, or the name of a model on the hub (as"
+                              " YituTech/conv-bert-base), but is none of them")
     file = hub.fetch(str(source), FILES, also=("config.json", *TOKENIZER_FILES))
     if file.name.endswith(".index.json"):
         for shard in sorted(set(_read_index(file).values())):
@@ -337,7 +340,8 @@ def _remedy(params, cfg, task):
 def _to_store(params, cfg, task, dtype, allow_nonfinite):
     stored = {}
     for name, array in check_params(params, cfg, task).items():
-        stored[name] = array.astype(array.dtype if dtype is None else dtype, copy=False)
+        with np.errstate(over="ignore"):
+            stored[name] = array.astype(array.dtype if dtype is None else dtype, copy=False)
         if not allow_nonfinite and not finite(stored[name]):
             raise ValueError(f"{name} must be finite as {stored[name].dtype}, but holds nan or infinity; pass"
                              " allow_nonfinite=True to write it all the same")

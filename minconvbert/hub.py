@@ -8,11 +8,13 @@ from .tensorfile import CheckpointError
 
 def is_name(source):
     """Whether this could be the name of a model on the hub, as `YituTech/conv-bert-base`."""
-    return re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", str(source)) is not None
+    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(source)) is not None
 
 
 def fetch(name, files, also=()):
     """Fetch the first of `files` that a model has, and those of `also` that it has  ->  the path of the first
+
+    What is in the cache is taken from there without asking the hub.
 
     Raises CheckpointError if it has none of them or cannot be reached, ImportError without huggingface_hub.
     """
@@ -22,29 +24,27 @@ def fetch(name, files, also=()):
     except ImportError:
         raise ImportError(f"{name} is no file or folder here; to fetch it from the hub, huggingface_hub is needed:"
                           " pip install 'minconvbert[hf]'") from None
-    unreachable = None
 
-    def get(file):
-        nonlocal unreachable
+    def get(file, only_cache):
         try:
-            return Path(hf_hub_download(name, file))
-        except LocalEntryNotFoundError as error:              # not in the cache, and the hub did not answer
-            unreachable = error
+            return Path(hf_hub_download(name, file, local_files_only=only_cache))
+        except LocalEntryNotFoundError:                       # not in the cache, and the hub was not asked or is silent
+            if not only_cache:
+                raise CheckpointError(f"{name} is no file or folder here and not in the cache, and the hub cannot be"
+                                      " reached; fetch it where there is a network, or pass a folder") from None
         except EntryNotFoundError:                            # the hub says that there is no such file
             pass
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{name} is no file or folder here, and the hub says: {_first_line(error)}") from None
         return None
 
-    path = next((path for path in map(get, files) if path), None)
-    if path is None and unreachable:
-        raise CheckpointError(f"{name} is no file or folder here and not in the cache, and the hub cannot be reached:"
-                              f" {_first_line(unreachable)} Fetch it where there is a network, or pass a folder")
-    if path is None:
-        raise CheckpointError(f"{name} must have one of {', '.join(files)} on the hub, but has none")
-    for file in also:
-        get(file)
-    return path
+    for only_cache in (True, False):
+        path = next((path for file in files if (path := get(file, only_cache))), None)
+        if path:
+            for file in also:
+                get(file, only_cache)
+            return path
+    raise CheckpointError(f"{name} must have one of {', '.join(files)} on the hub, but has none")
 
 
 def _first_line(error):

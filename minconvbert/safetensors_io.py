@@ -11,7 +11,7 @@ import struct
 import numpy as np
 
 from .files import atomic_path
-from .tensorfile import BFLOAT16, CheckpointError, array_at, count_of, map_file
+from .tensorfile import BFLOAT16, CheckpointError, array_at, count_of, map_file, width_of
 
 DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": BFLOAT16, "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
@@ -101,8 +101,7 @@ def _entries(header, size, path):
         code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
         if not isinstance(code, str) or code not in DTYPES:
             raise CheckpointError(f"the dtype of {where} must be one of {', '.join(DTYPES)}, but is {code!r:.200}")
-        width = 2 if code == "BF16" else np.dtype(DTYPES[code]).itemsize
-        nbytes = count_of(shape, where) * width
+        nbytes = count_of(shape, where) * width_of(DTYPES[code])
         if (not isinstance(offsets, list) or [type(o) for o in offsets] != [int, int]
                 or not 0 <= offsets[0] <= offsets[1] <= size):
             raise CheckpointError(f"data_offsets of {where} must be two numbers within its {size} bytes of tensors, but"

@@ -35,6 +35,11 @@ def count_of(shape, name):
     return math.prod(shape)
 
 
+def width_of(dtype):
+    """Bytes of one number of a little-endian NumPy type or BFLOAT16."""
+    return 2 if dtype == BFLOAT16 else np.dtype(dtype).itemsize
+
+
 def array_at(buffer, offset, dtype, shape, name):
     """The array of `shape` at `offset` of `buffer`: a view, or a copy where it is not aligned.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .crc32c import masked_crc32c
 from .files import atomic_path, write_atomic
-from .tensorfile import BFLOAT16, CheckpointError, array_at, count_of, map_file
+from .tensorfile import BFLOAT16, CheckpointError, array_at, count_of, map_file, width_of
 
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)                   # the last bytes of a table
 DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "|u1", 5: "<i2", 6: "|i1", 9: "<i8", 10: "|b1", 14: BFLOAT16, 19: "<f2"}
@@ -59,10 +59,9 @@ def _read_bundle(table, path):
             raise CheckpointError(f"{where} must be in one of {num_shards} data files, but is in number {shard}")
         if shard not in shards:
             shards[shard] = map_file(path.with_name(f"{path.stem}.data-{shard:05}-of-{num_shards:05}"))
-        width = 2 if dtype == BFLOAT16 else int(dtype[2:])
-        if nbytes != count_of(shape, where) * width:
-            raise CheckpointError(f"{where} must take {count_of(shape, where) * width} bytes for its shape {shape}, but"
-                                  f" takes {nbytes}")
+        needed = count_of(shape, where) * width_of(dtype)
+        if nbytes != needed:
+            raise CheckpointError(f"{where} must take {needed} bytes for its shape {shape}, but takes {nbytes}")
         taken += nbytes
         if taken > sum(map(len, shards.values())):
             raise CheckpointError(f"the variables of {path} must lie apart, but they take more bytes than there are")
@@ -95,7 +94,7 @@ def _read_v1(table, path):
             packed, at, data = part.message(3).bytes(V1_VARINTS[code]), 0, b""
             while at < len(packed):
                 number, at = _varint(packed, at, path)
-                data += (number & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")[:int(DTYPES[code][2:])]
+                data += (number & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")[:width_of(DTYPES[code])]
         else:
             raise CheckpointError(f"the dtype of {where} must be a float or integer, but is TensorFlow's {code}")
         tensors[name] = array_at(data, 0, DTYPES[code], shape, where)
@@ -110,16 +109,12 @@ def _read_table(buffer, path):
     """{key: value} of a table, every block checked against its checksum."""
     if len(buffer) < 48 or buffer[-8:] != MAGIC:
         raise CheckpointError(f"{path} must end as TensorFlow's tables do, but does not: it is cut off or another file")
-    footer = buffer[-48:]
-    _, at = _varint(footer, 0, path)                                           # where the index of other things is
-    _, at = _varint(footer, at, path)
-    begin, at = _varint(footer, at, path)
-    size, _ = _varint(footer, at, path)
     table, last, spelled = {}, None, 0
-    for handle in _block(buffer, begin, size, path).values():
-        begin, at = _varint(handle, 0, path)
-        size, _ = _varint(handle, at, path)
-        for key, value in _block(buffer, begin, size, path).items():
+    _, at = _block_at(buffer, buffer[-48:-8], 0, path)                          # of other things there are none
+    index, _ = _block_at(buffer, buffer[-48:-8], at, path)
+    for handle in index.values():
+        block, _ = _block_at(buffer, handle, 0, path)
+        for key, value in block.items():
             if last is not None and key <= last:
                 raise CheckpointError(f"the keys of {path} must be in order, but {key!r:.99} comes after {last!r:.99}")
             spelled += len(key)
@@ -130,8 +125,13 @@ def _read_table(buffer, path):
     return table
 
 
-def _block(buffer, begin, size, path):
-    """{key: value} of one block: each key as the part it has in common with the one before, and the rest."""
+def _block_at(buffer, handle, at, path):
+    """-> {key: value} of the block whose place is written at `at` of a handle; where the next place is written
+
+    Of each key there is the length of what it has in common with the one before, and the rest.
+    """
+    begin, at = _varint(handle, at, path)
+    size, next_place = _varint(handle, at, path)
     if begin + size + 5 > len(buffer):
         raise CheckpointError(f"a block of {path} must lie within the file, but it ends at {begin + size + 5} of"
                               f" {len(buffer)} bytes: the file is cut off or wrong")
@@ -159,7 +159,7 @@ def _block(buffer, begin, size, path):
             raise CheckpointError(f"the keys of {path} must differ, and not be much longer than the file: {key!r:.200}")
         entries[key] = block[at + rest:at + rest + length]
         at += rest + length
-    return entries
+    return entries, next_place
 
 
 def _varint(data, at, path):
@@ -198,18 +198,19 @@ class _Message:
                 raise CheckpointError(f"a field in {path} must be of a known kind, but is of kind {tag & 7}")
             self.fields.setdefault(tag >> 3, []).append(value)
 
-    def _last(self, field, kind):
-        value = self.fields.get(field, [kind()])[-1]
-        if not isinstance(value, kind):
-            raise CheckpointError(f"field {field} of a message in {self.path} must be {kind.__name__}, but is"
-                                  f" {type(value).__name__}")
-        return value
+    def _values(self, field, kind):
+        values = self.fields.get(field, [])
+        for value in values:
+            if not isinstance(value, kind):
+                raise CheckpointError(f"field {field} of a message in {self.path} must be {kind.__name__}, but is"
+                                      f" {type(value).__name__}")
+        return values
 
     def number(self, field):
-        return self._last(field, int)
+        return (self._values(field, int) or [0])[-1]
 
     def bytes(self, field):
-        return self._last(field, bytes)
+        return (self._values(field, bytes) or [b""])[-1]
 
     def text(self, field):
         return self.bytes(field).decode()
@@ -218,8 +219,7 @@ class _Message:
         return _Message(self.bytes(field), self.path)
 
     def messages(self, field):
-        self._last(field, bytes) if field in self.fields else None
-        return [_Message(data, self.path) for data in self.fields.get(field, ())]
+        return [_Message(data, self.path) for data in self._values(field, bytes)]
 
 
 def write_bundle(prefix, tensors):
@@ -238,13 +238,19 @@ def write_bundle(prefix, tensors):
                              + _field(5, len(data)) + b"\x35" + struct.pack("<I", masked_crc32c(data)))
             file.write(data)
             offset += len(data)
-    blocks = _written_block({name.encode(): entry for name, entry in entries.items()})
-    handles = [_written_varint(0) + _written_varint(len(blocks) - 5)]
-    for entries in ({}, {b"\xff": handles[0]}):            # of other things there are none; where the entries are
-        block = _written_block(entries)
-        handles.append(_written_varint(len(blocks)) + _written_varint(len(block) - 5))
-        blocks += block
-    write_atomic(f"{prefix}.index", blocks + (handles[1] + handles[2]).ljust(40, b"\0") + MAGIC)
+    write_atomic(f"{prefix}.index", _written_table(_written_block({n.encode(): entry for n, entry in entries.items()})))
+
+
+def _written_table(block):
+    """The bytes of a table that has its entries in one block: that, none of other things, and where the one is."""
+    other = _written_block({})
+    index = _written_block({b"\xff": _written_place(0, block)})
+    places = _written_place(len(block), other) + _written_place(len(block + other), index)
+    return block + other + index + places.ljust(40, b"\0") + MAGIC
+
+
+def _written_place(begin, block):
+    return _written_varint(begin) + _written_varint(len(block) - 5)
 
 
 def _written_block(entries):

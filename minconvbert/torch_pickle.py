@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .tensorfile import BFLOAT16, CheckpointError, array_at, count_of, map_file
+from .tensorfile import BFLOAT16, CheckpointError, array_at, count_of, map_file, width_of
 
 STORAGES = {
     "torch FloatStorage": "<f4", "torch DoubleStorage": "<f8", "torch HalfStorage": "<f2",
     "torch BFloat16Storage": BFLOAT16, "torch LongStorage": "<i8", "torch IntStorage": "<i4",
     "torch ShortStorage": "<i2", "torch CharStorage": "|i1", "torch ByteStorage": "|u1", "torch BoolStorage": "|b1"}
-MOST_INSTRUCTIONS = 1_000_000
+MOST_INSTRUCTIONS = 200_000               # base takes a twentieth
 LEGACY_MAGIC, LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 
 
@@ -184,7 +184,7 @@ def _read_legacy(buffer, path):
         if count != storage.count or storage in storages:
             raise CheckpointError(f"storage {key!r:.200} of {path} must have {storage.count} numbers, once, but has"
                                   f" {count}")
-        nbytes = storage.count * _width(storage)
+        nbytes = storage.count * width_of(storage.dtype)
         storages[storage] = _numbers(buffer, at + 8, storage, nbytes, path)
         at += 8 + nbytes
     if at != len(buffer):
@@ -193,14 +193,10 @@ def _read_legacy(buffer, path):
 
 
 def _numbers(data, offset, storage, nbytes, path):
-    if storage.count * _width(storage) != nbytes:
+    if storage.count * width_of(storage.dtype) != nbytes:
         raise CheckpointError(f"storage {storage.key!r:.200} of {path} must have {storage.count} numbers, but has"
                               f" {nbytes} bytes")
     return array_at(data, offset, storage.dtype, [storage.count], f"storage {storage.key!r:.200} in {path}")
-
-
-def _width(storage):
-    return 2 if storage.dtype == BFLOAT16 else int(storage.dtype[2:])
 
 
 def _unpickle(file, path):

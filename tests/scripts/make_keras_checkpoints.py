@@ -15,6 +15,7 @@ from pathlib import Path
 os.environ |= {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 import numpy as np
+import tf_keras
 import torch
 import transformers
 from safetensors.torch import save_file
@@ -51,6 +52,10 @@ def main():
         assert np.abs(theirs - ours).max() < 1e-4, task
         save_file({k: v.contiguous().clone() for k, v in twin.state_dict().items() if k != "generator_lm_head.weight"},
                   HERE / task / "expected.safetensors", {"format": "pt"})
+    small = HERE.parent / "small"                              # a few numbers only, to be damaged thousands of times
+    small.mkdir(exist_ok=True)
+    inputs = tf_keras.Input([2])
+    tf_keras.Model(inputs, tf_keras.layers.Dense(3, name="dense")(inputs)).save_weights(small / "tf_model.h5")
 
 
 if __name__ == "__main__":

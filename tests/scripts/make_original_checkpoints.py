@@ -80,17 +80,17 @@ def electra(generator, discriminator, E):
     tf.train.get_or_create_global_step()
 
 
-def write(folder, build, **saver):
+def write(folder, build, name="model.ckpt", **saver):
     """Build a graph, give its variables numbers, and save them."""
     folder = HERE / folder
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with tf.Graph().as_default(), tf.Session(config=tf.ConfigProto(device_count={"CPU": 2})) as session:
         build()
         rng = np.random.default_rng(9)
         for variable in tf.global_variables():
             variable.load(rng.normal(size=variable.shape).astype(variable.dtype.as_numpy_dtype) if
                           variable.dtype.base_dtype.is_floating else 1000, session)
-        tf.train.Saver(**saver).save(session, str(folder / "model.ckpt"), write_meta_graph=False, write_state=False)
+        tf.train.Saver(**saver).save(session, str(folder / name), write_meta_graph=False, write_state=False)
     print(folder.name, [(path.name, path.stat().st_size) for path in folder.iterdir()])
 
 
@@ -132,6 +132,14 @@ def main():
     write("two_shards", two_devices, sharded=True)
     # head_ratio 4 as the original reads it; transformers assigns such shapes without a check, so there is no `expected`.
     write("ratio4", lambda: network("electra", D=16, heads=8, F=24, E=16, layers=1, groups=1, ratio=4))
+
+    def few():                                                 # numbers only, to be damaged thousands of times
+        tf.get_variable("a", [2, 3])
+        tf.get_variable("b", [4])
+        tf.train.get_or_create_global_step()
+
+    write("../small", few, "bundle")
+    write("../small", few, "v1.ckpt", write_version=tf.train.SaverDef.V1)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     pip install torch==2.13.0 transformers==5.23.0
     python tests/scripts/make_torch_checkpoints.py
 
-`reference` is what `save_pretrained` writes; the rest must read the same, but for rounding to 16 bits.
+`reference` is what `save_pretrained` writes; the rest must read the same, but for rounding to 16 bits. Files in `small`
+have a few numbers only, to be damaged thousands of times.
 """
 
 import json
@@ -77,6 +78,16 @@ def main():
         {"metadata": {}, "weight_map": {k: file for file, part in parts.items() for k in part}}, indent=1))
     shutil.copy(HERE / "reference" / "config.json", sharded)
     shutil.copy(HERE / "reference" / "config.json", HERE)
+    small = HERE.parent / "small"
+    small.mkdir(exist_ok=True)
+    few = {"a": torch.arange(6.0).reshape(2, 3), "b.c": torch.ones(2).half()}
+    save_file(few, small / "small.safetensors", {"format": "pt"})
+    torch.save(few, small / "zip.bin")
+    torch.save(few, small / "legacy.bin", _use_new_zipfile_serialization=False)
+    (small / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": {
+        "a": "legacy.bin", "b.c": "legacy.bin"}}))
+    for path in small.iterdir():
+        path.chmod(0o644)
     for config in HERE.glob("**/generation_config.json"):
         config.unlink()
 
