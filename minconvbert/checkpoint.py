@@ -53,9 +53,6 @@ def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None
 
     Raises CheckpointError, naming tensor and reason, or what else the file lacks.
     """
-    dtype = None if dtype is None else np.dtype(dtype)
-    if dtype is not None and dtype.kind != "f":
-        raise TypeError(f"dtype must be a float type or None, but is {dtype}")
     file = find(source)
     tensors, kind = read_tensors(file)
     cfg = config or read_config(file, tensors, kind, net)
@@ -67,12 +64,7 @@ def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None
     params, skipped = fit(tensors, cfg, task, file, new_head)
     if aside or skipped:
         log.warning("%s: not used: %s", file, listed(aside + skipped, 12))
-    for name, array in params.items():
-        if not allow_nonfinite and not finite(array):
-            raise CheckpointError(f"{name} in {file} must be finite, but holds nan or infinity; pass"
-                                  " allow_nonfinite=True to read it all the same")
-        params[name] = np.ascontiguousarray(array, dtype)
-    return cfg, params
+    return cfg, {name: _cast(array, dtype, f"{name} in {file}", allow_nonfinite) for name, array in params.items()}
 
 
 def save(folder, cfg, params, task=None, dtype=None, max_shard_bytes=5_000_000_000, allow_nonfinite=False):
@@ -305,6 +297,8 @@ def fit(tensors, cfg, task, file, new_head=None):
         raise CheckpointError(
             f"{file} must hold the head for {task}, but {listed(lacking)} are missing; pass new_head=, a dict of its"
             " arrays or a numpy.random.Generator to draw it from")
+    if not isinstance(new_head, (dict, np.random.Generator, type(None))):
+        raise TypeError(f"new_head must be a dict of arrays or a numpy.random.Generator, but is {type(new_head).__name__}")
     if isinstance(new_head, np.random.Generator):
         new_head = {name: array for name, array in init_params(cfg, task, new_head).items() if of_head(name)}
     params |= {name: np.asarray(array) for name, array in (new_head or {}).items()}
@@ -338,14 +332,19 @@ def _remedy(params, cfg, task):
 
 
 def _to_store(params, cfg, task, dtype, allow_nonfinite):
-    stored = {}
-    for name, array in check_params(params, cfg, task).items():
-        with np.errstate(over="ignore"):
-            stored[name] = array.astype(array.dtype if dtype is None else dtype, copy=False)
-        if not allow_nonfinite and not finite(stored[name]):
-            raise ValueError(f"{name} must be finite as {stored[name].dtype}, but holds nan or infinity; pass"
-                             " allow_nonfinite=True to write it all the same")
-    return stored
+    return {name: _cast(array, dtype, name, allow_nonfinite) for name, array in check_params(params, cfg, task).items()}
+
+
+def _cast(array, dtype, name, allow_nonfinite):
+    """In one piece and as `dtype`, unless that is None; the same array if it is so already."""
+    if dtype is not None and np.dtype(dtype).kind != "f":
+        raise TypeError(f"dtype must be a float type or None, but is {np.dtype(dtype)}")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype)
+    if not allow_nonfinite and not finite(array):
+        raise CheckpointError(f"{name} must be finite as {array.dtype}, but holds nan or infinity; pass"
+                              " allow_nonfinite=True to keep it all the same")
+    return array
 
 
 def _write_config(folder, cfg, task, stored):
@@ -356,6 +355,8 @@ def _write_config(folder, cfg, task, stored):
 
 def _shards(tensors, most):
     """Cut {name: array} into dicts of at most `most` bytes each, in order; a larger tensor has one for itself."""
+    if isinstance(most, bool) or not isinstance(most, (int, float)) or not most > 0:
+        raise ValueError(f"max_shard_bytes must be a positive number, but is {most!r}")
     shards, filled = [{}], 0
     for name, array in tensors.items():
         if shards[-1] and filled + array.nbytes > most:

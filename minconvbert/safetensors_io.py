@@ -23,7 +23,8 @@ LONGEST_HEADER = 100_000_000
 def read_safetensors(path):
     """The tensors of a file, by name, in the order of its header: {name: array}.
 
-    Arrays lie in the mapped file, copy-on-write, and become memory as they are touched; bfloat16 becomes float32.
+    Arrays lie in the mapped file, copy-on-write, and become memory as they are touched: another file may take its place
+    meanwhile, as all writers here do it, but it must not be written into. bfloat16 becomes float32.
 
     Raises CheckpointError, naming the tensor, if the file is not exactly a safetensors file.
     """

@@ -91,7 +91,7 @@ def _read_v1(table, path):
         if code in V1_FIELDS:
             data = part.message(3).bytes(V1_FIELDS[code])
         elif code in V1_VARINTS:
-            packed, at, data = part.message(3).bytes(V1_VARINTS[code]), 0, b""
+            packed, at, data = part.message(3).bytes(V1_VARINTS[code]), 0, bytearray()
             while at < len(packed):
                 number, at = _varint(packed, at, path)
                 data += (number & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")[:width_of(DTYPES[code])]
@@ -109,12 +109,18 @@ def _read_table(buffer, path):
     """{key: value} of a table, every block checked against its checksum."""
     if len(buffer) < 48 or buffer[-8:] != MAGIC:
         raise CheckpointError(f"{path} must end as TensorFlow's tables do, but does not: it is cut off or another file")
-    table, last, spelled = {}, None, 0
-    _, at = _block_at(buffer, buffer[-48:-8], 0, path)                          # of other things there are none
-    index, _ = _block_at(buffer, buffer[-48:-8], at, path)
-    for handle in index.values():
-        block, _ = _block_at(buffer, handle, 0, path)
-        for key, value in block.items():
+    footer = buffer[-48:-8]
+    begin, size, at = _place(footer, 0, path)
+    _block(buffer, begin, size, path)                                           # of other things; there are none
+    begin, size, _ = _place(footer, at, path)
+    table, last, spelled, end = {}, None, 0, 0
+    for place in _block(buffer, begin, size, path).values():
+        begin, size, _ = _place(place, 0, path)
+        if begin < end:
+            raise CheckpointError(f"the blocks of {path} must lie apart, but one begins at {begin} and another ends at"
+                                  f" {end}")
+        end = begin + size + 5
+        for key, value in _block(buffer, begin, size, path).items():
             if last is not None and key <= last:
                 raise CheckpointError(f"the keys of {path} must be in order, but {key!r:.99} comes after {last!r:.99}")
             spelled += len(key)
@@ -125,13 +131,15 @@ def _read_table(buffer, path):
     return table
 
 
-def _block_at(buffer, handle, at, path):
-    """-> {key: value} of the block whose place is written at `at` of a handle; where the next place is written
+def _place(data, at, path):
+    """-> where a block begins, and its size, without five bytes at its end; where the next such place is written"""
+    begin, at = _varint(data, at, path)
+    size, at = _varint(data, at, path)
+    return begin, size, at
 
-    Of each key there is the length of what it has in common with the one before, and the rest.
-    """
-    begin, at = _varint(handle, at, path)
-    size, next_place = _varint(handle, at, path)
+
+def _block(buffer, begin, size, path):
+    """{key: value}, each key written as the length of what it has in common with the one before, and the rest."""
     if begin + size + 5 > len(buffer):
         raise CheckpointError(f"a block of {path} must lie within the file, but it ends at {begin + size + 5} of"
                               f" {len(buffer)} bytes: the file is cut off or wrong")
@@ -159,7 +167,7 @@ def _block_at(buffer, handle, at, path):
             raise CheckpointError(f"the keys of {path} must differ, and not be much longer than the file: {key!r:.200}")
         entries[key] = block[at + rest:at + rest + length]
         at += rest + length
-    return entries, next_place
+    return entries
 
 
 def _varint(data, at, path):

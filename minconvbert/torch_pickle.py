@@ -1,8 +1,8 @@
 """PyTorch's files without PyTorch: a machine for the few pickle instructions that a dict of tensors needs.
 
-A pickle is a program. Nothing here runs it: `pickletools` reads the instructions, names of functions and classes
-are looked up in two tables, and any other instruction or name is refused. The numbers themselves are not in the pickle
-but beside it: in the entries of a zip file or, before PyTorch 1.6, after it.
+A pickle is a program. Nothing here runs it: `pickletools` reads the instructions, names of functions and classes are
+looked up in two tables, and any other instruction or name is refused. The numbers themselves are not in the pickle but
+beside it: in the entries of a zip file or, before PyTorch 1.6, after it.
 """
 
 import io
@@ -62,15 +62,8 @@ def _rebuild_parameter(tensor, *_):
     return tensor
 
 
-def _ordered_dict(pairs=()):
-    entries = {}
-    for pair in pairs:
-        _set_items(entries, [*pair])
-    return entries
-
-
 FUNCTIONS = {
-    "collections OrderedDict": _ordered_dict,
+    "collections OrderedDict": lambda: {},
     "torch._utils _rebuild_tensor": _rebuild_tensor,
     "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils _rebuild_parameter": _rebuild_parameter,
@@ -127,9 +120,11 @@ def _read_zip(buffer, path):
             listed = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError, struct.error) as error:
         raise CheckpointError(f"{path} must be a zip file, but it is damaged: {error}") from None
+    if sum(info.compress_size for info in listed) > len(buffer):
+        raise CheckpointError(f"the entries of {path} must lie apart, but they take more bytes than there are")
     entries = {}
     for info in listed:
-        folder, _, name = info.filename.partition("/")
+        name = info.filename.partition("/")[2]
         if name in entries:
             raise CheckpointError(f"{path} must hold {name!r} once, but holds it twice")
         entries[name] = _zip_entry(buffer, info, path)

@@ -121,6 +121,9 @@ def test_the_dtype_asked_for_is_given(reference):
     assert {array.dtype for array in stored.values()} == {np.dtype(np.float16)}
     with pytest.raises(TypeError, match="float type or None"):
         checkpoint.load(DATA / "torch" / "reference", dtype=np.int32)
+    with pytest.raises(TypeError, match="float type or None"):
+        checkpoint.save("nowhere", small_config(), random_params(small_config()), dtype=np.int8)
+    assert not Path("nowhere").exists()
 
 
 def test_the_body_of_a_head_is_the_bare_model(caplog):
@@ -152,6 +155,8 @@ def test_a_head_comes_from_where_the_caller_says():
         checkpoint.load(bare, task, new_head={"classifier.weight": np.ones((2, 16))})
     with pytest.raises(CheckpointError, match=r"classifier.weight must be \(2, 16\) but is \(3, 16\)"):
         checkpoint.load(bare, task, new_head=head | {"classifier.weight": np.ones((3, 16))})
+    with pytest.raises(TypeError, match="new_head must be a dict of arrays or a numpy.random.Generator, but is int"):
+        checkpoint.load(bare, task, new_head=7)
 
 
 def test_a_new_head_replaces_that_of_the_file(caplog):
@@ -284,6 +289,23 @@ def test_saving_over_shards_leaves_one_model(tmp_path):
         assert (tmp_path / "model.safetensors").exists() != (tmp_path / "model.safetensors.index.json").exists()
 
 
+def test_a_model_is_saved_over_the_files_that_its_arrays_lie_in(tmp_path):
+    cfg, params = small_config(), random_params(small_config(), dtype=np.float32)
+    checkpoint.save(tmp_path, cfg, params)
+    _, loaded = checkpoint.load(tmp_path)
+    loaded["embeddings.LayerNorm.bias"] += 1
+    checkpoint.save(tmp_path, cfg, loaded)
+    assert_same(loaded, params | {"embeddings.LayerNorm.bias": params["embeddings.LayerNorm.bias"] + 1})
+    assert_same(checkpoint.load(tmp_path)[1], loaded)
+
+
+@pytest.mark.parametrize("most", [0, -5, float("nan"), "5GB", True])
+def test_shards_have_a_size(tmp_path, most):
+    cfg = small_config()
+    with pytest.raises(ValueError, match="max_shard_bytes must be a positive number, but is"):
+        checkpoint.save(tmp_path, cfg, random_params(cfg), max_shard_bytes=most)
+
+
 def test_half_precision_is_stored_and_what_it_cannot_hold_is_refused(tmp_path):
     cfg, params = small_config(), random_params(small_config(), dtype=np.float32)
     checkpoint.save(tmp_path, cfg, params, dtype=np.float16)
@@ -294,7 +316,7 @@ def test_half_precision_is_stored_and_what_it_cannot_hold_is_refused(tmp_path):
         checkpoint.save(tmp_path, cfg, params | {name: np.full(24, 1e6, np.float32)}, dtype=np.float16)
     assert (tmp_path / "model.safetensors").read_bytes() == written
     checkpoint.save(tmp_path, cfg, params | {name: np.full(24, np.nan, np.float32)}, allow_nonfinite=True)
-    with pytest.raises(CheckpointError, match="embeddings.LayerNorm.bias in .* must be finite, but holds nan"):
+    with pytest.raises(CheckpointError, match="embeddings.LayerNorm.bias in .* must be finite as float32, but holds nan"):
         checkpoint.load(tmp_path)
     assert np.isnan(checkpoint.load(tmp_path, allow_nonfinite=True)[1][name]).all()
 
@@ -368,15 +390,17 @@ def test_crc32c_of_several_parts(monkeypatch):
 
 # Memory
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
 def test_loading_takes_little_more_than_the_file(tmp_path):
     cfg = small_config(vocab_size=100_000, hidden_size=96, embedding_size=96)
     checkpoint.save(tmp_path, cfg, {name: np.ones(shape, np.float32) for name, shape in param_shapes(cfg).items()})
     size = (tmp_path / "model.safetensors").stat().st_size
-    code = ("import resource, sys; from minconvbert import checkpoint\n"
-            "used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+    # VmHWM, for ru_maxrss begins with what the process that started this one had.
+    code = ("import pathlib, re, sys; from minconvbert import checkpoint\n"
+            "used = lambda: 1024 * int(re.search(r'VmHWM:\\s*(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])\n"
             "before = used(); loaded = checkpoint.load(sys.argv[1]); print(used() - before)")
     used = int(subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True).stdout)
-    assert size > 35_000_000 and used < 1.3 * size
+    assert size > 35_000_000 and 0.9 * size < used < 1.3 * size           # every page was looked at, none twice
 
 
 # Commands and the hub

@@ -107,8 +107,8 @@ NAME = "encoder.layer.1.attention.self.key.weight"
     (np.ones((12, 24), np.int8), f"{NAME} in .* must be floats, but is int8"),
     (np.ones((12, 24), np.int32), f"{NAME} in .* must be floats, but is int32"),
     (np.ones((12, 24), bool), f"{NAME} in .* must be floats, but is bool"),
-    (np.full((12, 24), np.nan, np.float32), f"{NAME} in .* must be finite, but holds nan or infinity"),
-    (np.full((12, 24), -np.inf, np.float16), f"{NAME} in .* must be finite, but holds nan or infinity"),
+    (np.full((12, 24), np.nan, np.float32), f"{NAME} in .* must be finite as float32, but holds nan or infinity"),
+    (np.full((12, 24), -np.inf, np.float16), f"{NAME} in .* must be finite as float32, but holds nan or infinity"),
 ])
 def test_a_tensor_that_does_not_fit(saved, array, message):
     refused(checkpoint.load, saved(**{NAME: array}), message)
@@ -309,6 +309,12 @@ def test_compressed_bombs(tmp_path, method):
 
 def test_zip_files(tmp_path):
     path = tmp_path / "x.bin"
+    data = torch_zip(path, one(), {str(i): bytes(1000) for i in range(9)}).read_bytes()
+    places = [data.rindex(f"archive/data/{i}".encode()) - 4 for i in range(9)]      # of each entry, where it begins
+    for place in places[1:]:
+        data = data[:place] + data[places[0]:places[0] + 4] + data[place + 4:]
+    path.write_bytes(data.replace(struct.pack("<II", 1000, 1000), struct.pack("<II", 5000, 5000)))
+    refused(read_torch, path, "must lie apart, but they take more bytes than there are")
     refused(read_torch, torch_zip(path, one(), byteorder=b"big"), "must be little-endian, but says that it is b'big'")
     torch_zip(path, one())
     data = bytearray(path.read_bytes())
@@ -423,6 +429,17 @@ def test_bundles_of_another_kind(tmp_path):
     refused(read_tensorflow, with_entries(tmp_path, {b"": b"", b"\xff": b""}), "must be")
     refused(read_tensorflow, with_entries(tmp_path, {b"": b"", b"b": b"", b"a": b""}), "the keys of .* must be in order")
     refused(read_tensorflow, with_entries(tmp_path, {b"": b""}, compression=1), "must not be compressed, but they are, by")
+
+
+def test_blocks_that_overlap(tmp_path):
+    block = tf_bundle._written_block({b"": tf_bundle._field(1, 1)})
+    place = tf_bundle._written_place(0, block)
+    table = tf_bundle._written_table(block)
+    index = tf_bundle._written_block({b"a": place, b"b": place})
+    other = tf_bundle._written_block({})
+    footer = tf_bundle._written_place(len(block), other) + tf_bundle._written_place(len(block + other), index)
+    (tmp_path / "x.index").write_bytes(block + other + index + footer.ljust(40, b"\0") + table[-8:])
+    refused(read_tensorflow, tmp_path / "x.index", "the blocks of .* must lie apart, but one begins at 0 and another ends")
 
 
 def test_variables_that_overlap(tmp_path):
