@@ -5,6 +5,7 @@ import string
 
 import numpy as np
 
+from helpers import random_params
 from minconvbert import checkpoint
 from minconvbert.config import ConvBertConfig
 from minconvbert.initialize import init_params
@@ -21,11 +22,9 @@ def tokenizer():
     return ConvBertTokenizerFast(VOCABULARY)
 
 
-def strong_params(cfg, task=None, seed=0, dtype=np.float64):
-    """Far from the scale of a fresh model: biases are not 0, norms not 1."""
-    rng = np.random.default_rng(seed)
-    return {name: (x + rng.normal(0, 0.25, x.shape)).astype(dtype)
-            for name, x in init_params(cfg, task, rng, dtype=np.float64).items()}
+def strong_params(cfg, task):
+    """Far from the scale of a fresh model, and to be trained: nothing is frozen."""
+    return {name: x.copy() for name, x in random_params(cfg, task, scale=0.25).items()}
 
 
 def write_model(folder, task=None, **changes):

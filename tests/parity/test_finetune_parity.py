@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch_finetuning import torch_model, torch_step
 
 from finetune_material import SIZES, strong_params, tokenizer, write_data, write_lines, write_model
 from minconvbert import checkpoint, finetune, metrics, tasks
@@ -23,68 +24,6 @@ from minconvbert.finetune import Recipe, fresh_state, train
 from minconvbert.tasks import batches
 
 STEPS = 50
-
-
-def torch_model(cfg, head, params):
-    """transformers' model with our parameters, in float64, without dropout."""
-    options = {name: value for name, value in cfg.to_dict().items() if name != "model_type"}
-    theirs = getattr(transformers, checkpoint.ARCHITECTURES[head])(
-        transformers.ConvBertConfig(**options, attn_implementation="eager")).double().eval()
-    missing, unexpected = theirs.load_state_dict({n: torch.tensor(x) for n, x in params.items()}, strict=False)
-    assert not unexpected and set(missing) <= {"generator_lm_head.weight"}  # the tied table
-    return theirs
-
-
-def torch_loss(theirs, name, batch):
-    inputs, labels = batch["inputs"], batch.get("labels")
-    arrays = {k: torch.tensor(inputs[k]) for k in ("input_ids", "attention_mask", "token_type_ids")}
-    if name == "masked-lm":                             # the original's mean over the places drawn
-        arrays["input_ids"] = torch.tensor(inputs["masked_ids"])
-        places = {k: torch.tensor(v) for k, v in batch["places"].items()}
-        logits = theirs(**arrays).logits[places["rows"], places["positions"]]
-        return torch.nn.functional.cross_entropy(logits, places["labels"], reduction="sum") / (len(logits) + 1e-6)
-    if name == "multiple-choice":
-        N = len(arrays["input_ids"]) // len(labels)
-        arrays = {k: x.reshape(-1, N, x.shape[1]) for k, x in arrays.items()}
-    if name == "question-answering":
-        arrays |= dict(start_positions=torch.tensor(labels[:, 0]), end_positions=torch.tensor(labels[:, 1]))
-    else:
-        arrays["labels"] = torch.tensor(labels)
-    return theirs(**arrays).loss
-
-
-def depth_of(name, layers):
-    """key_to_depths of _get_layer_lrs in the original's model/optimization.py; the task's own variables are at layers + 2."""
-    if "convbert.embeddings" in name:
-        return 0
-    if "encoder.layer." in name:
-        return int(name.split("encoder.layer.")[1].split(".")[0]) + 1
-    return layers + 2
-
-
-def torch_train(theirs, name, cfg, recipe, feed, steps):
-    """The original's AdamWeightDecayOptimizer with its schedule, clipping and rates by layer, on autograd's gradients."""
-    named = dict(theirs.named_parameters())
-    moments = {n: (torch.zeros_like(x), torch.zeros_like(x)) for n, x in named.items()}
-    losses = []
-    for step, batch in enumerate(feed):
-        theirs.zero_grad()
-        loss = torch_loss(theirs, name, batch)
-        loss.backward()
-        losses.append(loss.item())
-        norm = torch.sqrt(sum((x.grad ** 2).sum() for x in named.values()))
-        rate = recipe.learning_rate * (1 - step / steps) * min(1.0, step / int(steps * recipe.warmup))
-        with torch.no_grad():
-            for n, x in named.items():
-                g = x.grad * (recipe.clip / max(recipe.clip, norm))
-                m, v = moments[n]
-                m.copy_(0.9 * m + 0.1 * g)
-                v.copy_(0.999 * v + 0.001 * g * g)
-                update = m / (torch.sqrt(v) + 1e-6)
-                if not any(word in n for word in ("LayerNorm", "layer_norm", "bias")):
-                    update = update + recipe.decay * x
-                x -= rate * recipe.layer_decay ** (cfg.num_hidden_layers + 2 - depth_of(n, cfg.num_hidden_layers)) * update
-    return losses
 
 
 @pytest.mark.parametrize("name", [*tasks.TASKS, "several labels", "regression"])
@@ -120,7 +59,8 @@ def test_fifty_steps_follow_pytorch(tmp_path, name):
             stack = getattr(task, "stack", batches.stack)
             yield stack(chosen, cfg, (recipe.seed, step, range(len(chosen))))
 
-    expected = torch_train(theirs, name, cfg, recipe, feed(), steps)
+    moments = {}
+    expected = [torch_step(theirs, name, batch, moments, step, steps, cfg, recipe) for step, batch in enumerate(feed())]
     np.testing.assert_allclose(losses, expected, rtol=1e-9)
     for n, x in theirs.named_parameters():
         assert np.abs(state["params"][n] - x.detach().numpy()).max() < 1e-9, n

@@ -62,8 +62,11 @@ class TorchPretraining(torch.nn.Module):
 
 
 @torch.no_grad()
-def torch_adam_step(named, moments, rate, decay=0.01, limit=1.0):
-    """Clipping and Adam without bias correction, in place; `moments`: name -> (m, v), made at the first step."""
+def torch_adam_step(named, moments, rate, decay=0.01, limit=1.0, scale=None):
+    """Clipping and Adam without bias correction, in place; `moments`: name -> (m, v), made at the first step.
+
+    scale: name -> factor on the rate.
+    """
     norm = torch.sqrt(sum((x.grad ** 2).sum() for x in named.values()))
     for name, x in named.items():
         g = x.grad * min(1.0, limit / norm)
@@ -73,7 +76,7 @@ def torch_adam_step(named, moments, rate, decay=0.01, limit=1.0):
         update = m / (v.sqrt() + 1e-6)
         if "LayerNorm" not in name and "bias" not in name:
             update += decay * x
-        x.sub_(update, alpha=rate)
+        x.sub_(update, alpha=rate if scale is None else rate * scale[name])
 
 
 def _body(cfg, params, part):

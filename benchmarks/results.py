@@ -1,0 +1,192 @@
+"""The results table of the README: ConvBERT-tiny pretrained, the same from random numbers, and a simple baseline.
+
+    python benchmarks/results.py --data /work/tasks --work /tmp/results [--sets intents tags ...] [--seeds 0 1 2]
+
+--data: the folder where the data sets were unpacked; what is read of each, and how it is split, is told below. Every
+number is that of the last model of a run, on development data, so no model was chosen on the data it is measured on;
+rates and epochs were. Prints the table and the commands of each run; a run that is finished is not run again.
+"""
+
+import argparse
+import csv
+import json
+import statistics
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+MODEL = Path(__file__).parent.parent / "weights" / "convbert-tiny"
+
+
+def lines(path, rows):
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def split(rows, key=str, every=10):
+    """(training, development): a tenth, by a hash of what must not fall on both sides"""
+    parts = [], []
+    for row in rows:
+        parts[zlib.crc32(key(row).encode()) % every == 0].append(row)
+    return parts
+
+
+def intents(data, train, dev):
+    """CLINC150, 150 intents; `train` and `val` of train_val.json, without those out of scope."""
+    parts = json.loads((data / "intent_clinc150/train_val.json").read_text())
+    for path, name in ((train, "train"), (dev, "val")):
+        lines(path, [dict(text=text, label=label) for text, label in parts[name]])
+
+
+def tags(data, train, dev):
+    """UD English EWT, 17 parts of speech; the files as they are."""
+    for path, name in ((train, "train"), (dev, "dev")):
+        path.write_bytes((data / f"pos_ud_ewt/en_ewt-ud-{name}.conllu").read_bytes())
+
+
+def snips(data):
+    for path in sorted((data / "slots_snips").glob("train_*_full.json")):
+        raw = path.read_bytes()
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            text = raw.decode("latin-1")
+        for (intent, queries), in [json.loads(text).items()]:
+            yield from ((intent, query["data"]) for query in queries)
+
+
+def slots(data, train, dev):
+    """SNIPS, 39 slots; a tenth of the queries is held out."""
+    for path, queries in zip((train, dev), split(snips(data), lambda q: "".join(part["text"] for part in q[1]))):
+        rows = []
+        for _, parts in queries:
+            words = [(word, f"{'I' if n else 'B'}-{part['entity']}" if "entity" in part else "O")
+                     for part in parts for n, word in enumerate(part["text"].split())]
+            rows.append("".join(f"{word} {tag}\n" for word, tag in words))
+        path.write_text("\n".join(rows), encoding="utf-8")
+
+
+def queries(data, train, dev):
+    """SNIPS, 7 intents; a tenth of the queries is held out."""
+    for path, some in zip((train, dev), split(snips(data), lambda q: "".join(part["text"] for part in q[1]))):
+        lines(path, [dict(text="".join(part["text"] for part in parts).strip(), label=intent) for intent, parts in some])
+
+
+def names(data, train, dev):
+    """Wikigold, persons, places, organisations and others; a tenth of the sentences is held out."""
+    sentences = (data / "ner_wikigold/wikigold.conll.txt").read_text(encoding="utf-8").strip().split("\n\n")
+    sentences = [one for one in sentences if not one.startswith("-DOCSTART-")]
+    for path, some in zip((train, dev), split(sentences)):
+        path.write_text("\n\n".join(some) + "\n", encoding="utf-8")
+
+
+def short_answers(data, train, dev):
+    """QAMR, contexts of one sentence; a tenth of the contexts is held out."""
+    rows = [json.loads(line) for line in (data / "qa_qamr/train.jsonl").read_text(encoding="utf-8").splitlines()]
+    for path, some in zip((train, dev), split(rows, lambda row: row["context"])):
+        lines(path, some)
+
+
+def answers(data, train, dev):
+    """SQuAD 1.1, its development set split by article; the files as they are."""
+    for path, name in ((train, "train"), (dev, "dev")):
+        path.write_bytes((data / f"qa_squad_dev_split/split-{name}.json").read_bytes())
+
+
+def next_sentence(data, train, dev):
+    """Which of four sentences comes next in a novel; the files as they are."""
+    for path, name in ((train, "train"), (dev, "dev")):
+        path.write_bytes((data / f"choice_next_sentence/fiction_{name}.jsonl").read_bytes())
+
+
+def reasons(data, train, dev):
+    """ComVE task B: why a statement makes no sense, three reasons; the right one's place is a hash of the statement."""
+    for path, name in ((train, "train"), (dev, "dev")):
+        rows = []
+        with open(data / f"choice_comve/{name}.csv", encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                label = zlib.crc32(row["Incorrect Statement"].encode()) % 3
+                choices = [row["Confusing Reason1"], row["Confusing Reason2"]]
+                choices.insert(label, row["Right Reason1"])
+                if all(choice.strip() for choice in choices):
+                    rows.append(dict(context=row["Incorrect Statement"], choices=choices, label=label))
+        lines(path, rows)
+
+
+def words(data, train, dev):
+    """The sentences of UD English EWT as plain text, each a document."""
+    for path, name in ((train, "train"), (dev, "dev")):
+        text = (data / f"pos_ud_ewt/en_ewt-ud-{name}.conllu").read_text(encoding="utf-8")
+        path.write_text("\n\n".join(line.removeprefix("# text = ") for line in text.splitlines()
+                                    if line.startswith("# text = ")) + "\n", encoding="utf-8")
+
+
+# set: (how to make it, task, suffix, metric, baseline of the data's README, options of both, of the pretrained, of the
+# random one). Rates and epochs are the best of those tried on the development data, apart for the two.
+SETS = {
+    "intents": (intents, "text-classification", ".jsonl", "accuracy", "90.7 (TF-IDF, logistic regression)"),
+    "queries": (queries, "text-classification", ".jsonl", "accuracy", "97.6 (TF-IDF)"),
+    "tags": (tags, "token-classification", ".conllu", "accuracy", "88.1 (most frequent tag)"),
+    "slots": (slots, "token-classification", ".conll", "f1", "-"),
+    "names": (names, "token-classification", ".conll", "f1", "-"),
+    "short-answers": (short_answers, "question-answering", ".jsonl", "f1", "-"),
+    "answers": (answers, "question-answering", ".json", "f1", "-"),
+    "next-sentence": (next_sentence, "multiple-choice", ".jsonl", "accuracy", "44.9 (word overlap)"),
+    "reasons": (reasons, "multiple-choice", ".jsonl", "accuracy", "67.6 (bag of words)"),
+    "words": (words, "masked-lm", ".txt", "perplexity", "-"),
+}
+OPTIONS = {
+    "intents": ("--epochs 10", "", "--layer-decay 1"),
+}
+STARTS = ("pretrained", "random")
+
+
+def run(name, start, seed, folder, extra):
+    """-> metrics on development data, and the command"""
+    make, task, suffix, *_ = SETS[name]
+    both, pretrained, random = OPTIONS.get(name, ("", "", "--layer-decay 1"))
+    out = folder / f"{name}-{start}-{seed}"
+    command = ["finetune", task, "--data", f"{name}-train{suffix}", "--model", str(MODEL), "--out", out.name, "--seed",
+               str(seed), *both.split(), *(pretrained if start == "pretrained" else f"--random-init {random}").split(), *extra]
+    measured = folder / f"{out.name}.json"
+    if not measured.exists():
+        subprocess.run([sys.executable, "-m", "minconvbert", *command], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        printed = subprocess.run(
+            [sys.executable, "-m", "minconvbert", "evaluate", task, "--model", out.name, "--data", f"{name}-dev{suffix}"],
+            cwd=folder, check=True, capture_output=True, text=True).stdout
+        measured.write_text(json.dumps({key.replace(" ", "_"): float(value) for key, value in (
+            line.rsplit(maxsplit=1) for line in printed.splitlines())}))
+    return json.loads(measured.read_text()), "python -m minconvbert " + " ".join(command)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=STARTS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--extra", default="", help="more options for every run, as one string")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    table, commands = [], []
+    for name in args.sets:
+        make, task, suffix, metric, baseline = SETS[name]
+        paths = [args.work / f"{name}-{part}{suffix}" for part in ("train", "dev")]
+        if not all(path.exists() for path in paths):
+            make(args.data, *paths)
+        cells = []
+        for start in args.starts:
+            values = []
+            for seed in args.seeds:
+                figures, command = run(name, start, seed, args.work, args.extra.split())
+                values.append(figures[metric] * (1 if metric == "perplexity" else 100))
+            commands.append(command)
+            spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.1f}{spread}")
+        print(f"| {name} | {task}, {metric} | {' | '.join(cells)} | {baseline} |", flush=True)
+    print("\n" + "\n".join(commands))
+
+
+if __name__ == "__main__":
+    main()
