@@ -298,7 +298,8 @@ def fit(tensors, cfg, task, file, new_head=None):
             f"{file} must hold the head for {task}, but {listed(lacking)} are missing; pass new_head=, a dict of its"
             " arrays or a numpy.random.Generator to draw it from")
     if not isinstance(new_head, (dict, np.random.Generator, type(None))):
-        raise TypeError(f"new_head must be a dict of arrays or a numpy.random.Generator, but is {type(new_head).__name__}")
+        raise TypeError("new_head must be a dict of arrays or a numpy.random.Generator, but is"
+                        f" {type(new_head).__name__}")
     if isinstance(new_head, np.random.Generator):
         new_head = {name: array for name, array in init_params(cfg, task, new_head).items() if of_head(name)}
     params |= {name: np.asarray(array) for name, array in (new_head or {}).items()}

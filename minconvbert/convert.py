@@ -58,8 +58,8 @@ def task_in_config(source):
 def convert_main(argv):
     parser = argparse.ArgumentParser(
         prog="python -m minconvbert convert", description=__doc__.split(":")[0],
-        epilog="SRC may be safetensors, a pytorch_model.bin, a tf_model.h5, the .index of a TensorFlow checkpoint, a folder"
-        " with one of them, or the name of a model on the hub.")
+        epilog="SRC may be safetensors, a pytorch_model.bin, a tf_model.h5, the .index of a TensorFlow checkpoint, a"
+        " folder with one of them, or the name of a model on the hub.")
     parser.add_argument("source", metavar="SRC", help="folder, file or name on the hub")
     parser.add_argument("target", metavar="DST", help="folder to write; it must not hold a checkpoint yet")
     parser.add_argument("--task", choices=(*TASKS, "none"),
@@ -75,8 +75,8 @@ def convert_main(argv):
     config = ConvBertConfig.from_json(options.config) if options.config else None
     task = task_in_config(options.source) if options.task is None else options.task
     task = None if task == "none" else task
-    _, params = convert(options.source, options.target, task, options.names, options.dtype, config=config, net=options.net,
-                        allow_nonfinite=options.allow_nonfinite)
+    _, params = convert(options.source, options.target, task, options.names, options.dtype, config=config,
+                        net=options.net, allow_nonfinite=options.allow_nonfinite)
     count = sum(array.size for array in params.values())
     print(f"{options.target}: {task or 'the bare model'}, {len(params)} tensors, {count:,} parameters")
     return 0
@@ -91,8 +91,8 @@ def verify(model, name=None):
 
     name = str(model) if name is None else name
     if name not in ANSWERS:
-        raise ValueError(f"answers are published for {', '.join(ANSWERS)}, but not for {name}; if it is a copy of one of"
-                         " them, say so with --answers")
+        raise ValueError(f"answers are published for {', '.join(ANSWERS)}, but not for {name}; if it is a copy of one"
+                         " of them, say so with --answers")
     loaded = ConvBertModel.from_pretrained(model)
     return [(who, float(np.abs(loaded(np.array([ids])).last_hidden_state[0, :3, :3] - answer).max()))
             for who, ids, answer in ANSWERS[name]]

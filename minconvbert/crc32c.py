@@ -13,7 +13,8 @@ import numpy as np
 
 POLYNOMIAL = np.uint32(0x82F63B78)
 ONES = np.uint32(0xFFFFFFFF)
-PIECE, LARGEST = 10, 21            # powers of two: bytes of a piece, and of what is checked at once, to stay in the cache
+# Powers of two: bytes of a piece, and of what is checked at once, to stay in the cache.
+PIECE, LARGEST = 10, 21
 
 
 def crc32c(data):

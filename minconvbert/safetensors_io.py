@@ -114,8 +114,8 @@ def _entries(header, size, path):
     at = 0
     for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
         if begin != at:
-            raise CheckpointError(f"{name} in {path} must begin at byte {at}, where the tensor before it ends, but begins"
-                                  f" at {begin}: tensors overlap or leave a gap")
+            raise CheckpointError(f"{name} in {path} must begin at byte {at}, where the tensor before it ends, but"
+                                  f" begins at {begin}: tensors overlap or leave a gap")
         at = end
     if at != size:
         raise CheckpointError(f"the tensors of {path} must fill its {size} bytes, but they end at {at}")

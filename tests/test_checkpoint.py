@@ -45,12 +45,15 @@ def in_memory():
 NUMPY_TYPES = [np.dtype(dtype) for dtype in DTYPES.values() if dtype != "bfloat16"]
 
 
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(
-    st.text(st.characters(exclude_categories=["Cs"])).filter(lambda name: name != "__metadata__"),
+    TEXTS.filter(lambda name: name != "__metadata__"),
     st.sampled_from(NUMPY_TYPES).flatmap(lambda dtype: arrays.arrays(
         dtype, arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)))),
-    st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]))))
+    st.dictionaries(TEXTS, TEXTS))
 def test_safetensors_come_back(in_memory, tensors, metadata):
     path = in_memory / "any.safetensors"
     write_safetensors(path, tensors, metadata)
@@ -68,7 +71,8 @@ def test_big_endian_arrays_are_written_little_endian(tmp_path):
     assert_same(read_safetensors(tmp_path / "x"), {"a": np.arange(3, dtype="<f4")})
 
 
-@pytest.mark.parametrize("tensors", [{"a": np.array(["x"])}, {"a": np.array([1j])}, {1: np.ones(2)}, {"__metadata__": np.ones(2)}])
+@pytest.mark.parametrize("tensors", [
+    {"a": np.array(["x"])}, {"a": np.array([1j])}, {1: np.ones(2)}, {"__metadata__": np.ones(2)}])
 def test_what_no_file_can_hold_leaves_the_old_file(tmp_path, tensors):
     write_safetensors(tmp_path / "x", {"a": np.ones(2)})
     with pytest.raises((TypeError, ValueError), match="must"):
@@ -100,8 +104,8 @@ def rounded(array, kind):
 
 
 @pytest.mark.parametrize("file", [
-    "sharded", "sharded_bin", "zip.bin", "legacy.bin", "protocol4.bin", "parameters.bin", "strided.bin", "old_names.bin",
-    "float64.safetensors"])
+    "sharded", "sharded_bin", "zip.bin", "legacy.bin", "protocol4.bin", "parameters.bin", "strided.bin",
+    "old_names.bin", "float64.safetensors"])
 def test_everything_that_torch_writes_reads_the_same(file, reference):
     _, params = checkpoint.load(DATA / "torch" / file, "masked_lm")
     assert_same(params, reference)
@@ -143,7 +147,7 @@ def test_arrays_of_a_pickle_lie_in_the_file():
 
 def test_a_head_comes_from_where_the_caller_says():
     bare, task = DATA / "torch" / "bare", "token_classification"
-    with pytest.raises(CheckpointError, match="must hold the head for token_classification, but classifier.weight, classi"):
+    with pytest.raises(CheckpointError, match="must hold the head for token_classification, but classifier.weight, "):
         checkpoint.load(bare, task)
     cfg, drawn = checkpoint.load(bare, task, new_head=np.random.default_rng(3))
     assert np.abs(drawn["classifier.weight"]).max() < 0.2 and drawn["classifier.weight"].any()
@@ -181,7 +185,8 @@ def test_sharded_keras():
     assert_same(params, read_safetensors(DATA / "keras" / "base" / "expected.safetensors"))
 
 
-@pytest.mark.parametrize("source", ["plain", "plain/model.ckpt", "plain/model.ckpt.index", "two_shards", "v1/model.ckpt"])
+@pytest.mark.parametrize("source", [
+    "plain", "plain/model.ckpt", "plain/model.ckpt.index", "two_shards", "v1/model.ckpt"])
 def test_the_original_reads_as_transformers_converts_it(source):
     _, params = checkpoint.load(DATA / "original" / source)
     assert_same(params, read_safetensors(DATA / "original" / "plain" / "expected.safetensors"))
@@ -221,7 +226,7 @@ def test_shapes_tell_the_configuration(folder):
 def test_another_head_ratio_is_read_as_the_original_reads_it():
     cfg, params = checkpoint.load(DATA / "original" / "ratio4")
     assert (cfg.head_ratio_semantics, cfg.head_ratio, cfg.heads, cfg.head_size) == ("original", 4, 2, 2)
-    with pytest.raises(CheckpointError, match=r'query.weight must be \(8, 16\) but is \(4, 16\).*head_ratio_semantics="orig'):
+    with pytest.raises(CheckpointError, match=r'query.weight must be \(8, 16\) but is \(4, 16\).*head_ratio'):
         checkpoint.load(DATA / "original" / "ratio4", config=cfg.replace(head_ratio_semantics="huggingface"))
 
 
@@ -312,11 +317,11 @@ def test_half_precision_is_stored_and_what_it_cannot_hold_is_refused(tmp_path):
     assert_same(checkpoint.load(tmp_path)[1], {name: rounded(array, "float16") for name, array in params.items()})
     written = (tmp_path / "model.safetensors").read_bytes()
     name = "embeddings.LayerNorm.bias"
-    with pytest.raises(ValueError, match="embeddings.LayerNorm.bias must be finite as float16, but holds nan or infinity"):
+    with pytest.raises(ValueError, match="embeddings.LayerNorm.bias must be finite as float16, but holds nan"):
         checkpoint.save(tmp_path, cfg, params | {name: np.full(24, 1e6, np.float32)}, dtype=np.float16)
     assert (tmp_path / "model.safetensors").read_bytes() == written
     checkpoint.save(tmp_path, cfg, params | {name: np.full(24, np.nan, np.float32)}, allow_nonfinite=True)
-    with pytest.raises(CheckpointError, match="embeddings.LayerNorm.bias in .* must be finite as float32, but holds nan"):
+    with pytest.raises(CheckpointError, match="embeddings.LayerNorm.bias in .* must be finite as float32, but"):
         checkpoint.load(tmp_path)
     assert np.isnan(checkpoint.load(tmp_path, allow_nonfinite=True)[1][name]).all()
 
@@ -396,10 +401,11 @@ def test_loading_takes_little_more_than_the_file(tmp_path):
     checkpoint.save(tmp_path, cfg, {name: np.ones(shape, np.float32) for name, shape in param_shapes(cfg).items()})
     size = (tmp_path / "model.safetensors").stat().st_size
     # VmHWM, for ru_maxrss begins with what the process that started this one had.
-    code = ("import pathlib, re, sys; from minconvbert import checkpoint\n"
-            "used = lambda: 1024 * int(re.search(r'VmHWM:\\s*(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])\n"
-            "before = used(); loaded = checkpoint.load(sys.argv[1]); print(used() - before)")
-    used = int(subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True).stdout)
+    code = ("import sys; from minconvbert import checkpoint\n"
+            "used = lambda: next(int(line.split()[1]) for line in open('/proc/self/status') if 'VmHWM' in line)\n"
+            "before = used(); loaded = checkpoint.load(sys.argv[1]); print(1024 * (used() - before))")
+    run = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    used = int(run.stdout)
     assert size > 35_000_000 and 0.9 * size < used < 1.3 * size           # every page was looked at, none twice
 
 
@@ -507,10 +513,10 @@ def test_a_name_is_fetched_once_and_then_taken_from_the_cache(fake_hub, folder, 
 
 def test_a_hub_that_has_nothing_or_is_silent(fake_hub, tmp_path):
     fake_hub.folder = tmp_path
-    with pytest.raises(CheckpointError, match="someone/x must have one of model.safetensors, .* on the hub, but has none"):
+    with pytest.raises(CheckpointError, match="someone/x must have one of model.safetensors, .* but has none"):
         checkpoint.load("someone/x")
     fake_hub.online = False
-    with pytest.raises(CheckpointError, match="someone/x is no file or folder here and not in the cache, and the hub cannot"):
+    with pytest.raises(CheckpointError, match="someone/x is no file or folder here and not in the cache, and"):
         checkpoint.load("someone/x")
 
 

@@ -1,4 +1,4 @@
-"""Files that must not be read: each is refused by name and reason, and nothing in it runs or reaches out of its folder."""
+"""Files that must not be read: each is refused by name and reason; nothing in it runs or reaches out of its folder."""
 
 import io
 import json
@@ -46,16 +46,16 @@ def safetensors(header, size):
     (safetensors(b"[]", 0), "must begin with {"),
     (safetensors(b'{"a": NaN}', 0), "NaN is no JSON"),
     (safetensors(b'{"\xff": 1}', 0), "must be JSON"),
-    (safetensors(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
-                 4), "'a' is there twice"),
-    (safetensors({"a": entry(0, 8)}, 4), "data_offsets of a .* within its 4 bytes of tensors, .*: the file is cut off or"),
+    (safetensors(b'{"a": %s, "a": %s}' % ((b'{"dtype":"F32","shape":[1],"data_offsets":[0,4]}',) * 2), 4),
+     "'a' is there twice"),
+    (safetensors({"a": entry(0, 8)}, 4), "data_offsets of a .* within its 4 bytes of tensors, .*: the file is cut off"),
     (safetensors({"a": entry(0, 8)}, 12), "must fill its 12 bytes, but they end at 8"),
-    (safetensors({"a": entry(0, 8), "b": entry(4, 12)}, 12), "b in .* must begin at byte 8, .*: tensors overlap or leave a"),
-    (safetensors({"a": entry(0, 4), "b": entry(8, 12)}, 12), "b in .* must begin at byte 4, .*: tensors overlap or leave a"),
+    (safetensors({"a": entry(0, 8), "b": entry(4, 12)}, 12), "b in .* must begin at byte 8, .*: tensors overlap or"),
+    (safetensors({"a": entry(0, 4), "b": entry(8, 12)}, 12), "b in .* must begin at byte 4, .*: tensors overlap or"),
     (safetensors({"a": entry(0, 8), "b": entry(0, 8)}, 8), "overlap"),
     (safetensors({"a": entry(8, 0, shape=[0])}, 8), "data_offsets of a"),
     (safetensors({"a": entry(-4, 4)}, 8), "data_offsets of a"),
-    (safetensors({"a": entry(0, 8, shape=[3])}, 8), r"a in .* must take 12 bytes, F32 of shape \[3\], but data_offsets give"),
+    (safetensors({"a": entry(0, 8, shape=[3])}, 8), r"a in .* must take 12 bytes, F32 of shape \[3\], but"),
     (safetensors({"a": entry(0, 8, shape=[1 << 40, 1 << 40])}, 8), "a in .* must take 4835703278458516698824704 bytes"),
     (safetensors({"a": entry(0, 8, shape=[-2])}, 8), "the shape of a"),
     (safetensors({"a": entry(0, 4, shape=[True])}, 4), "the shape of a"),
@@ -63,7 +63,7 @@ def safetensors(header, size):
     (safetensors({"a": entry(0, 4, shape=4)}, 4), "the shape of a"),
     (safetensors({"a": entry(0, 8) | {"data_offsets": [0, 8, 8]}}, 8), "data_offsets of a"),
     (safetensors({"a": entry(0, 8) | {"data_offsets": [0, 8.0]}}, 8), "data_offsets of a"),
-    (safetensors({"a": entry(0, 4, dtype="F8_E4M3", shape=[4])}, 4), "the dtype of a .* must be one of F64, .* but is 'F8_E4M3'"),
+    (safetensors({"a": entry(0, 4, dtype="F8_E4M3", shape=[4])}, 4), "a .* must be one of F64, .* but is 'F8_E4M3'"),
     (safetensors({"a": entry(0, 4, dtype=["F32"])}, 4), "the dtype of a"),
     (safetensors({"a": entry(0, 4) | {"more": 1}}, 4), "a in .* must have dtype, shape and data_offsets"),
     (safetensors({"a": 3}, 0), "a in .* must have dtype, shape and data_offsets"),
@@ -141,7 +141,7 @@ def test_the_original_head_ratio_read_as_that_of_hugging_face(tmp_path):
     cfg = small_config(num_attention_heads=8, head_ratio=4, head_ratio_semantics="original")
     checkpoint.save(tmp_path, cfg, random_params(cfg))
     cfg.replace(head_ratio_semantics="huggingface").to_json(tmp_path)
-    refused(checkpoint.load, tmp_path, r"query.weight must be \(12, 24\) but is \(6, 24\).*they fit head_ratio_semantics=\"or")
+    refused(checkpoint.load, tmp_path, r"query.weight must be \(12, 24\) but is \(6, 24\).*they fit head_ratio")
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -182,8 +182,8 @@ def index_of(folder, weight_map):
 
 
 @pytest.mark.parametrize("shard", [
-    "../outside.safetensors", "/etc/passwd", "a/b.safetensors", "..", ".", "", "a\\b", "C:x", "a\0b", "\u2025/x", 3, None,
-    "x" * 1000])
+    "../outside.safetensors", "/etc/passwd", "a/b.safetensors", "..", ".", "", "a\\b", "C:x", "a\0b", "\u2025/x", 3,
+    None, "x" * 1000])
 def test_a_shard_outside_the_folder(tmp_path, shard):
     write_safetensors(tmp_path / "outside.safetensors", {"x": np.ones(2)})
     inside = tmp_path / "inside"
@@ -239,8 +239,8 @@ def torch_zip(path, state, storages=None, byteorder=b"little", **how):
 
 
 def test_pickles_made_here_are_read(tmp_path):
-    path = torch_zip(tmp_path / "x.bin", b"}(" + code("a") + tensor() + code("b") + tensor(shape=(2,), strides=(4,), offset=1)
-                     + b"u")
+    state = b"}(" + code("a") + tensor() + code("b") + tensor(shape=(2,), strides=(4,), offset=1) + b"u"
+    path = torch_zip(tmp_path / "x.bin", state)
     tensors = read_torch(path)
     np.testing.assert_array_equal(tensors["a"], np.arange(6).reshape(2, 3))
     np.testing.assert_array_equal(tensors["b"], [1, 5])
@@ -251,7 +251,7 @@ def one(**how):
 
 
 @pytest.mark.parametrize("state, message", [
-    (b"cos\nsystem\n" + code(("touch hacked",)) + b"R", "'os system' is neither a dict nor a tensor; to load it could run"),
+    (b"cos\nsystem\n" + code(("touch hacked",)) + b"R", "'os system' is neither a dict nor a tensor; to load it could"),
     (b"cbuiltins\neval\n" + code(("1",)) + b"R", "'builtins eval' is neither"),
     (b"ctorch._utils\n_rebuild_parameter_with_state\n", "'torch._utils _rebuild_parameter_with_state' is neither"),
     (b"ctorch\nload\n", "'torch load' is neither"),
@@ -291,13 +291,15 @@ def test_pickles(tmp_path, state, message, monkeypatch):
 
 
 def test_tensors_that_share_a_storage(tmp_path):
-    state = b"}(" + b"".join(code(str(i)) + tensor(count=100_000, shape=(100_000,), strides=(1,)) for i in range(5)) + b"u"
-    refused(read_torch, torch_zip(tmp_path / "x.bin", state, {"0": bytes(400_000)}), "must not be many times as large as its")
+    whole = tensor(count=100_000, shape=(100_000,), strides=(1,))
+    state = b"}(" + b"".join(code(str(i)) + whole for i in range(5)) + b"u"
+    refused(read_torch, torch_zip(tmp_path / "x.bin", state, {"0": bytes(400_000)}), "must not be many times as large")
 
 
 def test_a_pickle_that_would_be_immense_if_it_were_shown(tmp_path):
-    nested = b"(]q\x00" + b"".join(b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(60)) + b"t"
-    refused(read_torch, torch_zip(tmp_path / "x.bin", b"}" + nested + code("v") + b"s"), "a str is needed, but a tuple is")
+    pairs = [b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(60)]
+    state = b"}(]q\x00" + b"".join(pairs) + b"t" + code("v") + b"s"
+    refused(read_torch, torch_zip(tmp_path / "x.bin", state), "a str is needed, but a tuple is there")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -355,9 +357,9 @@ def test_legacy_files(tmp_path):
     refused(read_torch, legacy(path, little=False), "must be little-endian")
     refused(read_torch, legacy(path, keys=("1",)), "must list the storages that its pickle names")
     refused(read_torch, legacy(path, keys=()), "must end with its last storage")
-    refused(read_torch, legacy(path, keys=(), numbers=()), "the numbers of a in .* must be in the file, but storage '0'")
+    refused(read_torch, legacy(path, keys=(), numbers=()), "the numbers of a in .* must be in the file, but")
     refused(read_torch, legacy(path, keys=("0", "0")), "storage '0' of .* must have 6 numbers, once")
-    refused(read_torch, legacy(path, numbers=[(1 << 40, bytes(24))]), "must have 6 numbers, once, but has 1099511627776")
+    refused(read_torch, legacy(path, numbers=[(1 << 40, bytes(24))]), "must have 6 numbers, once, but has 10995")
     refused(read_torch, legacy(path, numbers=[(6, bytes(20))]), "storage '0' .* must lie within the .* bytes there are")
 
 
@@ -413,7 +415,7 @@ def test_damaged_bundles(tmp_path):
         ends_at = len(whole) - (48 if file == path else 0)           # the footer has no checksum
         for at in range(ends_at):
             file.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1:])
-            refused(read_tensorflow, path, "the checksum of .* must be that of its bytes, but is not: the file is damaged")
+            refused(read_tensorflow, path, "the checksum of .* must be that of its bytes, but is not")
         for length in range(len(whole)):
             file.write_bytes(whole[:length])
             refused(read_tensorflow, path, "must")
@@ -427,8 +429,8 @@ def test_bundles_of_another_kind(tmp_path):
             "must name its variables, as tf.compat.v1.train.Saver does, but it is a checkpoint of objects")
     refused(read_tensorflow, with_entries(tmp_path, {b"a": b""}), "has no header")
     refused(read_tensorflow, with_entries(tmp_path, {b"": b"", b"\xff": b""}), "must be")
-    refused(read_tensorflow, with_entries(tmp_path, {b"": b"", b"b": b"", b"a": b""}), "the keys of .* must be in order")
-    refused(read_tensorflow, with_entries(tmp_path, {b"": b""}, compression=1), "must not be compressed, but they are, by")
+    refused(read_tensorflow, with_entries(tmp_path, {b"": b"", b"b": b"", b"a": b""}), "the keys .* must be in order")
+    refused(read_tensorflow, with_entries(tmp_path, {b"": b""}, compression=1), "must not be compressed, but they are")
 
 
 def test_blocks_that_overlap(tmp_path):
@@ -439,13 +441,13 @@ def test_blocks_that_overlap(tmp_path):
     other = tf_bundle._written_block({})
     footer = tf_bundle._written_place(len(block), other) + tf_bundle._written_place(len(block + other), index)
     (tmp_path / "x.index").write_bytes(block + other + index + footer.ljust(40, b"\0") + table[-8:])
-    refused(read_tensorflow, tmp_path / "x.index", "the blocks of .* must lie apart, but one begins at 0 and another ends")
+    refused(read_tensorflow, tmp_path / "x.index", "the blocks of .* must lie apart, but one begins at 0 and")
 
 
 def test_variables_that_overlap(tmp_path):
     changed_entry(tmp_path)
     entries = tf_bundle._read_table((tmp_path / "x.index").read_bytes(), tmp_path)
-    refused(read_tensorflow, with_entries(tmp_path, entries | {b"b": entries[b"a"]}), "must lie apart, but they take more")
+    refused(read_tensorflow, with_entries(tmp_path, entries | {b"b": entries[b"a"]}), "must lie apart")
 
 
 def test_keys_that_grow_out_of_all_proportion(tmp_path):
@@ -485,10 +487,10 @@ def test_hdf5(tmp_path):
             (lambda file: file.create_dataset("a", data=np.arange(3)), "a in .* must hold little-endian floats"),
             (lambda file: file.create_dataset("a", data=["text"]), "a in .* must hold little-endian floats"),
             (lambda file: file.create_dataset("a", data=np.ones(3, ">f4")), "a in .* must hold little-endian floats"),
-            (lambda file: file.create_dataset("a", (1000, 1000, 1000), "f4"), "a in .* must lie in the file in one piece"),
-            (lambda file: file.create_dataset("a", data=np.zeros(10**6, "f4"), compression="gzip"), "and uncompressed, but"),
-            (lambda file: file.create_dataset("a", data=np.ones(10, "f4"), chunks=(5,)), "in one piece and uncompressed"),
-            (lambda file: file.create_dataset("a", (4,), "f4", external=[(str(tmp_path / "outside"), 0, 16)]), "in one piece"),
+            (lambda file: file.create_dataset("a", (1000, 1000, 1000), "f4"), "a in .* must lie in the file in one"),
+            (lambda file: file.create_dataset("a", data=np.zeros(10**6, "f4"), compression="gzip"), "uncompressed"),
+            (lambda file: file.create_dataset("a", data=np.ones(10, "f4"), chunks=(5,)), "one piece and uncompressed"),
+            (lambda file: file.create_dataset("a", (4,), "f4", external=[(str(tmp_path / "outside"), 0, 16)]), "piece"),
             (lambda file: file.create_virtual_dataset("a", layout), "in one piece"),
             (lambda file: [file.create_dataset(f"{name}/tf_conv_bert/a", data=np.full(3, i, "f4"))
                            for i, name in enumerate("xy")], "a must be in .* once, but is there twice and differs")]:

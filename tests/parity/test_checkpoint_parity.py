@@ -84,7 +84,7 @@ def test_the_body_for_the_task_of_a_head(tmp_path):
 
 def test_safetensors_of_both_sides(tmp_path):
     rng = np.random.default_rng(0)
-    tensors = {f"{i}.{dtype}": rng.integers(0, 2, shape).astype(dtype) for i, shape in enumerate([(), (3,), (2, 0), (4, 1, 5)])
+    tensors = {f"{shape}.{dtype}": rng.integers(0, 2, shape).astype(dtype) for shape in [(), (3,), (2, 0), (4, 1, 5)]
                for dtype in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")}
     write_safetensors(tmp_path / "ours", tensors, {"é": "ü"})
     save_file(tensors, tmp_path / "theirs", {"é": "ü"})
@@ -127,9 +127,10 @@ def test_original_checkpoints_read_by_tensorflow(tmp_path):
     params = random_params(cfg, "masked_lm", dtype=np.float32)
     checkpoint.save_original(tmp_path / "model.ckpt", cfg, params, "masked_lm")
     code = ("import json, sys, tensorflow as tf; reader = tf.train.load_checkpoint(sys.argv[1]);"
-            "print(json.dumps({name: reader.get_tensor(name).tolist() for name in reader.get_variable_to_shape_map()}))")
-    said = subprocess.run([python, "-c", code, tmp_path / "model.ckpt"], capture_output=True, text=True, check=True).stdout
-    theirs = {name: np.array(numbers, np.float32) for name, numbers in json.loads(said.splitlines()[-1]).items()}
+            "print(json.dumps({name: reader.get_tensor(name).tolist()"
+            " for name in reader.get_variable_to_shape_map()}))")
+    run = subprocess.run([python, "-c", code, tmp_path / "model.ckpt"], capture_output=True, text=True, check=True)
+    theirs = {name: np.array(x, np.float32) for name, x in json.loads(run.stdout.splitlines()[-1]).items()}
     ours, _ = checkpoint.read_tensors(tmp_path / "model.ckpt.index")
     assert theirs.keys() == ours.keys()
     for name in ours:
@@ -139,6 +140,6 @@ def test_original_checkpoints_read_by_tensorflow(tmp_path):
 def test_nothing_here_needs_torch():
     code = ("import sys; from minconvbert import checkpoint; from minconvbert.convert import convert_main\n"
             "checkpoint.load(sys.argv[1], 'masked_lm'); print('torch' in sys.modules)")
-    out = subprocess.run([sys.executable, "-c", code, DATA.parent / "torch" / "zip.bin"], capture_output=True, text=True,
-                         check=True).stdout
-    assert out.strip() == "False"
+    run = subprocess.run([sys.executable, "-c", code, DATA.parent / "torch" / "zip.bin"], capture_output=True,
+                         text=True, check=True)
+    assert run.stdout.strip() == "False"

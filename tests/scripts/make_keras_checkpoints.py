@@ -36,7 +36,8 @@ def main():
         config = ConvBertConfig(
             vocab_size=30, embedding_size=8, hidden_size=16, num_hidden_layers=2 if task == "base" else 1,
             num_attention_heads=4, intermediate_size=24, num_groups=2 if task in ("base", "masked_lm") else 1,
-            conv_kernel_size=3, max_position_embeddings=12, pad_token_id=0, num_labels=3 if "classification" in task else 2,
+            conv_kernel_size=3, max_position_embeddings=12, pad_token_id=0,
+            num_labels=3 if "classification" in task else 2,
             summary_use_proj=task == "multiple_choice", summary_type="first")
         made = getattr(transformers, f"TF{name}")(config)
         ids = np.arange(5)[None, None] if task == "multiple_choice" else np.arange(5)[None]

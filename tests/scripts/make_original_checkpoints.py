@@ -6,8 +6,8 @@ In an environment of its own:
     python tests/scripts/make_original_checkpoints.py
 
 The variables are made by the same calls, in the same scopes, as the original's model/modeling.py and run_pretraining.py
-make them, so that TensorFlow gives them their names and shapes. `expected.safetensors` is what transformers' own converter
-(the one that the hub's weights went through) makes of them.
+make them, so that TensorFlow gives them their names and shapes. `expected.safetensors` is what transformers' own
+converter (the one that the hub's weights went through) makes of them.
 """
 
 import os
@@ -130,7 +130,7 @@ def main():
             plain()
 
     write("two_shards", two_devices, sharded=True)
-    # head_ratio 4 as the original reads it; transformers assigns such shapes without a check, so there is no `expected`.
+    # head_ratio 4 as the original reads it; transformers assigns such shapes unchecked, so there is no `expected`.
     write("ratio4", lambda: network("electra", D=16, heads=8, F=24, E=16, layers=1, groups=1, ratio=4))
 
     def few():                                                 # numbers only, to be damaged thousands of times

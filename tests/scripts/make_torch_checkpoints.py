@@ -20,8 +20,8 @@ HERE = Path(__file__).parent.parent / "data" / "checkpoints" / "torch"
 
 def model():
     config = ConvBertConfig(
-        vocab_size=30, embedding_size=8, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
-        num_groups=2, conv_kernel_size=3, max_position_embeddings=12, pad_token_id=0)
+        vocab_size=30, embedding_size=8, hidden_size=16, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=24, num_groups=2, conv_kernel_size=3, max_position_embeddings=12, pad_token_id=0)
     made = ConvBertForMaskedLM(config).eval()
     generator = torch.Generator().manual_seed(6)
     with torch.no_grad():
