@@ -59,21 +59,31 @@ class ConvBertModel:
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
                  rng=None, keep=True):
         """Run the model. Dropout happens if and only if `rng` is passed. `keep=False` saves memory, but allows no backward."""
-        inputs = model_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         hidden, acts = convbert(inputs, self.params, self.config, rng, keep)
         self._ran = dict(acts=acts, by_embeds=inputs_embeds is not None) if keep else None
         return self._output(acts, last_hidden_state=hidden)
 
-    def backward(self, dlast_hidden_state):
-        """The gradient of every parameter, under its own name, and of `inputs_embeds` if that was the input."""
-        ran = self._last_run()
-        dinputs_embeds, grads = convbert_backward(dlast_hidden_state, ran["acts"], self.params, self.config)
+    def backward(self, dlast_hidden_state, free=False):
+        """The gradient of every parameter, under its own name, and of `inputs_embeds` if that was the input.
+
+        With `free`, the output's `acts` are let go as they are read: less memory, and no second backward.
+        """
+        ran = self._last_run(free)
+        dinputs_embeds, grads = convbert_backward(dlast_hidden_state, ran["acts"], self.params, self.config, free)
         return grads | ({"inputs_embeds": dinputs_embeds} if ran["by_embeds"] else {})
 
-    def _last_run(self):
+    def _last_run(self, free):
         if self._ran is None:
             raise ValueError("backward needs a forward before it that kept its acts: call the model with keep=True")
-        return self._ran
+        ran = self._ran
+        if free:
+            self._ran = None
+        return ran
+
+    def _inputs(self, *given, **named):
+        self._ran = None                               # before new acts are made, so that no two runs are in memory
+        return model_inputs(self.config, *given, **named)
 
     def _output(self, acts, prefix="", **fields):
         layers = [f"{prefix}encoder.layer.{i}" for i in range(self.config.num_hidden_layers)]
@@ -91,7 +101,7 @@ class _WithHead(ConvBertModel):
 
         Dropout happens if and only if `rng` is passed. `keep=False` saves memory, but allows no backward.
         """
-        inputs = model_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
         return self._finish(logits, acts, labels, keep, inputs_embeds is not None, logits=logits)
 
@@ -101,15 +111,18 @@ class _WithHead(ConvBertModel):
         self._ran = dict(acts=acts, loss_acts=loss_acts, by_embeds=by_embeds) if keep else None
         return self._output(acts, "convbert.", loss=loss, **fields)
 
-    def backward(self, dloss=1.0):
-        """The gradient of the loss for every parameter, under its own name, and for `inputs_embeds` if that was the input."""
-        ran = self._last_run()
-        if ran["loss_acts"] is None:
+    def backward(self, dloss=1.0, free=False):
+        """The gradient of the loss for every parameter, under its own name, and for `inputs_embeds` if that was the input.
+
+        With `free`, the output's `acts` are let go as they are read: less memory, and no second backward.
+        """
+        if self._ran is not None and self._ran["loss_acts"] is None:
             raise ValueError("backward needs a loss: pass labels when calling the model")
+        ran = self._last_run(free)
         _, _, _, loss_backward = HEADS[self.task]
-        dlogits = loss_backward(dloss, ran["loss_acts"])
         dinputs_embeds, grads = task_model_backward(
-            self.task, dlogits.reshape(ran["acts"]["logits"].shape), ran["acts"], self.params, self.config)
+            self.task, loss_backward(dloss, ran["loss_acts"]).reshape(ran["acts"]["logits"].shape), ran["acts"],
+            self.params, self.config, free)
         return grads | ({"inputs_embeds": dinputs_embeds} if ran["by_embeds"] else {})
 
 
@@ -148,7 +161,7 @@ class ConvBertForMultipleChoice(_WithHead):
                 raise ValueError(f"{name} must have {axes} axes, (B, N, L{', E' * (axes == 4)}) for N choices, but its"
                                  f" shape is {a.shape}")
         given = arrays.get("input_ids", arrays.get("inputs_embeds"))
-        inputs = model_inputs(self.config, **{name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()})
+        inputs = self._inputs(**{name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()})
         if cls_index is not None:
             inputs["cls_index"] = np.asarray(cls_index).reshape(-1)
         logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
@@ -166,7 +179,7 @@ class ConvBertForQuestionAnswering(_WithHead):
         """As the other heads; positions outside the window are ignored."""
         if (start_positions is None) != (end_positions is None):
             raise ValueError("pass start_positions and end_positions together, but one of them came alone")
-        inputs = model_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
         labels = None if start_positions is None else np.stack(
             [np.asarray(x).reshape(-1) for x in (start_positions, end_positions)], axis=1)

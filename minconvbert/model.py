@@ -7,7 +7,7 @@ from .attention import mixed_attention, mixed_attention_backward
 from .ops import (
     dropout, dropout_mask, embedding, embedding_backward, grouped_linear, grouped_linear_backward, layer_norm,
     layer_norm_backward, linear, linear_backward)
-from .shapes import dims, sub, under
+from .shapes import dims, sub, take, under
 
 
 def convbert(inputs, p, cfg, rng=None, keep=True):
@@ -28,9 +28,9 @@ def convbert(inputs, p, cfg, rng=None, keep=True):
     return hidden, acts | under("encoder", encoder_acts)
 
 
-def convbert_backward(dhidden, acts, p, cfg):
-    """-> dinputs_embeds (B, L, E), grads"""
-    dx, g = encoder_backward(dhidden, sub(acts, "encoder"), sub(p, "encoder"), cfg)
+def convbert_backward(dhidden, acts, p, cfg, free=False):
+    """-> dinputs_embeds (B, L, E), grads.   With `free`, acts is emptied as it is read, layer by layer"""
+    dx, g = encoder_backward(dhidden, (take if free else sub)(acts, "encoder"), sub(p, "encoder"), cfg, free)
     grads = under("encoder", g)
     if "embeddings_project.weight" in p:
         dx, grads["embeddings_project.weight"], grads["embeddings_project.bias"] = linear_backward(
@@ -103,11 +103,11 @@ def encoder(x, masks, p, cfg, rng=None, keep=True):
     return x, acts
 
 
-def encoder_backward(dx, acts, p, cfg):
-    """-> dx (B, L, D), grads"""
-    grads = {}
+def encoder_backward(dx, acts, p, cfg, free=False):
+    """-> dx (B, L, D), grads.   With `free`, acts is emptied as it is read, layer by layer"""
+    part, grads = take if free else sub, {}
     for i in reversed(range(cfg.num_hidden_layers)):
-        dx, g = layer_backward(dx, sub(acts, f"layer.{i}"), sub(p, f"layer.{i}"), cfg)
+        dx, g = layer_backward(dx, part(acts, f"layer.{i}"), sub(p, f"layer.{i}"), cfg)
         grads = under(f"layer.{i}", g) | grads
     return dx, grads
 

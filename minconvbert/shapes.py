@@ -59,6 +59,12 @@ def sub(tensors, prefix):
     return {name[cut:]: t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
 
 
+def take(tensors, prefix):
+    """As `sub`, but the entries leave `tensors`: their memory is free as soon as the caller has read them."""
+    names = [name for name in tensors if name.startswith(f"{prefix}.")]
+    return {name[len(prefix) + 1 :]: tensors.pop(name) for name in names}
+
+
 def under(prefix, tensors):
     """The same entries with `prefix.` put before their names; undoes `sub`."""
     return {f"{prefix}.{name}": t for name, t in tensors.items()}

@@ -200,6 +200,20 @@ def test_less_is_kept_on_request_and_backward_then_says_so():
         net.backward(full.last_hidden_state)
 
 
+@pytest.mark.parametrize("task", [None, "masked_lm"])
+def test_backward_lets_go_of_what_it_has_read_on_request(task):
+    cfg = small_config()
+    net, inputs = FACES.get(task, ConvBertModel)(cfg, random_params(cfg, task)), random_inputs(cfg)
+    out = net(**inputs, **({} if task is None else dict(labels=inputs["input_ids"])))
+    given = [] if task else [np.cos(out.last_hidden_state)]
+    expected = net.backward(*given)
+    grads = net.backward(*given, free=True)
+    assert all((grads[name] == expected[name]).all() for name in expected)
+    assert not [name for name in out.acts if ".layer." in name or name.startswith("head.")]
+    with pytest.raises(ValueError, match="backward needs a forward before it"):
+        net.backward(*given)
+
+
 def test_padding_leaks_through_the_convolution_unless_it_is_masked():
     ids = np.random.default_rng(0).integers(1, 40, (1, 7))
     padded, mask = np.pad(ids, ((0, 0), (0, 9))), np.pad(np.ones((1, 7), int), ((0, 0), (0, 9)))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from helpers import assert_close, assert_gradients, frozen
 from minconvbert import activations, attention, conv, losses, ops
 from minconvbert.config import ACTIVATION_NAMES
-from minconvbert.shapes import dims, sub, under
+from minconvbert.shapes import dims, sub, take, under
 
 RNG = np.random.default_rng
 
@@ -184,6 +184,12 @@ def test_the_other_losses():
 def test_sub_undoes_under(entries, prefix):
     assert sub(under(prefix, entries), prefix) == entries
     assert sub(under("layer.10", entries), "layer.1") == {}
+
+
+def test_take_is_sub_and_takes_away():
+    entries = {"a.b": 1, "a.c": 2, "ab": 3}
+    expected = sub(entries, "a")
+    assert take(entries, "a") == expected == {"b": 1, "c": 2} and entries == {"ab": 3}
 
 
 def test_dims_returns_sizes_in_order():
