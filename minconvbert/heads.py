@@ -226,7 +226,7 @@ def span_loss(logits, labels, cfg):
     labels = np.clip(labels, 0, L)
     (start, start_probs), (end, end_probs) = (
         cross_entropy(by_position[:, i], labels[:, i], ignored=L) for i in range(2))
-    return (start + end) / 2, dict(probs=np.stack([start_probs, end_probs], axis=2), labels=labels)
+    return np.mean([start, end]), dict(probs=np.stack([start_probs, end_probs], axis=2), labels=labels)
 
 
 def span_loss_backward(dloss, acts):

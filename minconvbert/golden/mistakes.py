@@ -252,7 +252,7 @@ _mistake("sequence head: tanh, not hidden_act", "heads.sequence_classification",
 _mistake("sequence head: dense and activation left out", "heads.sequence_classification", "dropout(activate(dense, cfg.hidden_act), drops[1])",
          "first.copy()")
 _mistake("answer: start and end swapped", "heads.question_answering", 'p["qa_outputs.bias"]),', 'p["qa_outputs.bias"])[..., ::-1],')
-_mistake("answer: loss summed, not averaged, over start and end", "heads.span_loss", "(start + end) / 2", "start + end")
+_mistake("answer: loss summed, not averaged, over start and end", "heads.span_loss", "np.mean([start, end])", "start + end")
 _mistake("answer: a position outside is cut to the last token, not ignored", "heads.span_loss", "np.clip(labels, 0, L)",
          "np.clip(labels, 0, L - 1)")
 _mistake("choice: first token, not the last", "heads.multiple_choice", "else L - 1)", "else 0)")
