@@ -29,9 +29,13 @@ PLACES = (["london", "paris", "the village", "the old church", "new york", "the 
 DAYS = (["monday", "last night", "friday", "the next morning", "may"], ["sunday", "yesterday evening", "june", "noon"])
 TOLD = ["WHO came from WHERE on WHEN .", "we met WHO in WHERE .", "WHEN , WHO and WHO left WHERE for ever .",
         "nobody in WHERE had seen WHO since WHEN .", "the letter to WHO was lost near WHERE .", "WHO slept well ."]
-THINGS = (["lamp", "letter", "key", "book", "rope", "basket", "knife", "box"], ["candle", "map", "ring", "bottle", "hammer", "coin"])
-ROOMS = (["kitchen", "garden", "cellar", "church", "barn", "tower"], ["library", "stable", "hall", "attic", "cabin"])
-COLOURS = ["red", "green", "old", "small", "heavy"]
+# Each sentence has one of each kind; each kind has its questions.
+SCENES = ["WHO came from WHERE WHEN .", "WHEN , WHO left WHERE for ever .", "we met WHO in WHERE WHEN .",
+          "WHO was seen in WHERE WHEN .", "in WHERE , WHO waited WHEN .", "WHEN we found WHO near WHERE ."]
+ASKED = {"WHO": ["who was it ?", "of whom do they speak ?"], "WHERE": ["where was it ?", "at what place was it ?"],
+         "WHEN": ["when was it ?", "at what time was it ?"]}
+TIMES = (["last monday", "at night", "on friday", "the next morning", "in may", "in the spring", "at dinner"],
+         ["last sunday", "in the evening", "on thursday", "the same day", "in june", "at noon"])
 # three forms of a verb, of which one fits after "will", one after "are", one after "have"
 FORMS = (["look looking looked", "rise rising risen", "take taking taken", "know knowing known", "live living lived",
           "write writing written", "think thinking thought", "find finding found", "give giving given", "grow growing grown",
@@ -82,15 +86,11 @@ def tagged(part, rng, count):
 
 def questions(part, rng, count):
     for i in range(count):
-        people, things, rooms = rng.sample(PEOPLE[part], 2), rng.sample(THINGS[part], 2), rng.sample(ROOMS[part], 2)
-        things = [f"{rng.choice(COLOURS)} {thing}" for thing in things]
-        context = " ".join(
-            f"{who.title()} put the {what} in the {where}." for who, what, where in zip(people, things, rooms))
-        n = rng.randrange(2)
-        question, answer = ((f"Who put away the {things[n]}?", people[n].title()), (f"Where is the {things[n]}?", rooms[n]),
-                            (f"What did {people[n].title()} put away?", things[n]))[i % 3]
-        yield dict(id=f"{'dev' if part else 'train'}-{i}", question=question, context=context,
-                   answers=[dict(text=answer, answer_start=context.index(answer))])
+        told = {"WHO": rng.choice(PEOPLE[part]), "WHERE": rng.choice(PLACES[part]), "WHEN": rng.choice(TIMES[part])}
+        context = " ".join(told.get(word, word) for word in rng.choice(SCENES).split())
+        kind = list(ASKED)[i % 3]
+        yield dict(id=f"{'dev' if part else 'train'}-{i}", question=rng.choice(ASKED[kind]), context=context,
+                   answers=[dict(text=told[kind], answer_start=context.index(told[kind]))])
 
 
 def choices(part, rng, count):
@@ -112,7 +112,7 @@ def main():
         rng = random.Random(part)
         write(f"tenses_{name}.jsonl", tenses(part, rng))
         write(f"who_where_when_{name}.conll", "\n".join(tagged(part, rng, (120, 48)[part])))
-        write(f"questions_{name}.jsonl", questions(part, rng, (360, 60)[part]))
+        write(f"questions_{name}.jsonl", questions(part, rng, (240, 60)[part]))
         write(f"endings_{name}.jsonl", choices(part, rng, (180, 60)[part]))
         write(f"bees_{name}.txt", (BEES, BEES_LATER)[part].replace("\n", "\n\n") + "\n")
 
