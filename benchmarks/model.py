@@ -96,7 +96,8 @@ def main():
         ours, theirs = our_steps(cfg, args.batch, args.length), their_steps(cfg, args.batch, args.length)
         for what, pair in zip(("forward", "forward + backward"), zip(ours, theirs)):
             a, b = median_times(pair, args.repeats)
-            print(f"{size:<14} {what:<20} minconvbert {a:.3f} s   transformers {b:.3f} s   ratio {a / b:.2f}", flush=True)
+            print(f"{size:<14} {what:<20} minconvbert {a:.3f} s   transformers {b:.3f} s   ratio {a / b:.2f}",
+                  flush=True)
         del ours, theirs
         peaks = [float(subprocess.run(
             [sys.executable, __file__, "--sizes", size, "--batch", str(args.batch), "--length", str(args.length),

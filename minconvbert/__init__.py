@@ -10,8 +10,8 @@ Where to read, in this order:
     electra     pretraining by replaced-token detection
     optim       Adam as the original has it
 
-`shapes` has the letters for sizes that all of them use, `config` the inventory of parameters. The classes below are thin
-faces over these functions.
+`shapes` has the letters for sizes that all of them use, `config` the inventory of parameters. The classes below are
+thin faces over these functions.
 """
 
 _EXPORTS = {

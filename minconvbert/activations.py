@@ -123,7 +123,8 @@ ACTIVATIONS = {
     # Hugging Face writes sqrt(2 / pi) with ten digits here.
     "gelu_fast": (lambda x: gelu_tanh(x, 0.7978845608), lambda x: gelu_tanh_slope(x, 0.7978845608)),
     "gelu_10": (lambda x: np.clip(gelu(x), -10, 10), lambda x: gelu_slope(x) * (np.abs(gelu(x)) <= 10)),
-    "quick_gelu": (lambda x: x * sigmoid(1.702 * x), lambda x: sigmoid(1.702 * x) + 1.702 * x * sigmoid_slope(1.702 * x)),
+    "quick_gelu": (
+        lambda x: x * sigmoid(1.702 * x), lambda x: sigmoid(1.702 * x) + 1.702 * x * sigmoid_slope(1.702 * x)),
     "relu": (lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype)),
     "relu2": (lambda x: np.square(np.maximum(x, 0)), lambda x: 2 * np.maximum(x, 0)),
     "leaky_relu": (lambda x: np.where(x > 0, x, 0.01 * x), lambda x: np.where(x > 0, 1, 0.01).astype(x.dtype)),

@@ -178,13 +178,12 @@ class ConvBertConfig:
         return cls.from_dict(entries)
 
     def to_dict(self):
-        """The entries of `config.json`. Fields that Hugging Face does not have appear only if they were set."""
-        extras = {"id2label", "num_labels", "problem_type", "unknown", *(
-            f.name for f in fields(self) if f.name.startswith(("summary_", "mask_", "head_ratio_semantics")))}
+        """The entries of `config.json`. Fields of ours and of single heads appear only if they are not the default."""
         entries = dict(self.unknown) | {"model_type": "convbert"}
         for f in fields(self):
             value = getattr(self, f.name)
-            if f.name not in extras or (f.name.startswith(("summary_", "mask_", "head_r", "prob")) and value != f.default):
+            rare = f.name.startswith(("summary_", "mask_", "head_ratio_semantics", "problem_type"))
+            if f.name not in ("id2label", "num_labels", "unknown") and not (rare and value == f.default):
                 entries[f.name] = value
         if self.id2label is not None or self.num_labels != 2:
             labels = self.id2label or _unnamed_labels(self.num_labels)
@@ -245,7 +244,8 @@ def param_shapes(cfg, task=None):
             f"{attention}.key_conv_attn_layer.bias": (A, 1),
         }
         shapes |= linear(f"{attention}.conv_kernel_layer", A, H * K) | linear(f"{attention}.conv_out_layer", D, A)
-        shapes |= linear(f"{layer}.attention.output.dense", 2 * A, D) | layer_norm(f"{layer}.attention.output.LayerNorm", D)
+        shapes |= linear(f"{layer}.attention.output.dense", 2 * A, D)
+        shapes |= layer_norm(f"{layer}.attention.output.LayerNorm", D)
         shapes |= feed_forward(f"{layer}.intermediate.dense", D, F)
         shapes |= feed_forward(f"{layer}.output.dense", F, D) | layer_norm(f"{layer}.output.LayerNorm", D)
     if task is None:

@@ -207,7 +207,8 @@ def pretraining_loss(batch, places, params, cfg, generator_cfg, rng, dropout=Fal
 def pretraining_loss_backward(acts, params, cfg, generator_cfg):
     """-> grads under the names of `params`
 
-    The draw between the parts is no function that one could differentiate: the generator learns from its own loss alone.
+    The draw between the parts is no function that one could differentiate: the generator learns from its own loss
+    alone.
     """
     grads = part_grads(replaced_word_loss_backward(
         DISCRIMINATOR_WEIGHT, sub(acts, "discriminator"), part_params(params, "discriminator"), cfg), "discriminator")

@@ -49,16 +49,19 @@ class ConvBertModel:
 
     @classmethod
     def from_pretrained(cls, folder, dtype=np.float32, **options):
-        """Read a checkpoint: a folder, a file, or the name of a model on the hub. Options are those of `checkpoint.load`."""
+        """Read a checkpoint: a folder, a file, or the name of a model on the hub; options as of `checkpoint.load`."""
         return cls(*checkpoint.load(folder, task=cls.task, dtype=dtype, **options))
 
     def save_pretrained(self, folder, **options):
-        """Write `config.json` and `model.safetensors`, each whole or not at all. Options are those of `checkpoint.save`."""
+        """Write `config.json` and `model.safetensors`, each whole or not at all; options as of `checkpoint.save`."""
         checkpoint.save(folder, self.config, self.params, task=self.task, **options)
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
                  rng=None, keep=True):
-        """Run the model. Dropout happens if and only if `rng` is passed. `keep=False` saves memory, but allows no backward."""
+        """Run the model. Dropout happens if and only if `rng` is passed.
+
+        `keep=False` saves memory, but allows no backward.
+        """
         inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         hidden, acts = convbert(inputs, self.params, self.config, rng, keep)
         self._ran = dict(acts=acts, by_embeds=inputs_embeds is not None) if keep else None
@@ -112,7 +115,7 @@ class _WithHead(ConvBertModel):
         return self._output(acts, "convbert.", loss=loss, **fields)
 
     def backward(self, dloss=1.0, free=False):
-        """The gradient of the loss for every parameter, under its own name, and for `inputs_embeds` if that was the input.
+        """The gradient of the loss for every parameter, under its name, and for `inputs_embeds` if that was the input.
 
         With `free`, the output's `acts` are let go as they are read: less memory, and no second backward.
         """
@@ -198,7 +201,8 @@ class ConvBertForPreTraining:
     def __init__(self, config, generator_config, params=None, rng=None, scheme="original", dtype=np.float32):
         """`params` as `electra.init_pretraining` names them; without them, fresh ones from `rng`."""
         self.config, self.generator_config = config, generator_config
-        fresh = init_pretraining(config, generator_config, np.random.default_rng(0) if rng is None else rng, scheme, dtype)
+        rng = np.random.default_rng(0) if rng is None else rng
+        fresh = init_pretraining(config, generator_config, rng, scheme, dtype)
         if params is not None:
             wrong = sorted(name for name in fresh.keys() | params.keys()
                            if name not in fresh or name not in params or fresh[name].shape != params[name].shape)

@@ -48,7 +48,8 @@ class _TF:
 
 def _require_labels(labels, size, name="labels"):
     if labels.dtype.kind in "iu" and labels.size and not (0 <= labels.min() and labels.max() < size):
-        raise ValueError(f"{name} must be from 0 to {size - 1} (the TensorFlow classes ignore none), but they are {labels}")
+        raise ValueError(f"{name} must be from 0 to {size - 1} (the TensorFlow classes ignore none), but they are"
+                         f" {labels}")
     return labels
 
 
@@ -71,10 +72,11 @@ class TFConvBertForSequenceClassification(_TF, faces.ConvBertForSequenceClassifi
     """A label or a number for a sentence; one loss for each."""
 
     def _checked(self, labels, logits):
-        several = self.config.num_labels > 1
-        if several and (labels.dtype.kind not in "iu" or self.config.problem_type not in (None, "single_label_classification")):
-            raise ValueError("the TensorFlow classes take one label for each sentence, or one number if num_labels = 1; use"
-                             f" ConvBertForSequenceClassification for labels of shape {labels.shape} and kind {labels.dtype}")
+        several, problem = self.config.num_labels > 1, self.config.problem_type
+        if several and (labels.dtype.kind not in "iu" or problem not in (None, "single_label_classification")):
+            raise ValueError("the TensorFlow classes take one label for each sentence, or one number if num_labels = 1;"
+                             f" use ConvBertForSequenceClassification for labels of shape {labels.shape} and kind"
+                             f" {labels.dtype}")
         return _require_labels(labels, self.config.num_labels) if several else labels
 
     def _losses(self, loss, logits, labels):

@@ -1,6 +1,6 @@
 """The heads: hidden states to logits, and logits to a loss.
 
-A head is a block: `logits, acts = head(hidden, p, cfg, rng)` and `dhidden, grads = head_backward(dlogits, acts, p, cfg)`.
+A head is a block: `logits, acts = head(hidden, p, cfg, rng)`, `dhidden, grads = head_backward(dlogits, acts, p, cfg)`.
 Its loss is `loss, acts = head_loss(logits, labels, cfg)` and `dlogits = head_loss_backward(dloss, acts)`.
 """
 
@@ -278,7 +278,7 @@ def task_model(task, inputs, p, cfg, rng=None, keep=True):
 
 
 def task_model_backward(task, dlogits, acts, p, cfg, free=False):
-    """-> dinputs_embeds (B, L, E), grads.   With `free`, acts is emptied as it is read: a third less memory at its peak"""
+    """-> dinputs_embeds (B, L, E), grads.   With `free`, acts is emptied as it is read: a fifth less memory"""
     part = take if free else sub
     _, head_backward, *_ = HEADS[task]
     dhidden, g_head = head_backward(dlogits, part(acts, "head"), p, cfg)

@@ -8,7 +8,10 @@ IGNORED = -100
 
 
 def negative_log_likelihood(logits, labels):
-    """nll = -log softmax(logits)[label], row by row.   logits (..., V), labels (...) in [0, V)  ->  (...), probs (..., V)"""
+    """nll = -log softmax(logits)[label], row by row.
+
+    logits (..., V), labels (...) in [0, V)  ->  (...), probs (..., V)
+    """
     dims("logits[... V], labels[...]", logits, labels)
     shifted = logits - logits.max(-1, keepdims=True)
     at_label = np.take_along_axis(shifted, labels[..., None], -1)[..., 0]
@@ -54,7 +57,7 @@ def mean_squared_error_backward(dloss, predicted, wanted):
 
 
 def binary_cross_entropy(logits, wanted):
-    """mean(log(1 + exp(z)) - z wanted): the same as -log sigmoid(z) where 1 is wanted.   logits, wanted (...)  ->  ()"""
+    """mean(log(1 + exp(z)) - z wanted): -log sigmoid(z) where 1 is wanted.   logits z, wanted (...)  ->  ()"""
     return binary_nll(logits, wanted).mean()
 
 

@@ -1,4 +1,4 @@
-"""The optimizer of the original, on flat dicts: Adam without bias correction, decoupled decay, joint schedule, clipping."""
+"""The optimizer of the original, on flat dicts: Adam without bias correction, decoupled decay, schedule, clipping."""
 
 import math
 import re

@@ -258,7 +258,8 @@ def run(files, out, recipe, cfg, tokenizer, ranks=Ranks(), dtype=np.float32, log
                 save_state(saved, state, made_by)
     if chief:
         if len(held_out):
-            append_json_line(log, step=state["step"], unigrams=unigram_baseline(train, held_out, special, cfg.vocab_size))
+            baseline = unigram_baseline(train, held_out, special, cfg.vocab_size)
+            append_json_line(log, step=state["step"], unigrams=baseline)
         export(out / "model", state["params"], cfg, generator_cfg, recipe, tokenizer)
     return state
 
@@ -280,7 +281,8 @@ def export(folder, params, cfg, generator_cfg, recipe, tokenizer, dtype=np.float
         return
     discriminator = part_params(params, "discriminator")
     checkpoint.save(folder, cfg, sub(discriminator, "convbert"), dtype=dtype)
-    checkpoint.save(folder / "generator", generator_cfg, part_params(params, "generator"), task="masked_lm", dtype=dtype)
+    checkpoint.save(
+        folder / "generator", generator_cfg, part_params(params, "generator"), task="masked_lm", dtype=dtype)
     head = under("discriminator_predictions", sub(discriminator, "discriminator_predictions"))
     write_safetensors(folder / "discriminator_head.safetensors", {n: x.astype(dtype) for n, x in head.items()})
     for place in (folder, folder / "generator"):
@@ -402,6 +404,7 @@ def _mpi_ranks():
     try:
         from mpi4py import MPI
     except ImportError:
-        raise ValueError("--processes needs mpi4py, but it is not installed; install the extra minconvbert[mpi]") from None
+        raise ValueError(
+            "--processes needs mpi4py, but it is not installed; install the extra minconvbert[mpi]") from None
     world = MPI.COMM_WORLD
     return Ranks(world.rank, world.size, lambda array: world.Allreduce(MPI.IN_PLACE, array))

@@ -6,8 +6,8 @@
     dynamic      bottleneck + a dynamic convolution: a kernel for each token, foretold from the query alone
     span         bottleneck + span-based dynamic convolution: ConvBERT
 
-All have the same number of parameters (the feed-forward layer takes up the difference), the same data in the same order,
-and are judged by held-out figures of replaced-token detection, over several seeds.
+All have the same number of parameters (the feed-forward layer takes up the difference), the same data in the same
+order, and are judged by held-out figures of replaced-token detection, over several seeds.
 """
 
 import argparse
@@ -109,7 +109,8 @@ def variant_config(cfg, variant):
     if variant == "span":
         return cfg
     attention = sub(param_shapes(cfg), "encoder.layer.0.attention")
-    own = {name: shape for name, shape in attention.items() if name.startswith("self.") or name == "output.dense.weight"}
+    own = {name: shape for name, shape in attention.items()
+           if name.startswith("self.") or name == "output.dense.weight"}
     count = lambda shapes: sum(map(math.prod, shapes.values()))
     units = round((count(own) - count(block_shapes(cfg, variant))) / (2 * cfg.hidden_size + 1))
     return cfg.replace(intermediate_size=cfg.intermediate_size + units)

@@ -16,8 +16,8 @@ from test_model import FACES
 @pytest.mark.parametrize("changes, message", [
     (dict(conv_kernel_size=8), "conv_kernel_size must be odd, for a kernel needs a middle, but is 8"),
     (dict(hidden_size=25), "hidden_size must be a multiple of num_attention_heads = 4, but is 25"),
-    (dict(hidden_size=21, num_attention_heads=7), "hidden_size must be a multiple of 6, for 3 attention heads and as many"
-                                                  " convolution heads fill it, but is 21"),
+    (dict(hidden_size=21, num_attention_heads=7),
+     "hidden_size must be a multiple of 6, for 3 attention heads and as many convolution heads fill it, but is 21"),
     (dict(num_groups=5), "hidden_size must be a multiple of num_groups = 5, but is 24"),
     (dict(intermediate_size=37, num_groups=2), "intermediate_size must be a multiple of num_groups = 2, but is 37"),
     (dict(hidden_act="Gelu"), "hidden_act must be one of gelu, gelu_new"),
@@ -79,16 +79,22 @@ IDS = np.arange(1, 7).reshape(2, 3)
     (ValueError, dict(input_ids=IDS[0]), "input_ids must be (B, L), but their shape is (3,); write input_ids[None]"),
     (ValueError, dict(input_ids=IDS + 36), "input_ids must be from 0 to vocab_size - 1 = 39, but 42 is among them"),
     (ValueError, dict(input_ids=IDS - 9), "input_ids must be from 0 to vocab_size - 1 = 39, but -8 is among them"),
-    (ValueError, dict(input_ids=IDS, token_type_ids=IDS), "token_type_ids must be from 0 to type_vocab_size - 1 = 1, but 6"),
+    (ValueError, dict(input_ids=IDS, token_type_ids=IDS),
+     "token_type_ids must be from 0 to type_vocab_size - 1 = 1, but 6"),
     (ValueError, dict(input_ids=IDS, position_ids=[1, 2]), "position_ids must be (B, L) = (2, 3) or (1, L)"),
-    (ValueError, dict(input_ids=IDS, position_ids=IDS + 13), "position_ids must be from 0 to max_position_embeddings - 1"),
+    (ValueError, dict(input_ids=IDS, position_ids=IDS + 13),
+     "position_ids must be from 0 to max_position_embeddings - 1"),
     (ValueError, dict(input_ids=np.ones((1, 17), int)), "at most max_position_embeddings = 16 tokens, but L = 17"),
-    (ValueError, dict(input_ids=np.ones((0, 3), int)), "at least one sequence of at least one token, but (B, L) = (0, 3)"),
+    (ValueError, dict(input_ids=np.ones((0, 3), int)),
+     "at least one sequence of at least one token, but (B, L) = (0, 3)"),
     (ValueError, dict(input_ids=IDS, attention_mask=np.ones((3, 2))), "attention_mask must be (B, L) = (2, 3), but"),
-    (ValueError, dict(input_ids=IDS, attention_mask=IDS), "attention_mask must be 1 at real tokens and 0 at padded ones"),
+    (ValueError, dict(input_ids=IDS, attention_mask=IDS),
+     "attention_mask must be 1 at real tokens and 0 at padded ones"),
     (ValueError, dict(input_ids=IDS, attention_mask=IDS / 6), "attention_mask must be 1 at real tokens"),
-    (TypeError, dict(input_ids=IDS, attention_mask=np.ones((2, 1, 1, 3), int)), "is added to the scores and must be floats"),
-    (ValueError, dict(input_ids=IDS, attention_mask=np.zeros((2, 3, 3, 3))), "(B or 1, H or 1, L or 1, L) with B, H, L"),
+    (TypeError, dict(input_ids=IDS, attention_mask=np.ones((2, 1, 1, 3), int)),
+     "is added to the scores and must be floats"),
+    (ValueError, dict(input_ids=IDS, attention_mask=np.zeros((2, 3, 3, 3))),
+     "(B or 1, H or 1, L or 1, L) with B, H, L"),
     (TypeError, dict(inputs_embeds=np.ones((2, 3, 24), int)), "inputs_embeds must be floats, but they are int64"),
     (ValueError, dict(inputs_embeds=np.ones((2, 3, 8))), "(B, L, E) with E = embedding_size = 24"),
 ])
@@ -139,7 +145,8 @@ def test_backward_without_a_loss():
 def test_choices_have_an_axis_of_their_own():
     cfg = small_config()
     net = ConvBertForMultipleChoice(cfg, random_params(cfg, "multiple_choice"))
-    with pytest.raises(ValueError, match=re.escape("input_ids must have 3 axes, (B, N, L) for N choices, but its shape is (2, 3)")):
+    message = "input_ids must have 3 axes, (B, N, L) for N choices, but its shape is (2, 3)"
+    with pytest.raises(ValueError, match=re.escape(message)):
         net(IDS)
 
 
@@ -157,7 +164,8 @@ def test_parameters_are_checked_by_name_and_shape():
 @pytest.mark.parametrize("call, message", [
     (lambda: dynamic_conv(np.ones((2, 7, 2, 4)), np.ones((2, 8, 2, 5))),
      "kernel must be (B, L, H, K) with L = 7 as in value, but its shape is (2, 8, 2, 5)"),
-    (lambda: dynamic_conv(np.ones((2, 7, 2, 4)), np.ones((2, 7, 2, 4))), "a kernel needs a middle: K must be odd, but K = 4"),
+    (lambda: dynamic_conv(np.ones((2, 7, 2, 4)), np.ones((2, 7, 2, 4))),
+     "a kernel needs a middle: K must be odd, but K = 4"),
     (lambda: linear(np.ones((3, 16)), np.ones((6, 17)), np.ones(6)),
      "weight must be (O, I) with I = 16 as in x, but its shape is (6, 17)"),
     (lambda: dims("x[B L D]", np.ones(3)), "x must be (B, L, D), but its shape is (3,)"),

@@ -55,7 +55,8 @@ FAULTS = [
     (activations, "gelu_slope", "x * np.exp", "0 * np.exp"),
     (activations, "activate_backward", "dx *= dy", "dx = dy * 1"),
     (heads, "masked_lm_backward", "activate_backward(dactive, acts[\"dense\"], \"gelu\")", "dactive"),
-    (heads, "masked_lm_backward", "layer_norm_backward(dnormed, acts[\"active\"]", "layer_norm_backward(dnormed, acts[\"dense\"]"),
+    (heads, "masked_lm_backward", "layer_norm_backward(dnormed, acts[\"active\"]",
+     "layer_norm_backward(dnormed, acts[\"dense\"]"),
     (heads, "task_model_backward", "grads[name] + dparam if name in grads", "dparam if name in grads"),
     (losses, "cross_entropy_backward", "- 1, -1)", "- 0.9, -1)"),
     (losses, "cross_entropy_backward", "counted.sum()", "counted.size"),
@@ -117,7 +118,8 @@ def test_a_fault_is_noticed(module, function, old, new, monkeypatch):
 
 def test_every_backward_of_the_core_has_a_fault_planted():
     planted = {function for _, function, _, _ in FAULTS}
-    elsewhere = re.compile("encoder|dense_linear|binary|mean_squared|classification|question|choice|discriminator|_loss_")
+    elsewhere = re.compile(
+        "encoder|dense_linear|binary|mean_squared|classification|question|choice|discriminator|_loss_")
     for module in (attention, conv, heads, losses, model, ops):
         for name, f in vars(module).items():
             if name.endswith("_backward") and f.__module__ == module.__name__ and not elsewhere.search(name):

@@ -23,9 +23,10 @@ NO_BACKWARD = {
     "dropout", "hide",                                            # their own backward
     "pad",                                                        # undone by unpad
     "unpad", "dropout_mask", "attention_bias", "conv_mask", "model_inputs", "check_labels",  # read no parameters
-    "standardize", "erf", "normal_cdf", "gelu", "gelu_tanh", "sigmoid", "silu", "softplus", "mish",  # have a slope, or are inside one
+    "standardize", "erf", "normal_cdf", "gelu", "gelu_tanh", "sigmoid", "silu", "softplus", "mish",  # inside others
     "negative_log_likelihood", "mean",                            # inside the losses
-    "generator_config", "init_pretraining", "part_params", "part_grads", "mask_tokens", "sample_words", "replace_tokens",
+    "generator_config", "init_pretraining", "part_params", "part_grads", "mask_tokens", "sample_words",
+    "replace_tokens",
 }
 
 
@@ -65,13 +66,11 @@ def test_the_package_imports_numpy_regex_and_nothing_else():
 
 
 def test_sources_are_plain():
-    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
-        source = path.read_text(encoding="utf-8")
-        ast.parse(source, feature_version=(3, 10))
-        for number, line in enumerate(source.split("\n"), 1):
-            assert len(line) <= 130 or path.name == "unicode8.py", f"{path}:{number} is {len(line)} characters long"
-            assert "np.sqrt(" not in line or "np.sqrt((" in line or "np.sqrt(v)" in line or path.parent.name == "tests", (
-                f"{path}:{number}: NumPy 2 makes float64 of np.sqrt(a number)")
+    for path in PACKAGE.rglob("*.py"):
+        ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
+    for path in PACKAGE.glob("*.py"):
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+            assert len(line) <= 120 or path.name == "unicode8.py", f"{path}:{number} is {len(line)} characters long"
 
 
 def test_no_notebook_defines_what_the_package_has():
@@ -91,7 +90,8 @@ def ops_and_arguments(dtype):
     draw = lambda *shape: rng.normal(size=shape).astype(dtype)
     x, other, rows, table = draw(2, 5, 6), draw(2, 5, 6), draw(2, 5, 4), draw(9, 6)
     weight, bias, grouped, scale = draw(4, 6), draw(4), draw(2, 3, 2), draw(6)
-    depthwise, pointwise, column, value, kernel = draw(6, 1, 3), draw(4, 6, 1), draw(4, 1), draw(2, 5, 2, 3), draw(2, 5, 2, 3)
+    depthwise, pointwise, column = draw(6, 1, 3), draw(4, 6, 1), draw(4, 1)
+    value, kernel = draw(2, 5, 2, 3), draw(2, 5, 2, 3)
     ids, labels = np.arange(10).reshape(2, 5) % 9, np.arange(10).reshape(2, 5) % 6
     yield from [
         (ops.linear, x, weight, bias), (ops.linear_backward, rows, x, weight),

@@ -98,10 +98,12 @@ def labels_for(task, cfg, B, L, seed=0):
 HEAD_CASES = [(task, {}, None) for task in TASKS] + [
     ("masked_lm", dict(tie_word_embeddings=False, embedding_size=8), None),
     ("sequence_classification", dict(num_labels=1), np.array([0.3, -1.2, 2.0])),
-    ("sequence_classification", dict(num_labels=3, problem_type="regression"), np.random.default_rng(0).normal(size=(3, 3))),
+    ("sequence_classification", dict(num_labels=3, problem_type="regression"),
+     np.random.default_rng(0).normal(size=(3, 3))),
     ("sequence_classification", dict(num_labels=4), np.array([[1.0, 0, 1, 0], [0, 0, 1, 1], [0, 1, 0, 0]]))] + [
     ("multiple_choice", dict(summary_type=kind, summary_use_proj=use, summary_activation=act), None)
-    for kind, use, act in (("first", False, None), ("mean", True, "tanh"), ("cls_index", True, None), ("last", True, "gelu"))]
+    for kind, use, act in (
+        ("first", False, None), ("mean", True, "tanh"), ("cls_index", True, None), ("last", True, "gelu"))]
 
 
 @pytest.mark.parametrize("dropout", [False, True])
@@ -149,8 +151,8 @@ def test_faces(task, dtype):
     assert [k.shape for k in out.kernels] == [(3, 9, 2, 5)] * 2
     for maps in (*out.attentions, *out.kernels):
         assert np.abs(maps.sum(-1) - 1).max() < 1e-5
-    floats = [a for a in out.acts.values() if a.dtype.kind == "f"]
-    assert floats and all(a.dtype == dtype for a in floats), {n for n, a in out.acts.items() if a.dtype.kind == "f" and a.dtype != dtype}
+    floats = {name: a.dtype for name, a in out.acts.items() if a.dtype.kind == "f"}
+    assert floats and set(floats.values()) == {np.dtype(dtype)}, floats
     grads = net.backward(np.ones((3, 9, 24), dtype) * out.last_hidden_state) if task is None else net.backward()
     assert grads.keys() == net.params.keys() == param_shapes(cfg, task).keys()
     for name, g in grads.items():

@@ -44,7 +44,8 @@ def test_grouped_linear(G, B, I, O, seed):
     blocks = [arrays["x"][..., g * I : (g + 1) * I] @ arrays["weight"][g] for g in range(G)]
     assert_close(ops.grouped_linear(**arrays), np.concatenate(blocks, -1) + arrays["bias"], 1e-14)
     check(lambda a: ops.grouped_linear(a["x"], a["weight"], a["bias"]),
-          lambda dy, a: ops.grouped_linear_backward(dy, a["x"], a["weight"]), arrays, None, ("x", "weight", "bias"), seed)
+          lambda dy, a: ops.grouped_linear_backward(dy, a["x"], a["weight"]), arrays, None,
+          ("x", "weight", "bias"), seed)
 
 
 @settings(max_examples=15, deadline=None)
@@ -69,21 +70,24 @@ def test_layer_norm(B, D, eps, seed):
     assert np.abs(normed.mean(-1)).max() < 1e-12
     assert_close(rstd[..., 0], 1 / np.sqrt(arrays["x"].var(-1) + eps), 1e-13)
     check(lambda a: ops.layer_norm(a["x"], a["weight"], a["bias"], eps),
-          lambda dy, a: ops.layer_norm_backward(dy, a["x"], a["weight"], eps), arrays, None, ("x", "weight", "bias"), seed)
+          lambda dy, a: ops.layer_norm_backward(dy, a["x"], a["weight"], eps), arrays, None,
+          ("x", "weight", "bias"), seed)
 
 
 def test_softmax():
     arrays = draw(3, x=(2, 3, 7))
     assert np.abs(ops.softmax(arrays["x"]).sum(-1) - 1).max() < 1e-14
     assert np.isfinite(ops.softmax(np.array([[1e4, -1e4, 0.0]]))).all()
-    check(lambda a: ops.softmax(a["x"]), lambda dy, a: (ops.softmax_backward(dy, ops.softmax(a["x"])),), arrays, None, ("x",))
+    check(lambda a: ops.softmax(a["x"]), lambda dy, a: (ops.softmax_backward(dy, ops.softmax(a["x"])),), arrays, None,
+          ("x",))
 
 
 def test_dropout():
     mask = ops.dropout_mask((400, 50), 0.2, RNG(0), np.float32)
     assert mask.dtype == np.float32 and set(np.unique(mask)) == {0, np.float32(1.25)}
     assert (mask == 0).mean() == pytest.approx(0.2, abs=0.01)
-    assert ops.dropout_mask((3,), 0.2, None, np.float32) is None and ops.dropout_mask((3,), 0.0, RNG(0), np.float32) is None
+    assert ops.dropout_mask((3,), 0.2, None, np.float32) is None
+    assert ops.dropout_mask((3,), 0.0, RNG(0), np.float32) is None
     x = draw(0, x=(3,))["x"]
     assert ops.dropout(x, None) is x
 
@@ -131,8 +135,8 @@ def test_self_attention(dropped):
 def test_activations(name):
     x = np.concatenate([RNG(0).normal(0, 2, 200), [9.9, 10.4, -12.0, 30.0, -30.0]])
     x[np.abs(x) < 1e-3] = 0.5                           # relu has no slope at 0
-    check(lambda a: activations.activate(a["x"], name), lambda dy, a: (activations.activate_backward(dy, a["x"], name),),
-          {"x": frozen(x)}, None, ("x",))
+    check(lambda a: activations.activate(a["x"], name),
+          lambda dy, a: (activations.activate_backward(dy, a["x"], name),), {"x": frozen(x)}, None, ("x",))
     assert set(ACTIVATION_NAMES) == set(activations.ACTIVATIONS)
     for f in activations.ACTIVATIONS[name]:
         exact, single = f(x), f(x.astype(np.float32))
@@ -180,7 +184,8 @@ def test_the_other_losses():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.dictionaries(st.text("ab.", min_size=1, max_size=6), st.integers(), max_size=5), st.sampled_from(["a", "a.b", "layer.1"]))
+@given(st.dictionaries(st.text("ab.", min_size=1, max_size=6), st.integers(), max_size=5),
+       st.sampled_from(["a", "a.b", "layer.1"]))
 def test_sub_undoes_under(entries, prefix):
     assert sub(under(prefix, entries), prefix) == entries
     assert sub(under("layer.10", entries), "layer.1") == {}

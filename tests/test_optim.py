@@ -34,7 +34,8 @@ def test_adam_by_hand():
 
 def test_layers_can_have_rates_of_their_own():
     params = {"a.bias": np.zeros(2), "b.bias": np.zeros(2)}
-    adam_step(params, {name: np.ones(2) for name in params}, adam_state(params), 0.1, scale={"a.bias": 1.0, "b.bias": 0.25})
+    grads, scale = {name: np.ones(2) for name in params}, {"a.bias": 1.0, "b.bias": 0.25}
+    adam_step(params, grads, adam_state(params), 0.1, scale=scale)
     assert params["b.bias"] == pytest.approx(params["a.bias"] / 4)
 
 

@@ -22,7 +22,8 @@ def original_layer(x, mask, p, heads, size, K):
     wide = np.pad(x, ((0, 0), (K // 2, K // 2), (0, 0)))
     depthwise = p[f"{own}.key_conv_attn_layer.depthwise.weight"]
     span = sum(wide[:, i : i + L] * depthwise[:, 0, i] for i in range(K))
-    span = span @ p[f"{own}.key_conv_attn_layer.pointwise.weight"][:, :, 0].T + p[f"{own}.key_conv_attn_layer.bias"][:, 0]
+    span = span @ p[f"{own}.key_conv_attn_layer.pointwise.weight"][:, :, 0].T
+    span = span + p[f"{own}.key_conv_attn_layer.bias"][:, 0]
     logits = dense(f"{own}.conv_kernel_layer", q * span)
     for b in range(B):
         for h in range(heads):
@@ -49,7 +50,8 @@ def test_the_graph_of_the_original(heads, ratio):
     params, inputs = random_params(cfg), random_inputs(cfg, blank_row=True)
     out = ConvBertModel(cfg, params)(**inputs)
     layer = {name.removeprefix("encoder.layer.0."): x for name, x in params.items()}
-    expected = original_layer(out.hidden_states[0], inputs["attention_mask"], layer, max(1, heads // ratio), 24 // heads, 5)
+    expected = original_layer(
+        out.hidden_states[0], inputs["attention_mask"], layer, max(1, heads // ratio), 24 // heads, 5)
     assert_close(out.last_hidden_state, expected, 1e-13)
 
 

@@ -1,4 +1,4 @@
-"""Every head against transformers: outputs, losses and gradients, in float64 to rounding, in float32 to torch's own error."""
+"""Every head against transformers: outputs, losses, gradients; float64 to rounding, float32 to torch's own error."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,8 @@ def pair(cfg, task, dtype=np.float64, seed=0):
     params = random_params(cfg, task, seed, dtype=dtype)
     options = {name: value for name, value in cfg.to_dict().items() if name not in OURS}
     theirs = getattr(transformers, face.__name__)(
-        transformers.ConvBertConfig(**options, attn_implementation="eager")).eval().to(torch.tensor(np.zeros(1, dtype)).dtype)
+        transformers.ConvBertConfig(**options, attn_implementation="eager")).eval()
+    theirs = theirs.to(torch.tensor(np.zeros(1, dtype)).dtype)
     missing, unexpected = theirs.load_state_dict({n: torch.tensor(x) for n, x in params.items()}, strict=False)
     assert not unexpected and set(missing) <= {"generator_lm_head.weight"}
     return face(cfg, params), theirs
@@ -49,7 +50,8 @@ def compare(ours, theirs, inputs, labels, outputs=1e-12, gradients=1e-11):
         expected.loss.backward()
         grads = ours.backward()
     else:
-        dhidden = np.random.default_rng(3).normal(size=found.last_hidden_state.shape).astype(found.last_hidden_state.dtype)
+        hidden = found.last_hidden_state
+        dhidden = np.random.default_rng(3).normal(size=hidden.shape).astype(hidden.dtype)
         expected.last_hidden_state.backward(torch.tensor(dhidden))
         grads = ours.backward(dhidden)
     named = {name: x.grad for name, x in theirs.named_parameters()}
@@ -105,7 +107,8 @@ def test_activations(name):
 @pytest.mark.parametrize("changes", [
     dict(summary_type="first"), dict(summary_type="mean"), dict(summary_type="cls_index"),
     dict(summary_type="first", summary_use_proj=True), dict(summary_use_proj=True, summary_activation="tanh"),
-    dict(summary_type="mean", summary_use_proj=True, summary_proj_to_labels=True, num_labels=24, summary_activation="gelu")],
+    dict(summary_type="mean", summary_use_proj=True, summary_proj_to_labels=True, num_labels=24,
+         summary_activation="gelu")],
     ids=str)
 def test_summaries_of_multiple_choice(changes):
     cfg = small_config(**changes)
@@ -116,7 +119,8 @@ def test_summaries_of_multiple_choice(changes):
     (dict(num_labels=1), np.array([0.5, -2.0, 1.0])),
     (dict(num_labels=3, problem_type="regression"), np.random.default_rng(0).normal(size=(3, 3))),
     (dict(num_labels=3), np.array([2, 0, 1])), (dict(num_labels=3), np.array([2, -100, 1])),
-    (dict(num_labels=4, problem_type="multi_label_classification"), np.array([[1.0, 0, 1, 0], [0, 0, 1, 1], [0, 1, 0, 0]]))],
+    (dict(num_labels=4, problem_type="multi_label_classification"),
+     np.array([[1.0, 0, 1, 0], [0, 0, 1, 1], [0, 1, 0, 0]]))],
     ids=str)
 def test_problem_types(changes, labels):
     cfg = small_config(**changes)

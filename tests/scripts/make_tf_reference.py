@@ -39,8 +39,8 @@ def run(kind, cfg, inputs, labels):
     for variable in net.variables:
         variable.assign(theirs[plain_keras(variable.name)].reshape(variable.shape))
     out = net(**inputs, **labels)
-    return {name: np.asarray(out[name]) for name in ("loss", "logits", "start_logits", "end_logits", "last_hidden_state")
-            if name in out and out[name] is not None}
+    names = ("loss", "logits", "start_logits", "end_logits", "last_hidden_state")
+    return {name: np.asarray(out[name]) for name in names if name in out and out[name] is not None}
 
 
 if __name__ == "__main__":
