@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from .files import write_atomic
+from .files import no_key_twice, write_atomic
 
 ACTIVATION_NAMES = (
     "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_10", "quick_gelu", "relu", "relu2",
@@ -127,7 +127,7 @@ class ConvBertConfig:
         for name in ("hidden_size", "intermediate_size"):
             _require(getattr(self, name) % self.num_groups == 0, name, f"a multiple of num_groups = {self.num_groups}",
                      getattr(self, name))
-        _require(self.id2label is None or sorted(self.id2label) == list(range(self.num_labels)), "id2label",
+        _require(self.id2label is None or self.id2label.keys() == set(range(self.num_labels)), "id2label",
                  f"a label for each of 0 .. num_labels - 1 = {self.num_labels - 1}", self.id2label)
 
     def _check_kind(self, name, kind):
@@ -155,10 +155,11 @@ class ConvBertConfig:
         entries.pop("label2id", None)
         if entries.get("id2label") is not None:
             labels = entries["id2label"]
-            if not isinstance(labels, dict) or not all(str(i).isdigit() for i in labels):
+            if not isinstance(labels, dict) or not all(str(i).isdecimal() for i in labels):
                 raise ValueError(f"id2label must map the numbers of labels to their names, but is {labels!r}")
             labels = {int(i): label for i, label in labels.items()}
-            entries["num_labels"] = len(labels)
+            _require(entries.setdefault("num_labels", len(labels)) == len(labels), "num_labels",
+                     f"{len(labels)}, for so many labels are in id2label", entries["num_labels"])
             entries["id2label"] = None if labels == _unnamed_labels(len(labels)) else labels
         known = {f.name for f in fields(cls)} - {"unknown"}
         unknown = {name: value for name, value in entries.items() if name not in known}
@@ -170,8 +171,8 @@ class ConvBertConfig:
         path = Path(path)
         path = path / "config.json" if path.is_dir() else path
         try:
-            entries = json.loads(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            entries = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=no_key_twice)
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} must be JSON, but it cannot be read as that: {error}") from None
         if not isinstance(entries, dict):
             raise ValueError(f"{path} must hold one JSON object, but it holds {type(entries).__name__}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import checkpoint
+from .config import ConvBertConfig
 from .electra import init_pretraining, mask_tokens, pretraining_loss, pretraining_loss_backward
 from .heads import HEADS, task_model, task_model_backward
 from .initialize import init_params
@@ -42,9 +43,15 @@ class ConvBertModel:
 
     def __init__(self, config, params=None, rng=None, scheme="hf", dtype=np.float32):
         """`params` as they are, checked by name and shape; without them, fresh ones from `rng` (see `init_params`)."""
+        if not isinstance(config, ConvBertConfig):
+            raise TypeError(f"config must be a ConvBertConfig, but is {type(config).__name__}")
         self.config = config
         self.params = (init_params(config, self.task, rng, scheme, dtype) if params is None
                        else checkpoint.check_params(params, config, self.task))
+        self.dtype = next(iter(self.params.values())).dtype
+        if self.dtype not in (np.float32, np.float64):
+            raise TypeError(f"params must be float32 or float64 to reckon with, but they are {self.dtype}; use astype,"
+                            " or load them with dtype=np.float32")
         self._ran = None
 
     @classmethod
@@ -64,7 +71,7 @@ class ConvBertModel:
         """
         inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         hidden, acts = convbert(inputs, self.params, self.config, rng, keep)
-        self._ran = dict(acts=acts, by_embeds=inputs_embeds is not None) if keep else None
+        self._ran = dict(acts=acts, hidden=hidden, by_embeds=inputs_embeds is not None) if keep else None
         return self._output(acts, last_hidden_state=hidden)
 
     def backward(self, dlast_hidden_state, free=False):
@@ -72,17 +79,19 @@ class ConvBertModel:
 
         With `free`, the output's `acts` are let go as they are read: less memory, and no second backward.
         """
-        ran = self._last_run(free)
+        ran = self._last_run()
+        dlast_hidden_state, hidden = np.asarray(dlast_hidden_state), ran["hidden"]
+        if (dlast_hidden_state.dtype, dlast_hidden_state.shape) != (hidden.dtype, hidden.shape):
+            raise ValueError(f"dlast_hidden_state must be {hidden.dtype} of {hidden.shape} as last_hidden_state, but is"
+                             f" {dlast_hidden_state.dtype} of {dlast_hidden_state.shape}")
+        self._ran = None if free else ran
         dinputs_embeds, grads = convbert_backward(dlast_hidden_state, ran["acts"], self.params, self.config, free)
         return grads | ({"inputs_embeds": dinputs_embeds} if ran["by_embeds"] else {})
 
-    def _last_run(self, free):
+    def _last_run(self):
         if self._ran is None:
             raise ValueError("backward needs a forward before it that kept its acts: call the model with keep=True")
-        ran = self._ran
-        if free:
-            self._ran = None
-        return ran
+        return self._ran
 
     def _inputs(self, *given, **named):
         self._ran = None                               # before new acts are made, so that no two runs are in memory
@@ -119,9 +128,10 @@ class _WithHead(ConvBertModel):
 
         With `free`, the output's `acts` are let go as they are read: less memory, and no second backward.
         """
-        if self._ran is not None and self._ran["loss_acts"] is None:
+        ran = self._last_run()
+        if ran["loss_acts"] is None:
             raise ValueError("backward needs a loss: pass labels when calling the model")
-        ran = self._last_run(free)
+        self._ran = None if free else ran
         _, _, _, loss_backward = HEADS[self.task]
         dinputs_embeds, grads = task_model_backward(
             self.task, loss_backward(dloss, ran["loss_acts"]).reshape(ran["acts"]["logits"].shape), ran["acts"],
@@ -164,9 +174,8 @@ class ConvBertForMultipleChoice(_WithHead):
                 raise ValueError(f"{name} must have {axes} axes, (B, N, L{', E' * (axes == 4)}) for N choices, but its"
                                  f" shape is {a.shape}")
         given = arrays.get("input_ids", arrays.get("inputs_embeds"))
-        inputs = self._inputs(**{name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()})
-        if cls_index is not None:
-            inputs["cls_index"] = np.asarray(cls_index).reshape(-1)
+        rows = {name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()}
+        inputs = self._inputs(**rows, cls_index=None if cls_index is None else np.asarray(cls_index).reshape(-1))
         logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
         logits = logits.reshape(given.shape[:2])
         return self._finish(logits, acts, labels, keep, inputs_embeds is not None, logits=logits)
@@ -184,8 +193,13 @@ class ConvBertForQuestionAnswering(_WithHead):
             raise ValueError("pass start_positions and end_positions together, but one of them came alone")
         inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
-        labels = None if start_positions is None else np.stack(
-            [np.asarray(x).reshape(-1) for x in (start_positions, end_positions)], axis=1)
+        labels = None
+        if start_positions is not None:
+            labels = [np.asarray(positions).reshape(-1) for positions in (start_positions, end_positions)]
+            if not all(positions.shape == logits.shape[:1] for positions in labels):
+                raise ValueError(f"start_positions and end_positions must be (B,) = {logits.shape[:1]}, but their"
+                                 f" shapes are {np.shape(start_positions)} and {np.shape(end_positions)}")
+            labels = np.stack(labels, axis=1)
         return self._finish(logits, acts, labels, keep, inputs_embeds is not None,
                             start_logits=logits[..., 0], end_logits=logits[..., 1])
 

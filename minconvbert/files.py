@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Files that are either whole or absent, and JSON that says everything once."""
 
 import contextlib
 import os
@@ -14,6 +14,8 @@ def atomic_path(path):
             temporary.write_bytes(data)
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent} must be a folder for {path.name} to be written into, but there is none")
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -33,3 +35,12 @@ def write_atomic(path, data):
     """Write `data` (str or bytes) to `path`, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def no_key_twice(pairs):
+    """The `object_pairs_hook` of careful readers of JSON.   Raises ValueError naming a key that comes again."""
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.200} is there twice")
+    return entries

@@ -193,15 +193,21 @@ def sequence_loss(logits, labels, cfg):
     problem = cfg.problem_type or (
         "regression" if cfg.num_labels == 1 else
         "single_label_classification" if labels.dtype.kind in "iu" else "multi_label_classification")
+    if labels.dtype.kind not in "biuf":
+        raise TypeError(f"labels of a {problem} must be numbers, but they are {labels.dtype}")
     if problem == "single_label_classification":
-        return classes_loss(logits, labels.reshape(-1), cfg)
+        if cfg.num_labels == 1:
+            raise ValueError("num_labels must be at least 2 for a single_label_classification, but is 1")
+        return classes_loss(logits, labels[:, 0] if labels.shape == (len(logits), 1) else labels, cfg)
     wanted = labels.astype(logits.dtype)
-    if cfg.num_labels == 1:
-        wanted = wanted.reshape(-1, 1)
+    if cfg.num_labels == 1 and wanted.ndim == 1:
+        wanted = wanted[:, None]
     if wanted.shape != logits.shape:
         raise ValueError(f"labels of a {problem} must be {logits.shape}, but their shape is {labels.shape}")
     if not np.isfinite(wanted).all():
         raise ValueError(f"labels of a {problem} must be finite, but nan or infinity is among them")
+    if problem == "multi_label_classification" and not ((wanted >= 0) & (wanted <= 1)).all():
+        raise ValueError(f"labels of a {problem} must be from 0 to 1, but {wanted.min()} to {wanted.max()} came")
     f = mean_squared_error if problem == "regression" else binary_cross_entropy
     return f(logits, wanted), dict(logits=logits, wanted=wanted, regression=np.array(problem == "regression"))
 

@@ -20,6 +20,8 @@ def init_params(cfg, task=None, rng=None, scheme="hf", dtype=np.float32):
     """
     if scheme not in ("hf", "original"):
         raise ValueError(f"scheme must be 'hf' or 'original', but is {scheme!r}")
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"dtype must be a kind of float, but is {np.dtype(dtype)}")
     rng = np.random.default_rng(0) if rng is None else rng
     return {name: _draw(name, shape, cfg, rng, scheme).astype(dtype)
             for name, shape in param_shapes(cfg, task).items()}

@@ -181,11 +181,12 @@ def dense_linear_backward(dy, x, p):
 
 
 def model_inputs(cfg, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
-                 inputs_embeds=None):
+                 inputs_embeds=None, cls_index=None):
     """Check what a user passes, fill in what is missing: a dict for `convbert`.
 
     input_ids (B, L) or inputs_embeds (B, L, E); attention_mask (B, L), 1 = real and 0 = padded, default all ones, or
-    floats (B or 1, H or 1, L or 1, L) added to the scores; token_type_ids, position_ids (B or 1, L) or (L,).
+    floats (B or 1, H or 1, L or 1, L) added to the scores; token_type_ids, position_ids (B or 1, L) or (L,); cls_index
+    (B,), the token that stands for its sequence where `summary_type` is "cls_index".
 
     Raises ValueError or TypeError for ids out of range, sequences that are too long, masks of the wrong shape or kind.
     """
@@ -219,6 +220,11 @@ def model_inputs(cfg, input_ids=None, attention_mask=None, token_type_ids=None, 
         if ids.shape not in (shape, (1, shape[1])):
             raise ValueError(f"{name} must be (B, L) = {shape} or (1, L), but their shape is {ids.shape}")
         inputs[name] = np.broadcast_to(_below(name, ids, getattr(cfg, rows[name]), rows[name]), shape)
+    if cls_index is not None:
+        cls_index = _integers("cls_index", cls_index)
+        if cls_index.shape != shape[:1]:
+            raise ValueError(f"cls_index must be (B,) = {shape[:1]}, but its shape is {cls_index.shape}")
+        inputs["cls_index"] = _below("cls_index", cls_index, shape[1], "L")
     inputs["attention_mask"] = _attention_mask(attention_mask, shape, cfg)
     return inputs
 
@@ -235,6 +241,9 @@ def _attention_mask(mask, shape, cfg):
         if not all(n in (1, m) for n, m in zip(mask.shape, (B, cfg.heads, L, L))) or mask.shape[3] != L:
             raise ValueError(f"an attention_mask of four axes must be (B or 1, H or 1, L or 1, L) with B, H, L ="
                              f" {B}, {cfg.heads}, {L}, but its shape is {mask.shape}")
+        if not np.isfinite(mask).all():
+            raise ValueError("an attention_mask of four axes must be finite, but nan or infinity is among it; write"
+                             " np.finfo(dtype).min for minus infinity")
         return mask
     if mask.shape != shape:
         raise ValueError(f"attention_mask must be (B, L) = {shape}, but its shape is {mask.shape}")
@@ -245,7 +254,10 @@ def _attention_mask(mask, shape, cfg):
 
 
 def _integers(name, ids):
-    ids = np.asarray(ids)
+    try:
+        ids = np.asarray(ids)
+    except ValueError:
+        raise ValueError(f"{name} must have rows of one length, but they are ragged; pad the shorter ones") from None
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, but they are {ids.dtype}")
     return ids

@@ -146,6 +146,8 @@ def dropout_mask(shape, p, rng, dtype):
     """
     if rng is None or p == 0:
         return None
+    if not hasattr(rng, "random") or isinstance(rng, np.random.RandomState):
+        raise TypeError(f"rng must be a numpy.random.Generator, but is {rng!r}; write np.random.default_rng(seed)")
     mask = (rng.random(shape, dtype=np.float32) >= p).astype(dtype)
     mask *= 1 / (1 - p)
     return mask

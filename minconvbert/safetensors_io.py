@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 
-from .files import atomic_path
+from .files import atomic_path, no_key_twice
 from .tensorfile import BFLOAT16, CheckpointError, array_at, count_of, map_file, width_of
 
 DTYPES = {
@@ -83,7 +83,7 @@ def _header(buffer, path):
     try:
         if text[:1] != b"{":
             raise ValueError("it must begin with {")
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=no_key_twice, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the header of {path} must be JSON: {error}") from None
     metadata = header.get("__metadata__", {})
@@ -119,14 +119,6 @@ def _entries(header, size, path):
         at = end
     if at != size:
         raise CheckpointError(f"the tensors of {path} must fill its {size} bytes, but they end at {at}")
-    return entries
-
-
-def _no_key_twice(pairs):
-    entries = dict(pairs)
-    if len(entries) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.200} is there twice")
     return entries
 
 

@@ -32,6 +32,8 @@ from test_model import FACES
     (dict(problem_type="ranking"), "problem_type must be None or one of regression"),
     (dict(summary_type="attn"), "summary_type must be one of last, first, mean, cls_index, but is 'attn'"),
     (dict(id2label={0: "a"}), "id2label must be a label for each of 0 .. num_labels - 1 = 1"),
+    (dict(id2label={0: "a", "1": "b"}), "id2label must be a label for each of 0 .. num_labels - 1 = 1"),
+    (dict(initializer_range=float("inf")), "initializer_range must be finite and not negative, but is inf"),
 ])
 def test_configurations_that_cannot_work(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
@@ -49,16 +51,30 @@ def test_kinds_of_fields(changes, message):
         small_config(**changes)
 
 
-def test_files_that_are_no_configuration(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ValueError, match="model_type must be 'convbert', but is 'bert'"):
+@pytest.mark.parametrize("content, message", [
+    (b'{"model_type": "bert"}', "model_type must be 'convbert', but is 'bert'"),
+    (b"[1, 2]", "config.json must hold one JSON object, but it holds list"),
+    (b"{\xff", "config.json must be JSON, but it cannot be read as that"),
+    (b"[" * 100_000, "config.json must be JSON, but it cannot be read as that"),
+    (b'{"hidden_size": 24, "hidden_size": 36}', "cannot be read as that: 'hidden_size' is there twice"),
+    (b'{"layer_norm_eps": NaN}', "layer_norm_eps must be a number, but is nan"),
+    (b'{"id2label": {"a": "b"}}', "id2label must map the numbers of labels to their names, but is {'a': 'b'}"),
+    ('{"id2label": {"²": "b"}}'.encode(), "id2label must map the numbers of labels to their names"),
+    (b'{"id2label": {"0": "a", "2": "b"}}', "id2label must be a label for each of 0 .. num_labels - 1 = 1"),
+    (b'{"num_labels": 3, "id2label": {"0": "a"}}',
+     "num_labels must be 1, for so many labels are in id2label, but is 3"),
+])
+def test_files_that_are_no_configuration(content, message, tmp_path):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(message)):
         ConvBertConfig.from_json(tmp_path)
-    (tmp_path / "config.json").write_text("[1, 2]")
-    with pytest.raises(ValueError, match="must hold one JSON object, but it holds list"):
-        ConvBertConfig.from_json(tmp_path)
-    (tmp_path / "config.json").write_bytes(b"{\xff")
-    with pytest.raises(ValueError, match="must be JSON, but it cannot be read as that"):
-        ConvBertConfig.from_json(tmp_path)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere must be a folder for config.json to be written into"):
+        small_config().to_json(tmp_path / "nowhere" / "config.json")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        ConvBertConfig.from_json(tmp_path / "nowhere")
 
 
 def test_a_configuration_comes_back_from_its_file(tmp_path):
@@ -95,6 +111,12 @@ IDS = np.arange(1, 7).reshape(2, 3)
      "is added to the scores and must be floats"),
     (ValueError, dict(input_ids=IDS, attention_mask=np.zeros((2, 3, 3, 3))),
      "(B or 1, H or 1, L or 1, L) with B, H, L"),
+    (ValueError, dict(input_ids=[[1, 2], [3]]), "input_ids must have rows of one length, but they are ragged; pad the"),
+    (ValueError, dict(input_ids=IDS, attention_mask=np.full((1, 1, 1, 3), -np.inf)),
+     "an attention_mask of four axes must be finite, but nan or infinity is among it; write np.finfo(dtype).min"),
+    (TypeError, dict(input_ids=IDS, rng=0),
+     "rng must be a numpy.random.Generator, but is 0; write np.random.default_rng(seed)"),
+    (TypeError, dict(input_ids=IDS, rng=np.random.RandomState(0)), "write np.random.default_rng(seed)"),
     (TypeError, dict(inputs_embeds=np.ones((2, 3, 24), int)), "inputs_embeds must be floats, but they are int64"),
     (ValueError, dict(inputs_embeds=np.ones((2, 3, 8))), "(B, L, E) with E = embedding_size = 24"),
 ])
@@ -110,26 +132,42 @@ def test_inputs_of_another_width_than_the_parameters():
         net(inputs_embeds=np.ones((2, 3, 24), np.float32))
 
 
-@pytest.mark.parametrize("task, labels, message", [
-    ("masked_lm", np.full((3, 9), 40), "labels must be from 0 to 39, or -100 to be ignored, but 40 is among them"),
-    ("masked_lm", np.full((3, 8), 1), "labels must be (...) with ... = (3, 9) as in logits, but its shape is (3, 8)"),
-    ("sequence_classification", np.array([0, 1, 2]), "labels must be from 0 to 1, or -100 to be ignored, but 2"),
-    ("token_classification", np.full((3, 9), -1), "but -1 is among them"),
-    ("question_answering", np.full((3,), 1.5), "start_positions and end_positions must be integers"),
+@pytest.mark.parametrize("task, changes, labels, kind, message", [
+    ("masked_lm", {}, np.full((3, 9), 40), ValueError, "labels must be from 0 to 39, or -100 to be ignored, but 40 is"),
+    ("masked_lm", {}, np.full((3, 8), 1), ValueError,
+     "labels must be (...) with ... = (3, 9) as in logits, but its shape is (3, 8)"),
+    ("token_classification", {}, np.full((3, 9), -1), ValueError, "but -1 is among them"),
+    ("token_classification", {}, np.ones((3, 9)), TypeError, "labels must be integers, but they are float64"),
+    ("sequence_classification", {}, [0, 1, 2], ValueError, "labels must be from 0 to 1, or -100 to be ignored, but 2"),
+    ("sequence_classification", {}, [[0, 1, 1]], ValueError, "labels must be (...) with ... = (3,) as in logits"),
+    ("sequence_classification", {}, ["a", "b", "c"], TypeError,
+     "labels of a multi_label_classification must be numbers, but they are <U1"),
+    ("sequence_classification", {}, [0.5, 1.0, 0.0], ValueError,
+     "labels of a multi_label_classification must be (3, 2), but their shape is (3,)"),
+    ("sequence_classification", {}, np.full((3, 2), 1.5), ValueError,
+     "labels of a multi_label_classification must be from 0 to 1, but 1.5 to 1.5 came"),
+    ("sequence_classification", dict(num_labels=1), [np.nan] * 3, ValueError,
+     "labels of a regression must be finite, but nan or infinity is among them"),
+    ("sequence_classification", dict(num_labels=1), [0.5, 1.0], ValueError,
+     "labels of a regression must be (3, 1), but their shape is (2,)"),
+    ("sequence_classification", dict(num_labels=1, problem_type="single_label_classification"), [0, 0, 0], ValueError,
+     "num_labels must be at least 2 for a single_label_classification, but is 1"),
+    ("question_answering", {}, [1.5] * 3, TypeError, "start_positions and end_positions must be integers"),
+    ("question_answering", {}, [1, 2], ValueError,
+     "start_positions and end_positions must be (B,) = (3,), but their shapes are (2,) and (2,)"),
 ])
-def test_labels(task, labels, message):
-    cfg = small_config()
+def test_labels(task, changes, labels, kind, message):
+    cfg = small_config(**changes)
     net = FACES[task](cfg, random_params(cfg, task))
     given = dict(labels=labels) if task != "question_answering" else dict(start_positions=labels, end_positions=labels)
-    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
+    with pytest.raises(kind, match=re.escape(message)):
         net(**random_inputs(cfg), **given)
 
 
-def test_labels_that_are_no_integers():
+def test_a_start_without_an_end():
     cfg = small_config()
-    with pytest.raises(TypeError, match="labels must be integers, but they are float64"):
-        FACES["token_classification"](cfg, random_params(cfg, "token_classification"))(
-            **random_inputs(cfg), labels=np.ones((3, 9)))
+    with pytest.raises(ValueError, match="pass start_positions and end_positions together, but one of them came alone"):
+        FACES["question_answering"](cfg, random_params(cfg, "question_answering"))(IDS, start_positions=[1, 2])
 
 
 def test_backward_without_a_loss():
@@ -142,12 +180,46 @@ def test_backward_without_a_loss():
         net.backward()
 
 
+@pytest.mark.parametrize(
+    "dhidden", [np.ones((2, 3, 23)), np.ones((2, 3, 24), np.float32), np.ones((2, 3, 24), int), 1.0])
+def test_the_gradient_of_hidden_states_is_like_them(dhidden):
+    net = ConvBertModel(small_config(), random_params(small_config()))
+    net(IDS)
+    with pytest.raises(ValueError, match=re.escape("dlast_hidden_state must be float64 of (2, 3, 24) as last_hidden")):
+        net.backward(dhidden)
+
+
 def test_choices_have_an_axis_of_their_own():
     cfg = small_config()
     net = ConvBertForMultipleChoice(cfg, random_params(cfg, "multiple_choice"))
     message = "input_ids must have 3 axes, (B, N, L) for N choices, but its shape is (2, 3)"
     with pytest.raises(ValueError, match=re.escape(message)):
         net(IDS)
+
+
+@pytest.mark.parametrize("kind, cls_index, message", [
+    (ValueError, [[3, 0]], "cls_index must be from 0 to L - 1 = 2, but 3 is among them"),
+    (ValueError, [[1]], "cls_index must be (B,) = (2,), but its shape is (1,)"),
+    (TypeError, [[1.0, 0.0]], "cls_index must be integers, but they are float64"),
+])
+def test_the_token_that_stands_for_a_choice(kind, cls_index, message):
+    cfg = small_config(summary_type="cls_index")
+    with pytest.raises(kind, match=re.escape(message)):
+        ConvBertForMultipleChoice(cfg, random_params(cfg, "multiple_choice"))(IDS[None], cls_index=cls_index)
+
+
+def test_parameters_are_checked_by_kind():
+    cfg, params = small_config(), random_params(small_config())
+    with pytest.raises(TypeError, match="config must be a ConvBertConfig, but is dict"):
+        ConvBertModel(cfg.to_dict(), params)
+    with pytest.raises(TypeError, match="params must be a dict of names to NumPy arrays, but is a list of"):
+        ConvBertModel(cfg, list(params))
+    with pytest.raises(TypeError, match="params must all be floats of one width, but they are float32, float64"):
+        ConvBertModel(cfg, params | {"embeddings.LayerNorm.bias": np.zeros(24, np.float32)})
+    with pytest.raises(TypeError, match="params must be float32 or float64 to reckon with, but they are float16; use"):
+        ConvBertModel(cfg, {name: x.astype(np.float16) for name, x in params.items()})
+    with pytest.raises(TypeError, match="dtype must be a kind of float, but is int64"):
+        ConvBertModel(cfg, dtype=np.int64)
 
 
 def test_parameters_are_checked_by_name_and_shape():
