@@ -14,7 +14,7 @@ from .heads import discriminator, discriminator_backward, masked_lm, masked_lm_b
 from .initialize import init_params
 from .losses import binary_nll, binary_nll_backward, negative_log_likelihood
 from .model import convbert, convbert_backward, model_inputs
-from .shapes import dims, sub, under
+from .shapes import accumulate, dims, sub, under
 
 GENERATOR_WEIGHT, DISCRIMINATOR_WEIGHT = 1.0, 50.0
 
@@ -155,8 +155,7 @@ def masked_word_loss_backward(dloss, acts, p, cfg):
     dhidden = np.zeros_like(acts["hidden"])
     np.add.at(dhidden, (acts["rows"], acts["positions"]), dpicked)
     _, g = convbert_backward(dhidden, sub(acts, "convbert"), sub(p, "convbert"), cfg)
-    for name, dparam in under("convbert", g).items():  # a tied table is read as embeddings and as the output
-        grads[name] = grads[name] + dparam if name in grads else dparam
+    accumulate(grads, under("convbert", g))            # a tied table is read as embeddings and as the output
     return grads
 
 
@@ -214,6 +213,5 @@ def pretraining_loss_backward(acts, params, cfg, generator_cfg):
         DISCRIMINATOR_WEIGHT, sub(acts, "discriminator"), part_params(params, "discriminator"), cfg), "discriminator")
     g = part_grads(masked_word_loss_backward(
         GENERATOR_WEIGHT, sub(acts, "generator"), part_params(params, "generator"), generator_cfg), "generator")
-    for name, dparam in g.items():                     # both parts read the same embeddings
-        grads[name] = grads[name] + dparam if name in grads else dparam
+    accumulate(grads, g)                               # both parts read the same embeddings
     return grads

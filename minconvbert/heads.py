@@ -12,7 +12,7 @@ from .losses import (
     cross_entropy, cross_entropy_backward, mean, mean_squared_error, mean_squared_error_backward)
 from .model import convbert, convbert_backward
 from .ops import dropout, dropout_mask, layer_norm, layer_norm_backward, linear, linear_backward
-from .shapes import dims, sub, take, under
+from .shapes import accumulate, dims, sub, take, under
 
 
 def masked_lm(hidden, p, cfg, rng=None):
@@ -31,12 +31,14 @@ def masked_lm(hidden, p, cfg, rng=None):
 
 def masked_lm_backward(dlogits, acts, p, cfg):
     """-> dhidden (..., D), grads; the table's is the output side's alone"""
-    g = {}
+    g, dhidden = {}, np.zeros_like(acts["hidden"])
+    counted = dlogits.any(-1)                          # a token without a label gives nothing: five of six in training
+    dlogits, acts = dlogits[counted], {name: x[counted] for name, x in acts.items()}
     dnormed, g[_table(cfg)], g["generator_lm_head.bias"] = linear_backward(dlogits, acts["normed"], p[_table(cfg)])
     dactive, g["generator_predictions.LayerNorm.weight"], g["generator_predictions.LayerNorm.bias"] = (
         layer_norm_backward(dnormed, acts["active"], p["generator_predictions.LayerNorm.weight"], cfg.layer_norm_eps))
     ddense = activate_backward(dactive, acts["dense"], "gelu")
-    dhidden, g["generator_predictions.dense.weight"], g["generator_predictions.dense.bias"] = linear_backward(
+    dhidden[counted], g["generator_predictions.dense.weight"], g["generator_predictions.dense.bias"] = linear_backward(
         ddense, acts["hidden"], p["generator_predictions.dense.weight"])
     return dhidden, g
 
@@ -291,6 +293,5 @@ def task_model_backward(task, dlogits, acts, p, cfg, free=False):
     del dlogits                                        # of a whole vocabulary, often the largest array there is
     dinputs_embeds, g = convbert_backward(dhidden, part(acts, "convbert"), sub(p, "convbert"), cfg, free)
     grads = under("convbert", g)
-    for name, dparam in g_head.items():                # a tied table is read by the embeddings and by the head
-        grads[name] = grads[name] + dparam if name in grads else dparam
+    accumulate(grads, g_head)                          # a tied table is read by the embeddings and by the head
     return dinputs_embeds, grads

@@ -1,4 +1,4 @@
-"""Named sizes, and the two ways to move between the levels of a flat dict.
+"""Named sizes, and the ways to move between the levels of a flat dict.
 
 The letters used throughout:
 
@@ -68,3 +68,12 @@ def take(tensors, prefix):
 def under(prefix, tensors):
     """The same entries with `prefix.` put before their names; undoes `sub`."""
     return {f"{prefix}.{name}": t for name, t in tensors.items()}
+
+
+def accumulate(grads, more):
+    """Add the gradients of `more` to `grads`, in place: what is read in two places gets the sum of both."""
+    for name, gradient in more.items():
+        if name in grads:
+            grads[name] += gradient
+        else:
+            grads[name] = gradient

@@ -57,7 +57,8 @@ FAULTS = [
     (heads, "masked_lm_backward", "activate_backward(dactive, acts[\"dense\"], \"gelu\")", "dactive"),
     (heads, "masked_lm_backward", "layer_norm_backward(dnormed, acts[\"active\"]",
      "layer_norm_backward(dnormed, acts[\"dense\"]"),
-    (heads, "task_model_backward", "grads[name] + dparam if name in grads", "dparam if name in grads"),
+    (heads, "task_model_backward", "accumulate(grads, g_head)", "grads |= g_head"),
+    (heads, "task_model_backward", "accumulate(grads, g_head)", "grads = g_head | grads"),
     (losses, "cross_entropy_backward", "- 1, -1)", "- 0.9, -1)"),
     (losses, "cross_entropy_backward", "counted.sum()", "counted.size"),
 ]

@@ -240,12 +240,13 @@ _mistake("masked words: hidden_act in place of gelu", ("heads.masked_lm", '"gelu
          ("heads.masked_lm_backward", '"gelu"', "cfg.hidden_act"))
 _mistake("masked words: norm left out", "heads.masked_lm", "logits = linear(normed,", "logits = linear(active,")
 _mistake("masked words: bias of the output missing", "heads.masked_lm", 'p["generator_lm_head.bias"])', '0 * p["generator_lm_head.bias"])')
-_mistake("tied table: gradient of the lookup left out", "heads.task_model_backward", "grads[name] + dparam if name in grads else dparam",
-         "dparam")
-_mistake("tied table: gradient of the output left out", "heads.task_model_backward", "grads[name] + dparam if name in grads else dparam",
-         "grads.get(name, dparam)")
-_mistake("tied table: no gradient for [PAD] from the output", "heads.task_model_backward", "grads[name] + dparam if",
-         "grads[name] + dparam * (np.arange(len(dparam)) != cfg.pad_token_id)[:, None] if")
+_mistake("tied table: gradient of the lookup left out", "heads.task_model_backward", "accumulate(grads, g_head)",
+         "grads |= g_head")
+_mistake("tied table: gradient of the output left out", "heads.task_model_backward", "accumulate(grads, g_head)",
+         "grads = g_head | grads")
+_mistake("tied table: no gradient for [PAD] from the output", "heads.task_model_backward", "accumulate(grads, g_head)",
+         "accumulate(grads, {n: d * (np.arange(len(d)) != cfg.pad_token_id)[:, None] if n in grads else d"
+         " for n, d in g_head.items()})")
 _mistake("sequence head: mean of the tokens, not the first", "heads.sequence_classification", "first = hidden[:, 0]", "first = hidden.mean(1)")
 _mistake("sequence head: last token, not the first", "heads.sequence_classification", "first = hidden[:, 0]", "first = hidden[:, -1]")
 _mistake("sequence head: tanh, not hidden_act", "heads.sequence_classification", "activate(dense, cfg.hidden_act)", "np.tanh(dense)")
