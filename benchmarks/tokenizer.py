@@ -18,7 +18,8 @@ os.environ["RAYON_NUM_THREADS"] = "1"
 import tokenizers  # noqa: E402
 
 from minconvbert.corpus import read_documents  # noqa: E402
-from minconvbert.tokenizer import VOCABULARY, ConvBertTokenizer, ConvBertTokenizerFast  # noqa: E402
+from minconvbert.files import default_model  # noqa: E402
+from minconvbert.tokenizer import ConvBertTokenizer, ConvBertTokenizerFast  # noqa: E402
 from minconvbert.vocab import read_vocab  # noqa: E402
 
 
@@ -60,7 +61,7 @@ def main():
     parser.add_argument("corpus")
     parser.add_argument("--megabytes", type=float, default=5)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--vocab", default=VOCABULARY)
+    parser.add_argument("--vocab", default=default_model() / "vocab.txt")
     options = parser.parse_args()
     texts = list(paragraphs(options.corpus, options.megabytes * 1e6))
     megabytes = sum(len(text.encode()) for text in texts) / 1e6

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and JSON that says everything once."""
+"""Files that are either whole or absent, JSON that says everything once, and where the weights that ship are."""
 
 import contextlib
 import os
@@ -44,3 +44,12 @@ def no_key_twice(pairs):
         names = [name for name, _ in pairs]
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.200} is there twice")
     return entries
+
+
+def default_model():
+    """The folder of the weights that ship: in a clone `weights/convbert-tiny`, in a wheel inside the package."""
+    for folder in (Path(__file__).parent / "weights", Path(__file__).parent.parent / "weights"):
+        if (folder / "convbert-tiny" / "config.json").exists():
+            return folder / "convbert-tiny"
+    raise ValueError("the weights of convbert-tiny must stand in weights/ beside the package or in it, but they do not;"
+                     " pass --model FOLDER")

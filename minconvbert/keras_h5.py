@@ -31,8 +31,7 @@ def read_keras(path):
         dtype = next((dtype for kind, dtype in kinds.items() if kind == dataset.get_type()), None)
         if dtype is None:
             raise CheckpointError(f"{where} must hold little-endian floats, but holds {item.dtype}")
-        about = dataset.get_create_plist()
-        if about.get_layout() != h5py.h5d.CONTIGUOUS or about.get_external_count() or dataset.get_offset() is None:
+        if dataset.get_offset() is None:                     # chunked, compressed, virtual, in another file, or nowhere
             raise CheckpointError(f"{where} must lie in the file in one piece and uncompressed, but does not")
         plain = plain_keras(name)
         array = array_at(buffer, dataset.get_offset(), dtype, list(item.shape), where)

@@ -113,7 +113,7 @@ def _read_table(buffer, path):
     begin, size, at = _place(footer, 0, path)
     _block(buffer, begin, size, path)                                           # of other things; there are none
     begin, size, _ = _place(footer, at, path)
-    table, last, spelled, end = {}, None, 0, 0
+    table, last, end = {}, None, 0
     for place in _block(buffer, begin, size, path).values():
         begin, size, _ = _place(place, 0, path)
         if begin < end:
@@ -123,9 +123,6 @@ def _read_table(buffer, path):
         for key, value in _block(buffer, begin, size, path).items():
             if last is not None and key <= last:
                 raise CheckpointError(f"the keys of {path} must be in order, but {key!r:.99} comes after {last!r:.99}")
-            spelled += len(key)
-            if spelled > 64 * len(buffer):
-                raise CheckpointError(f"the keys of {path} must not be much longer than the file, but they are")
             table[key] = value
             last = key
     return table
@@ -163,7 +160,7 @@ def _block(buffer, begin, size, path):
             raise CheckpointError(f"an entry of a block of {path} must lie within it, but does not")
         key = key[:common] + block[at:at + rest]
         spelled += len(key)
-        if key in entries or spelled > 64 * len(buffer):
+        if key in entries or spelled > 64 * size:
             raise CheckpointError(f"the keys of {path} must differ, and not be much longer than the file: {key!r:.200}")
         entries[key] = block[at + rest:at + rest + length]
         at += rest + length

@@ -12,18 +12,17 @@ import re
 import sys
 from dataclasses import replace
 from itertools import accumulate, chain
-from pathlib import Path
 
 import numpy as np
 
 from . import rows as rows_of
 from . import tokenizer_files
 from .added import AddedToken, Finder
+from .files import default_model
 from .rows import SIDES, STRATEGIES, Pieces, joined
 from .wordpiece import CHUNK, FAST, PREFIX, SLOW, explain, match, normalize, split
 
 SPECIAL_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-VOCABULARY = Path(__file__).with_name("vocab.txt")  # of this project: 8,192 tokens of English, lower case
 NO_LIMIT, LARGE = int(1e30), int(1e20)  # `model_max_length` where there is none, as Hugging Face writes it and reads it
 PADDINGS = ("longest", "max_length", "do_not_pad")
 CLEAN_UP = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
@@ -712,14 +711,14 @@ def tokenize_main(argv):
     parser = argparse.ArgumentParser(
         prog="python -m minconvbert tokenize", description="Show the pieces of a text, and why each was chosen.")
     parser.add_argument("text", help="the text; - reads it from standard input")
-    parser.add_argument("--vocab", default=VOCABULARY, metavar="PATH",
-                        help="a vocab.txt, or the folder of a tokenizer (default: the vocabulary of this project)")
+    parser.add_argument("--vocab", metavar="PATH",
+                        help="a vocab.txt, or the folder of a tokenizer (default: that of the weights that ship)")
     parser.add_argument("--slow", action="store_true", help="as ConvBertTokenizer does it, not ConvBertTokenizerFast")
     parser.add_argument("--cased", action="store_true", help="keep case and accents")
     parser.add_argument("--json", action="store_true", help="for machines: a list of objects")
     options = parser.parse_args(argv)
     kind = ConvBertTokenizer if options.slow else ConvBertTokenizerFast
-    tokenizer = kind.from_pretrained(options.vocab, **({"do_lower_case": False} if options.cased else {}))
+    tokenizer = kind.from_pretrained(options.vocab or default_model(), **({"do_lower_case": False} if options.cased else {}))
     rows = tokenizer.explain(sys.stdin.read() if options.text == "-" else options.text)
     if options.json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))

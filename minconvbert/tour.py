@@ -7,24 +7,17 @@ import numpy as np
 
 from . import checkpoint
 from .config import param_shapes
+from .files import default_model
 from .heads import discriminator, task_model
 from .model import convbert, model_inputs
 from .ops import softmax
 from .safetensors_io import read_safetensors
 from .tokenizer import ConvBertTokenizerFast
 
-MASKED = ("The capital of France is [MASK].", "She opened the [MASK] and looked out into the garden.",
-          "Water boils at a high [MASK].")
-REPLACED = ("The doctor sang the patient about his pain.", "The earth moves around the sun in one hat.")
-
-
-def default_model():
-    """The folder of the weights that ship: in a clone `weights/convbert-tiny`, in a wheel inside the package."""
-    for folder in (Path(__file__).parent / "weights", Path(__file__).parent.parent / "weights"):
-        if (folder / "convbert-tiny" / "config.json").exists():
-            return folder / "convbert-tiny"
-    raise ValueError("the weights of convbert-tiny must stand in weights/ beside the package or in it, but they do not;"
-                     " pass --model FOLDER")
+MASKED = ("In order [MASK] do this, you will need a computer.", "The Supreme [MASK] ruled that the law was wrong.",
+          "She opened the [MASK] and looked out into the garden.")
+REPLACED = ("They was very tired.", "In order of do this, you need a computer.",
+            "The old man walked slowly to the molecule and sat down.")
 
 
 def fill_mask(text, folder, top=5):

@@ -51,8 +51,8 @@ assert 2 * H * Dh == D
 #    come out.
 # 4. Side by side: places 0 to 3 are from attention, places 4 to 7 from the convolution.
 #
-# The convolution has a value map of its own, `conv_out_layer`. It does not share that of attention. (One port did.
-# Its output was off by up to 2.7.)
+# The convolution has a value map of its own, `conv_out_layer`. It does not share that of attention, though the paper
+# writes V for both. (Below we see that it matters.)
 
 # %%
 cfg = ConvBertConfig(vocab_size=11, hidden_size=8, embedding_size=8, num_hidden_layers=1, num_attention_heads=2,
@@ -91,6 +91,11 @@ assert np.allclose(out[0, 2], by_hand)
 assert np.array_equal(out[..., :4].reshape(per_head), acts["attn.out"])
 assert np.array_equal(out[..., 4:].reshape(per_head), acts["conv.out"])
 print(*acts, sep="   ")
+
+shared = p | {f"conv_out_layer.{kind}": p[f"value.{kind}"] for kind in ("weight", "bias")}
+other, _ = mixed_attention(x, (nobody_hidden, None), shared, cfg)
+assert np.array_equal(out[..., :4], other[..., :4]) and np.abs(out - other).max() > 0.01
+print(f"\nwith one value map for both, the convolution's half would change by up to {np.abs(out - other).max():.2f}")
 
 # %% [markdown]
 # ## What the ratio buys

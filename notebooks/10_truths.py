@@ -80,9 +80,9 @@ axis.legend();
 # %% [markdown]
 # After the first layer only the last tokens have changed: a kernel reaches `K // 2` to the right, and so does the
 # convolution that makes the span key. Then attention carries it everywhere. So **the answer for a sentence depends on
-# the other sentences of its batch.** All implementations do this, and so did the model while it was trained. A port
-# must do it too, or its numbers will not agree. `mask_convolution=True` repairs it, for those who fine-tune from here
-# on.
+# the other sentences of its batch.** The original, Hugging Face's two implementations and Paddle's all do this, and
+# so did the model while it was trained. A port must do it too, or its numbers will not agree. `mask_convolution=True`
+# repairs it, for those who fine-tune from here on.
 #
 # ## 2. The head ratio has two readings
 #

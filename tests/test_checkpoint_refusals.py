@@ -56,6 +56,7 @@ def safetensors(header, size):
     (safetensors({"a": entry(8, 0, shape=[0])}, 8), "data_offsets of a"),
     (safetensors({"a": entry(-4, 4)}, 8), "data_offsets of a"),
     (safetensors({"a": entry(0, 8, shape=[3])}, 8), r"a in .* must take 12 bytes, F32 of shape \[3\], but"),
+    (safetensors({"a": entry(0, 16, shape=[3])}, 16), "a in .* must take 12 bytes"),
     (safetensors({"a": entry(0, 8, shape=[1 << 40, 1 << 40])}, 8), "a in .* must take 4835703278458516698824704 bytes"),
     (safetensors({"a": entry(0, 8, shape=[-2])}, 8), "the shape of a"),
     (safetensors({"a": entry(0, 4, shape=[True])}, 4), "the shape of a"),
@@ -108,6 +109,8 @@ NAME = "encoder.layer.1.attention.self.key.weight"
     (np.ones((12, 24), np.int32), f"{NAME} in .* must be floats, but is int32"),
     (np.ones((12, 24), bool), f"{NAME} in .* must be floats, but is bool"),
     (np.full((12, 24), np.nan, np.float32), f"{NAME} in .* must be finite as float32, but holds nan or infinity"),
+    (np.where(np.eye(12, 24), np.float32(np.inf), 1), f"{NAME} in .* must be finite as float32, but holds nan"),
+    (np.where(np.eye(12, 24), np.float32(-np.inf), 1), f"{NAME} in .* must be finite as float32, but holds nan"),
     (np.full((12, 24), -np.inf, np.float16), f"{NAME} in .* must be finite as float32, but holds nan or infinity"),
 ])
 def test_a_tensor_that_does_not_fit(saved, array, message):
@@ -196,6 +199,7 @@ def test_a_shard_outside_the_folder(tmp_path, shard):
     ({"a": "a.st", "b": "a.st"}, "a.st must hold the tensors that .* says, once, but they differ in b"),
     ({"a": "b.st", "b": "b.st"}, "b.st must hold the tensors that .* says, once, but they differ in a"),
     ({"b": "b.st", "c": "b.st"}, "but they differ in c"),
+    ({"a": "ab.st"}, "ab.st must hold the tensors that .* says, once, but they differ in b"),
     ({"a": "none.st"}, "none.st must be a file of tensors, but there is no such file"),
     ({}, "must name shards, but names none"),
     ({"a": ["a.st"]}, "must be JSON with a weight_map"),
@@ -205,6 +209,7 @@ def test_a_shard_outside_the_folder(tmp_path, shard):
 def test_a_shard_that_lacks_its_tensor(tmp_path, weight_map, message):
     write_safetensors(tmp_path / "a.st", {"a": np.ones(2)})
     write_safetensors(tmp_path / "b.st", {"b": np.ones(2)})
+    write_safetensors(tmp_path / "ab.st", {"a": np.ones(2), "b": np.ones(2)})
     refused(checkpoint.read_tensors, index_of(tmp_path, weight_map) / "model.safetensors.index.json", message)
 
 
@@ -347,7 +352,9 @@ def legacy(path, keys=("0",), numbers=((6, np.arange(6, dtype="<f4").tobytes()),
 def test_legacy_files(tmp_path):
     path = tmp_path / "x.bin"
     np.testing.assert_array_equal(read_torch(legacy(path))["a"], np.arange(6).reshape(2, 3))
-    whole = path.read_bytes()
+    for key in ("0", "00", "000", "0000"):                    # wherever the numbers begin
+        assert read_torch(legacy(path, keys=(key,), state=one(key=key)))["a"].flags.aligned
+    whole = legacy(path).read_bytes()
     for length in range(1, len(whole)):
         path.write_bytes(whole[:length])
         refused(read_torch, path, "must")

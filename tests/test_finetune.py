@@ -215,8 +215,8 @@ def test_same_seed_same_bytes(material, tmp_path):
 def test_a_run_that_was_killed_ends_in_the_same_bytes(material, tmp_path, name):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     options = ["--dropout", "0.1", "--eval-every", "5"]
-    main(arguments(material, name, whole, *options, epochs=8))
-    command = [sys.executable, "-m", "minconvbert", *arguments(material, name, broken, *options, epochs=8)]
+    main(arguments(material, name, whole, *options, epochs=5))
+    command = [sys.executable, "-m", "minconvbert", *arguments(material, name, broken, *options, epochs=5)]
     rng = np.random.default_rng(0)
     log = broken / "log.jsonl"
     for _ in range(3):

@@ -21,7 +21,7 @@ from minconvbert.view import palette
 from minconvbert.view.selection import chosen, compared, label, seen
 
 HOSTILE = ["</script><script>document.title='hacked'</script>", "<img src=x onerror=alert(1)>", '"\'&amp;', "$x^2$",
-           "$", "\u202eright to left", "\x00\x1b[31m", "日本", "<!--", "]]>", "${data}", "a\nb"]
+           "</script x", "<!--<script ", "$", "\u202eright to left", "\x00\x1b[31m", "日本", "<!--", "]]>", "${data}", "a\nb"]
 
 
 def answer(L, layers=4, H=2, K=9, seed=0, B=1, dtype=np.float32):

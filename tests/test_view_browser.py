@@ -73,10 +73,10 @@ def must_say(page, layer, head, token, out=OUT, L=12, frame=None):
     assert checked == [token]
 
 
-def summary(weights, names, distances=None):
+def summary(weights, names, distances):
     best = [u for u in np.argsort(-weights, kind="stable")[:4] if weights[u] >= 0.01]
-    names = names if distances is None else [f"{name} {distance}" for name, distance in zip(names, distances)]
-    return "  ·  ".join(f"{names[u]} {weights[u]:.3f}".replace(" 0.", " .") for u in best)
+    signed = [f"{d:+d}".replace("-", "−") if d else "0" for d in distances]
+    return "  ·  ".join(f"{names[u]} {signed[u]} {weights[u]:.3f}".replace(" 0.", " .") for u in best)
 
 
 def test_it_opens_with_the_chosen_word_and_without_complaint(page):
@@ -90,10 +90,8 @@ def test_hovering_a_word_makes_both_kinds_answer(page):
     page.hover(*page.centre('[data-token="2"] bdi'))
     must_say(page, 1, 0, 2)
     text = page.run("return ['attention', 'convolution'].map(k => document.getElementById('says-' + k).textContent)")
-    assert text[0] == summary(OUT.attentions[1][0, 0, 2], WORDS)
-    names = ["zero", "zero", *WORDS[:7]]
-    distances = ["−4", "−3", "−2", "−1", "0", "+1", "+2", "+3", "+4"]
-    assert text[1] == summary(OUT.kernels[1][0, 2, 0], names, distances)
+    assert text[0] == summary(OUT.attentions[1][0, 0, 2], WORDS, range(-2, 10))
+    assert text[1] == summary(OUT.kernels[1][0, 2, 0], ["zero", "zero", *WORDS[:7]], range(-4, 5))
     page.hover(5, 5)
     must_say(page, 1, 0, 5)
 

@@ -2,11 +2,10 @@
 
 import random
 import unicodedata
-from pathlib import Path
 
-import minconvbert
+from minconvbert.files import default_model
 
-PACKAGE_VOCABULARY = Path(minconvbert.__file__).with_name("vocab.txt")
+PACKAGE_VOCABULARY = default_model() / "vocab.txt"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SETTINGS = [{"do_lower_case": lower, "strip_accents": accents} for lower in (True, False)
             for accents in (None, True, False)]

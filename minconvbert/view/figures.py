@@ -18,6 +18,7 @@ from .palette import LIGHT
 from .selection import chosen, compared, seen
 
 INCH = 0.078                                           # width of a letter of a word, and of the numbers beside it
+BAR = 1                                                # inches of the highest bar
 LINE = 118                                             # letters in a line of the sentence, at least
 WORDS = ("DejaVu Serif", "Noto Serif CJK SC", "Noto Sans CJK SC", "Noto Sans CJK JP", "Hiragino Sans", "PingFang SC",
          "Microsoft YaHei", "WenQuanYi Zen Hei", "Arial Unicode MS")
@@ -28,7 +29,7 @@ def one_token(out, tokens, layer=None, head=None, token=None, row=0):
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
     lines = _lines(shown)
-    figure = _figure(_width_of(lines), 0.75 + 1.9 * len(lines))
+    figure = _figure(_width_of(lines), 0.35 + _height_of(lines, shown, layer, head, token))
     _title(figure, f"What “{_plain(shown.tokens[token])}” takes from its sentence", layer, head)
     _draw_one_token(figure, lines, shown, layer, head, token)
     return figure
@@ -115,7 +116,7 @@ def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None,
     lines = _lines(shown, width)
     width = max(width, _width_of(lines))
     thumbnails_width, thumbnails_height = _thumbnails_size(shown, width)
-    heights = [0.4 + 1.9 * len(lines), pair_height, 3, *([2.9] if second else []), thumbnails_height]
+    heights = [_height_of(lines, shown, layer, head, token), pair_height, 3, *([2.9] if second else []), thumbnails_height]
     figure = _figure(width, sum(heights) + 0.5)
     _title(figure, f"What “{_plain(shown.tokens[token])}” takes from its sentence", layer, head)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -189,13 +190,29 @@ def _width_of(lines):
     return max(5.2, INCH * max(line[-1][2] for line in lines) + 0.3)
 
 
+def _room(lines, shown, layer, head, token):
+    """-> of each line the weight that its highest bar upwards has, and its lowest downwards; and the gap for the words"""
+    L, half = len(shown.tokens), shown.half
+    attention, band = shown.maps[layer, head, token], shown.bands[layer, head, token]
+    highest = max(attention.max(), band.max())
+    room = [[max(0.16 * highest, *(weights.get(t, 0) for t, _, _ in line)) for weights in (
+        dict(enumerate(attention)), dict(enumerate(band, -half)))] for line in lines]
+    return np.array(room), 0.14 * highest, highest
+
+
+def _height_of(lines, shown, layer, head, token):
+    room, gap, highest = _room(lines, shown, layer, head, token)
+    return 0.35 + BAR * ((room.sum() + 2 * gap * len(lines)) / highest) + 0.3 * len(lines)
+
+
 def _draw_one_token(figure, lines, shown, layer, head, token):
     L, half = len(shown.tokens), shown.half
     attention, band = shown.maps[layer, head, token], shown.bands[layer, head, token]
-    up, down = (max(weights[layer, head].max(), 1e-6) for weights in (shown.maps, shown.kernels))
-    gap = 0.075 * (up + down)
+    room, gap, highest = _room(lines, shown, layer, head, token)
+    digits = 0.15 / BAR * highest
+    axes = figure.subplots(len(lines), 1, squeeze=False, height_ratios=room.sum(1) + 2 * (gap + digits))[:, 0]
     end = max(line[-1][2] for line in lines)
-    for axis, line in zip(figure.subplots(len(lines), 1, squeeze=False)[:, 0], lines):
+    for axis, line, (up, down) in zip(axes, lines, room):
         span = [(left, right) for t, left, right in line if abs(t - token) <= half]
         if span:
             axis.plot([span[0][0], span[-1][1]], [-gap] * 2, color=LIGHT["convolution"], linewidth=1, alpha=0.6)
@@ -205,10 +222,10 @@ def _draw_one_token(figure, lines, shown, layer, head, token):
                       fontsize=9.5 if inside else 8, color=_ink(t == token, inside),
                       bbox=dict(boxstyle="round,pad=0.25", facecolor=LIGHT["ink"], linewidth=0) if t == token else None)
             if inside:
-                _bar(axis, x, gap, attention[t], up, LIGHT["attention"])
-            _bar(axis, x, -gap, -band[t + half], down, LIGHT["convolution"], hatched=not inside)
+                _bar(axis, x, gap, attention[t], highest, LIGHT["attention"])
+            _bar(axis, x, -gap, -band[t + half], highest, LIGHT["convolution"], hatched=not inside)
         axis.set_xlim(0, end)
-        axis.set_ylim(-1.16 * down - gap, 1.16 * up + gap)
+        axis.set_ylim(-down - gap - digits, up + gap + digits)
         axis.axis("off")
     figure.supxlabel(f"above the words attention, below them the {2 * half + 1} weights of the kernel; 0: zeros beyond"
                      " the sentence", x=0.01, ha="left", fontsize=8, color=LIGHT["faint"])

@@ -89,11 +89,15 @@ function buildStage() {
 }
 
 function drawStage() {
-  const s = shown(), t = token(), top = highest(s), stage = get("stage"), digits = 18;
-  const up = largestOf(s, s.maps), down = largestOf(s, s.kernels);         // one scale above and below, so no equal parts
-  const unit = (parseFloat(getComputedStyle(stage).getPropertyValue("--tall")) - 2 * digits) / (up + down);
-  stage.style.setProperty("--up", up * unit + digits + "px");
-  stage.style.setProperty("--down", down * unit + digits + "px");
+  const s = shown(), t = token(), stage = get("stage"), digits = 18;
+  // The room above and below the words depends on the head alone, so that words stand still; the scale, one for both
+  // kinds, on the word.
+  const part = largestOf(s, s.maps) / (largestOf(s, s.maps) + largestOf(s, s.kernels));
+  const room = parseFloat(getComputedStyle(stage).getPropertyValue("--tall")) - 2 * digits;
+  const above = Math.max(...cells.map(({ u }) => attends(s, t, u))), below = Math.max(...cells.map(({ u }) => convolves(s, t, u)));
+  const unit = Math.min(part * room / above, (1 - part) * room / below), top = Math.max(above, below);
+  stage.style.setProperty("--up", part * room + digits + "px");
+  stage.style.setProperty("--down", (1 - part) * room + digits + "px");
   for (const { u, cell, upNumber, upBar, downNumber, downBar } of cells) {
     const attention = attends(s, t, u), convolution = convolves(s, t, u), near = Math.abs(u - t) <= half;
     upBar.style.height = attention * unit + "px";
@@ -121,7 +125,9 @@ function drawAnswers() {
     line.replaceChildren();
     found.forEach(({ u, w }, i) => {
       if (i) line.append("  ·  ");
-      element(line, "bdi", name(s, u) + (kind === "convolution" ? " " + signed(u - t) : ""));
+      element(line, "bdi", name(s, u));
+      line.append(" ");
+      element(line, "small", signed(u - t));
       line.append(" ");
       element(line, "b", number(w));
     });

@@ -1,0 +1,115 @@
+"""The notebooks run, say what is so, and are committed as they are written."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minconvbert
+from minconvbert.config import ConvBertConfig
+from minconvbert.course import EXERCISES, stub
+from minconvbert.initialize import init_params
+from minconvbert.model import convbert, model_inputs
+
+pytest.importorskip("jupytext")
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("ipykernel")
+FOLDER = Path(__file__).parents[1] / "notebooks"
+sys.path.insert(0, str(FOLDER))
+import build  # noqa: E402
+
+SOURCES = build.sources()
+NAMES = [path.stem for path in SOURCES]
+by_notebook = pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+
+
+def committed(source):
+    return nbformat.read(source.with_suffix(".ipynb"), 4)
+
+
+def outputs(notebook):
+    return [output for cell in notebook.cells for output in cell.get("outputs", ())]
+
+
+@by_notebook
+def test_it_runs_and_its_claims_hold(source):
+    ran = build.execute(build.read_source(source))
+    assert build.same_source(ran, committed(source)), "python notebooks/build.py"
+
+
+def test_a_wrong_claim_and_a_warning_fail():
+    for line, error in (("assert 1 + 1 == 3", "AssertionError"), ("import warnings; warnings.warn('oh')", "stderr")):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(line)])
+        with pytest.raises(Exception, match=error):
+            build.execute(notebook)
+
+
+@by_notebook
+def test_what_is_committed_can_be_read_where_nothing_runs(source):
+    notebook, path = committed(source), source.with_suffix(".ipynb")
+    nbformat.validate(notebook)
+    assert path.stat().st_size < 400_000
+    assert notebook.cells[0].source.startswith(f"# {source.stem[:2]}. ")
+    assert "**Claim.**" in notebook.cells[0].source
+    assert any("xercise" in cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert any("image/png" in output.get("data", {}) for output in outputs(notebook)), "no figure"
+    assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs(notebook))
+    for cell in notebook.cells:
+        assert cell.metadata == {} and (cell.cell_type == "markdown" or cell.execution_count)
+    told = re.sub(r'"image/png": "[^"]*"', "", path.read_text(encoding="utf-8"))
+    assert not re.search(r"/(home|root|tmp|work|Users)/", told), "a path of the machine that built it"
+
+
+@by_notebook
+def test_sources_shown_are_those_of_the_package(source):
+    root = Path(minconvbert.__file__).parents[1]
+    one = re.compile(r"`(minconvbert/[\w/]+\.py)`, line \d+\n```python\n(.*?)\n```", re.DOTALL)
+    shown = [found for output in outputs(committed(source))
+             for found in one.findall(output.get("data", {}).get("text/markdown", ""))]
+    assert shown, "no function is shown"
+    for file, code in shown:
+        assert code in (root / file).read_text(encoding="utf-8"), f"{file} has changed: python notebooks/build.py"
+
+
+@by_notebook
+def test_no_copy_of_the_package_and_every_stub_is_its_own(source):
+    notebook = build.read_source(source)
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        for function in ast.parse(cell.source).body:
+            if isinstance(function, ast.FunctionDef) and function.name in EXERCISES:
+                written = ast.get_source_segment(cell.source, function)
+                assert written.replace("-100", "IGNORED") == stub(function.name)
+                assert f"check({function.name}, seed=" in cell.source
+
+
+def test_index_and_glossary_name_what_exists():
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"\((\w+)\.ipynb\)", page) == NAMES
+    cfg = ConvBertConfig(vocab_size=9, hidden_size=8, embedding_size=8, num_attention_heads=2, num_hidden_layers=1)
+    _, acts = convbert(model_inputs(cfg, np.array([[1, 2, 3]])), init_params(cfg), cfg)
+    names, functions = glossary()
+    assert len(names) >= 11 and len(functions) >= 12
+    for name in names:
+        assert f"encoder.layer.0.attention.self.{name}" in acts
+    modules = [getattr(minconvbert, m) if hasattr(minconvbert, m) else __import__(f"minconvbert.{m}", fromlist=["x"])
+               for m in ("ops", "conv", "attention", "model", "heads")]
+    for name in functions:
+        assert any(hasattr(module, name) for module in modules), name
+
+
+def glossary(column=None):
+    """-> the names in acts and the functions of the two tables; or the texts of one column of the first"""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")]
+            for line in (FOLDER / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    first, second = ([row for row in rows if len(row) == n] for n in (6, 5))
+    if column is not None:
+        return [row[column] for row in first[1:]], [row[3] for row in second[1:]]
+    ticked = re.compile(r"`([^`]+)`")
+    return ([name for row in first[1:] for name in ticked.findall(row[3])],
+            [name for row in first[1:] for name in ticked.findall(row[2])]
+            + [name for row in second[1:] for name in ticked.findall(row[1])])
