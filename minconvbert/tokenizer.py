@@ -62,7 +62,10 @@ class BatchEncoding(dict):
         raise AttributeError(f"there is no {name!r} here, but {', '.join(self)}")
 
     def tokens(self, row=0):
-        """The tokens of a row, special ones and padding included."""
+        """The tokens of a row, special ones and padding included.
+
+        An added token is given as it was added; the `tokenizers` library gives the stretch of text that it took.
+        """
         return self._to_tokens(self._rows[row]["input_ids"])
 
     def word_ids(self, row=0):
@@ -718,7 +721,8 @@ def tokenize_main(argv):
     parser.add_argument("--json", action="store_true", help="for machines: a list of objects")
     options = parser.parse_args(argv)
     kind = ConvBertTokenizer if options.slow else ConvBertTokenizerFast
-    tokenizer = kind.from_pretrained(options.vocab or default_model(), **({"do_lower_case": False} if options.cased else {}))
+    settings = {"do_lower_case": False} if options.cased else {}
+    tokenizer = kind.from_pretrained(options.vocab or default_model(), **settings)
     rows = tokenizer.explain(sys.stdin.read() if options.text == "-" else options.text)
     if options.json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))

@@ -67,7 +67,7 @@ def test_slow_equals_the_reference(case):
     assert compared > 300
 
 
-@pytest.mark.parametrize("kind, name", zip(KINDS, ["fast_calls", "slow_calls"], strict=True))
+@pytest.mark.parametrize("kind, name", list(zip(KINDS, ["fast_calls", "slow_calls"], strict=True)))
 def test_calls_equal_the_reference(kind, name):
     tokenizer = kind(PACKAGE_VOCABULARY)
     for call in REFERENCE[name]:
