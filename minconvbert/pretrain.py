@@ -49,7 +49,7 @@ PRESETS = {
     "tiny": Recipe(
         dict(vocab_size=8192, hidden_size=128, embedding_size=128, num_hidden_layers=4, num_attention_heads=4,
              intermediate_size=512, max_position_embeddings=128, pad_token_id=0),
-        learning_rate=2e-3, batch_size=64, steps=8_000, warmup=400, generator_width=0.5, generator_layers=0.5,
+        learning_rate=1.5e-3, batch_size=64, steps=7_800, warmup=400, generator_width=0.5, generator_layers=0.5,
         dropout=False),
     "small": Recipe(
         _ORIGINAL | dict(hidden_size=256, embedding_size=128, num_attention_heads=4, intermediate_size=1024),
