@@ -11,6 +11,7 @@ COMMANDS = {
     "tokenize": ("tokenizer", "show the pieces of a text, their ids, offsets and why each was chosen"),
     "info": ("info", "configuration, parameters and cost of a model"),
     "pretrain": ("pretrain", "learn weights from plain text"),
+    "study": ("study", "the paper's claim in miniature: variants of one block, trained alike"),
     "finetune": ("finetune", "learn one of the five tasks"),
     "evaluate": ("finetune", "measure a fine-tuned model"),
     "predict": ("finetune", "use a fine-tuned model on new text"),

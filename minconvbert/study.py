@@ -1,4 +1,4 @@
-"""The paper's claim in miniature: `python -m minconvbert.study` trains small models that differ in one block alone.
+"""The paper's claim in miniature: `python -m minconvbert study` trains small models that differ in one block alone.
 
     attention    all heads attend
     bottleneck   half as many heads attend, nothing else
@@ -172,7 +172,7 @@ def settings(kernels, groups):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m minconvbert.study", description=__doc__,
+    parser = argparse.ArgumentParser(prog="python -m minconvbert study", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", nargs="+", required=True, metavar="FILE")
     parser.add_argument("--vocab", required=True, metavar="FILE")
@@ -196,8 +196,13 @@ def main(argv=None):
     base = ConvBertConfig(**PRESETS["tiny"].model).replace(
         vocab_size=len(tokenizer.vocab), hidden_size=args.hidden_size, embedding_size=args.hidden_size,
         intermediate_size=4 * args.hidden_size, num_hidden_layers=args.layers)
-    results_file = out / "results.json"
-    results = json.loads(results_file.read_text()) if results_file.exists() else []
+    stored = out / "results.json"
+    fixed = {name: getattr(args, name) for name in ("steps", "batch_size", "hidden_size", "layers", "learning_rate")}
+    there = json.loads(stored.read_text()) if stored.exists() else dict(fixed=fixed, results=[])
+    if there["fixed"] != fixed:
+        raise ValueError(f"{stored} must be of a study of {fixed}, to go on with it, but is of {there['fixed']};"
+                         " choose another --out")
+    results = there["results"]
     done = {(r["setting"], r["seed"]) for r in results}
     for seed in range(args.seeds):
         for name, (variant, changes) in settings(args.kernels, args.groups).items():
@@ -209,8 +214,12 @@ def main(argv=None):
             figures = train_variant(variant, base.replace(**changes), recipe, examples, held_out[:256], special,
                                     Progress(args.steps))
             results.append(dict(setting=name, seed=seed, **figures))
-            write_atomic(results_file, json.dumps(results, indent=1) + "\n")
+            write_atomic(stored, json.dumps(dict(fixed=fixed, results=results), indent=1) + "\n")
     table(results)
+    try:
+        draw(results).savefig(out / "study.png", dpi=120)
+    except ImportError:
+        print("no study.png: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
     return 0
 
 
@@ -226,5 +235,24 @@ def table(results):
         print(f"{name:<16} {rows[0]['parameters']:>10,} {cells[0]:>16} {cells[1]:>18} {cells[2]:>18}   {len(rows)}")
 
 
+def draw(results):
+    """Each setting's figures: a dot for each seed, mean and standard deviation.   ->  a figure of matplotlib's"""
+    from matplotlib.figure import Figure
+    names = list(dict.fromkeys(r["setting"] for r in results))
+    figure = Figure(figsize=(8, 0.8 + 0.28 * len(names)), layout="constrained")
+    for axis, (key, title) in zip(figure.subplots(1, 2, sharey=True), (
+            ("masked_loss", "generator: held-out loss, nats"), ("auc", "discriminator: held-out AUC"))):
+        for at, name in enumerate(names):
+            values = [r[key] for r in results if r["setting"] == name]
+            axis.plot(values, [at] * len(values), "o", markersize=3, color="0.7")
+            axis.errorbar(np.mean(values), at, xerr=np.std(values, ddof=min(1, len(values) - 1)), fmt="o", markersize=5,
+                          capsize=3, color="tab:orange" if name.startswith("span") else "tab:blue")
+        axis.set(title=title, yticks=range(len(names)), yticklabels=names)
+        axis.grid(axis="x", color="0.9")
+    axis.invert_yaxis()
+    return figure
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    from .__main__ import main as run_command
+    sys.exit(run_command(["study", *sys.argv[1:]]))

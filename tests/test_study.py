@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ from minconvbert import model, study
 from minconvbert.attention import mixed_attention
 from minconvbert.config import ConvBertConfig
 from minconvbert.electra import RowRandom, generator_config, pretraining_loss, pretraining_loss_backward
+from minconvbert.files import default_model
 from minconvbert.pretrain import PRESETS, masked_batch
 from test_corpus import TOKENIZER, write_corpus
 from test_electra import SPECIAL, check_gradients
@@ -50,3 +52,20 @@ def test_training_a_variant_gives_figures_that_repeat(tmp_path):
     first, second = (study.train_variant("dynamic", CONFIG, recipe, examples, held_out, SPECIAL) for _ in range(2))
     assert first == second
     assert 0 < first["auc"] < 1 and first["masked_loss"] > 0
+
+
+def test_the_command_goes_on_from_what_is_there(tmp_path, capsys):
+    text, vocab = write_corpus(tmp_path / "text.txt"), default_model() / "vocab.txt"
+    command = ["--corpus", str(text), "--vocab", str(vocab), "--out", str(tmp_path / "out"), "--steps", "2", "--batch-size",
+               "4", "--hidden-size", "16", "--layers", "1", "--kernels", "1", "--groups", "2"]
+    study.main([*command, "--seeds", "1"])
+    first = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
+    assert [r["setting"] for r in first] == [*study.VARIANTS, "span, K=1", "span, 2 groups"]
+    study.main([*command, "--seeds", "2"])
+    both = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
+    assert both[:len(first)] == first and [r["seed"] for r in both] == [0] * 7 + [1] * 7
+    assert (tmp_path / "out" / "study.png").stat().st_size > 5000
+    printed = capsys.readouterr().out.splitlines()
+    assert f"{both[4]['parameters']:,}" in printed[-3] and printed[-1].split()[-1] == "2"
+    with pytest.raises(ValueError, match="must be of a study of .*'steps': 3.*but is of .*'steps': 2"):
+        study.main([*command, "--steps", "3"])
