@@ -194,7 +194,7 @@ def main(argv=None):
                    pad=tokenizer.pad_token_id)
     examples, held_out = corpus.encode_corpus(args.corpus, tokenizer, 128, out)
     if not len(held_out):
-        raise ValueError(f"the corpus must have enough documents to hold some out, but {', '.join(args.corpus)} has too few")
+        raise ValueError(f"{', '.join(args.corpus)} must have enough documents to hold some out, but has too few")
     base = ConvBertConfig(**PRESETS["tiny"].model).replace(
         vocab_size=len(tokenizer.vocab), hidden_size=args.hidden_size, embedding_size=args.hidden_size,
         intermediate_size=4 * args.hidden_size, num_hidden_layers=args.layers)
