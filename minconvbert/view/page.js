@@ -55,11 +55,11 @@ function buildStage() {
   stage.replaceChildren();
   stage.className = s.L > 80 ? "many" : s.L > 36 ? "more" : "";
   cells.length = 0;
-  let zeros;                                           // those of one side stay together when lines break
+  let ends;                                            // zeros stay with the last word when lines break
   for (let u = -half; u < s.L + half; u++) {
     const inside = u >= 0 && u < s.L;
-    if (u === -half || u === s.L) zeros = element(stage, "span", undefined, "zeros");
-    const cell = element(inside ? stage : zeros, inside ? "button" : "span", undefined, "word" + (inside ? "" : " zero"));
+    if (u === -half || u === s.L - 1) ends = element(stage, "span", undefined, "ends");
+    const cell = element(u >= 0 && u < s.L - 1 ? stage : ends, inside ? "button" : "span", undefined, "word" + (inside ? "" : " zero"));
     const up = element(cell, "span", undefined, "up"), upNumber = element(up, "small"), upBar = element(up, "i");
     const word = element(cell, "bdi", inside ? s.tokens[u] : "0");
     if (inside && /^##./.test(s.tokens[u])) {
