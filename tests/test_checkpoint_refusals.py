@@ -172,6 +172,8 @@ def test_tensors_laid_out_as_tensorflow_does(tmp_path):
 
 @pytest.mark.parametrize("data", [b"hello, world", b"PK", b"\x89HDF", b"\x80", bytes(100), b"\x1f\x8b" + bytes(50)])
 def test_a_file_of_no_known_kind(tmp_path, data):
+    if data.startswith(b"\x89HDF"):
+        pytest.importorskip("h5py")
     (tmp_path / "x.bin").write_bytes(data)
     refused(checkpoint.load, tmp_path / "x.bin", "must")
 
