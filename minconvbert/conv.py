@@ -2,8 +2,8 @@
 
     out[t] = sum over the K taps j of   kernel[j] * x[t + j - K // 2]          (zero outside the sequence)
 
-In a depthwise convolution the kernel is learned once, one for every channel. In a dynamic one it is foretold anew for
-every token, one for every head. In a *span-based* dynamic one, the idea of ConvBERT, it is foretold from the span
+In a depthwise convolution the kernel is learned once, one for every channel. In a dynamic one it is predicted anew for
+every token, one for every head. In a *span-based* dynamic one, the idea of ConvBERT, it is predicted from the span
 around the token, not from the token alone.
 """
 

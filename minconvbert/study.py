@@ -3,7 +3,7 @@
     attention    all heads attend
     bottleneck   half as many heads attend, nothing else
     plain        bottleneck + a depthwise convolution: one learned kernel for each channel
-    dynamic      bottleneck + a dynamic convolution: a kernel for each token, foretold from the query alone
+    dynamic      bottleneck + a dynamic convolution: a kernel for each token, predicted from the query alone
     span         bottleneck + span-based dynamic convolution: ConvBERT
 
 All have the same number of parameters (the feed-forward layer takes up the difference), the same data in the same

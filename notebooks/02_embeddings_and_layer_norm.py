@@ -133,9 +133,9 @@ def loss(x):
 
 direction, h = rng.normal(size=x.shape), 1e-6
 measured = (loss(x + h * direction) - loss(x - h * direction)) / (2 * h)
-foretold = (dx * direction).sum()
-assert abs(measured - foretold) < 1e-7 * abs(foretold)
-print(f"measured {measured:.9f}   foretold {foretold:.9f}")
+predicted = (dx * direction).sum()
+assert abs(measured - predicted) < 1e-7 * abs(predicted)
+print(f"measured {measured:.9f}   predicted {predicted:.9f}")
 
 # %% [markdown]
 # ## A word that occurs twice

@@ -150,9 +150,9 @@ assert {n: g.shape for n, g in grads.items()} == {n: a.shape for n, a in p.items
 
 direction, h = {name: rng.normal(size=a.shape) for name, a in p.items()}, 1e-5
 ahead, behind = (loss_of({name: a + s * h * direction[name] for name, a in p.items()})[0] for s in (1, -1))
-measured, foretold = (ahead - behind) / (2 * h), sum((grads[name] * direction[name]).sum() for name in p)
-assert abs(measured - foretold) < 1e-6 * abs(measured)
-print(f"all {len(p)} parameters moved at once: the loss changes by {measured:.9f} a step, foretold {foretold:.9f}")
+measured, predicted = (ahead - behind) / (2 * h), sum((grads[name] * direction[name]).sum() for name in p)
+assert abs(measured - predicted) < 1e-6 * abs(measured)
+print(f"all {len(p)} parameters moved at once: the loss changes by {measured:.9f} a step, predicted {predicted:.9f}")
 
 # %% [markdown]
 # ## A table that is read twice
