@@ -135,7 +135,8 @@ def best_threshold(answers, margins, accepted):
     dropped = np.array([answer_f1("", texts) for texts in accepted])
     order = np.argsort(margins, kind="stable")
     totals = np.concatenate([[0], np.cumsum((kept - dropped)[order])]) + dropped.sum()
-    thresholds = np.concatenate([[-math.inf], np.asarray(margins, float)[order]])
+    margins = np.asarray(margins, float)[order]
+    thresholds = np.concatenate([[math.nextafter(margins[0], -math.inf)], margins])
     # A threshold takes in all equal margins, so of a run of them only the last counts.
     last = np.append(thresholds[1:] != thresholds[:-1], True)
     best = np.flatnonzero(last)[np.argmax(totals[last])]

@@ -58,6 +58,16 @@ def test_conll(file):
     found = tokens.read(file("a.conll", "-DOCSTART- -X- O\n\nAnn NNP B-PER\nruns VBZ O\n \n\nBob NNP B-PER\n"))
     assert without_where(found) == [dict(words=["Ann", "runs"], tags=["B-PER", "O"]), dict(words=["Bob"], tags=["B-PER"])]
     assert [place.rpartition(" ")[2] for one in found for place in one["places"]] == ["3", "4", "7"]
+    assert tokens.read(file("b.conll", "10\u00a0000\tO\n"))[0]["words"] == ["10\u00a0000"]
+
+
+def test_words_without_tags(file):
+    unlabelled = [dict(words=["Ann", "runs"]), dict(words=["Bob"])]
+    for content in ("Ann\nruns\n\nBob\n", "Ann NNP B-PER\nruns VBZ O\n\nBob NNP B-PER\n"):
+        assert without_where(tokens.read(file("a.conll", content), labelled=False)) == unlabelled
+    row = "1\t{}" + "\t_" * 8 + "\n"
+    content = row.format("Ann") + row.format("runs") + "\n" + row.format("Bob")
+    assert without_where(tokens.read(file("a.conllu", content), labelled=False)) == unlabelled
 
 
 def test_conllu(file):
@@ -96,6 +106,8 @@ def test_squad_and_lines_of_it(file):
     first = dict(wanted[0], answers=dict(text=["Ann", "Ann sang"], answer_start=[0, 0]))
     assert without_where(questions.read(file("a.jsonl", lines(first, wanted[1])))) == wanted
     assert "answers" not in questions.read(file("a.json", json.dumps(SQUAD)), labelled=False)[0]
+    places = [one["id"] for one in questions.read(file("b.jsonl", lines(dict(first, id=None), dict(first, id=None))))]
+    assert [place.rpartition(", ")[2] for place in places] == ["line 1", "line 2"]
 
 
 def test_choices(file):
@@ -103,6 +115,10 @@ def test_choices(file):
     assert without_where(choice.read(file("a.jsonl", lines(*wanted)))) == wanted
     table = "context,choice_1,choice_2,choice_3,label\na,b,c,d,2\ne,f,g,h,0\n"
     assert without_where(choice.read(file("a.csv", table))) == wanted
+    names = [f"choice_{i}" for i in (10, 9, 2, 1, 3, 4, 8, 7, 6, 5)]
+    table = f"context,label,{','.join(names)}\na,9,{','.join(names)}\n"
+    found, = choice.read(file("b.csv", table))
+    assert found["choices"] == sorted(names, key=lambda name: int(name[7:]))
 
 
 def test_documents(file):
@@ -127,12 +143,18 @@ BAD = [
     (text, "a.csv", "text,label\n", "must hold at least one example"),
     (text, "a.csv", 'text,label\na,x\n"b,x\n', "line 3: there must be a row of a table, but unexpected end of data"),
     (text, "a.csv", "text,label\na,x\nb\n", r"line 3: a row must have 2 cells, as the header \(text, label\) has, but has 1"),
+    (text, "a.jsonl", lines(GOOD) + '{"text": "a", "text": "b"}\n', "line 2: .* but 'text' is there twice"),
+    (text, "a.jsonl", lines(GOOD) + '{"text": ' + "[" * 100_000, "line 2: .* but its brackets are nested too deeply"),
+    (text, "a.jsonl", lines(GOOD, dict(text="a\ud800")), "line 2: .* but there is half a character"),
+    (text, "a.csv", "text,text,label\na,b,x\n", "line 1: each column must have a name of its own.* text, text, label"),
     (tokens, "a.pdf", "x", r"must be \.conllu, \.conll, \.txt or \.jsonl"),
     (tokens, "a.conllu", "Ann B-PER\n", "line 1: there must be 10 columns with tabs"),
     (tokens, "a.conll", "Ann B-PER\nruns\n", "line 2: there must be 2 columns.* but there are 1: 'runs'"),
     (tokens, "a.conll", "{\"text\":1}\n", "line 1: there must be 2 columns"),
+    (tokens, "a.conllu", "1\ta" + "\t_" * 8 + "\n2\t" + "\t_" * 8, "line 2: the columns FORM and UPOS must not be empty"),
     (tokens, "a.conll", "\n\n", "must hold at least one example"),
     (questions, "a.json", "{\n\"data\": [}", "line 2: the file must be JSON.*JSON lines are named .jsonl"),
+    (questions, "a.json", '{"data": ' + "[" * 100_000, "a.json: the file must be JSON, but its brackets are nested too deeply"),
     (questions, "a.json", lines(GOOD), "a.json: there must be 'data', but there is only 'text', 'label'"),
     (questions, "a.json", "[]", r"a.json: there must be a JSON object, but there is \[\]"),
     (questions, "a.json", json.dumps(dict(data=[dict(paragraphs=3)])), r"data\[0\].paragraphs must be a list, but is 3"),
@@ -140,7 +162,7 @@ BAD = [
     (text, "a.jsonl", lines(GOOD, dict(text=" \t", label="x")), r"line 2: text must not be empty, but is ' \\t'"),
     (text, "a.csv", "text,text_pair,label\na,b,x\na,,x\n", "line 3: text_pair must not be empty, but is ''"),
     (text, "a.jsonl", lines(dict(text=3, label="x")), "line 1: text must be a text, but is 3"),
-    (text, "a.jsonl", lines(GOOD, dict(text="b")), "line 2: there must be 'label'"),
+    (text, "a.jsonl", lines(GOOD, dict(text="b", label=None)), "line 2: there must be 'label', but there is only 'text'$"),
     (tokens, "a.jsonl", lines(dict(words=["a", "b"], tags=["O"])), "line 1: there must be a tag for each of the 2 words"),
     (tokens, "a.jsonl", lines(dict(words=[], tags=[])), r"line 1: words must be a list of texts, but is \[\]"),
     # spans
@@ -150,6 +172,10 @@ BAD = [
     (questions, "a.jsonl", with_answer(answer_start=-3), "answer_start must be the number of a character, but is -3"),
     (questions, "a.jsonl", with_answer(answer_start="0"), "answer_start must be the number of a character, but is '0'"),
     (questions, "a.jsonl", with_answer(text=""), "line 1: text must not be empty"),
+    (questions, "a.jsonl", lines(dict(question="q", context="c", answers=dict(text="c", answer_start=0))),
+     "line 1: answers must be a list of objects, or an object of two lists of one length, but are {'text': 'c'"),
+    (questions, "a.jsonl", lines(dict(question="q", context="c", answers=dict(text=["c", "c"], answer_start=[0]))),
+     "line 1: answers must be a list of objects, or an object of two lists of one length"),
     (questions, "a.jsonl", lines(dict(question="q", context="c", answers="c")), "answers must be a list.* but is 'c'"),
     (questions, "a.jsonl", with_answer() * 2, r"line 2: an id must occur once, but '1' is that of .*line 1, too"),
     (questions, "a.jsonl", with_answer().replace('"id"', '"is_impossible": true, "id"'),
@@ -163,10 +189,13 @@ BAD = [
      "line 1: the label must be the number of the right choice, from 0 to 1, but is 2"),
     (choice, "a.jsonl", lines(dict(context="a", choices=["b", "c"], label="b")), "from 0 to 1, but is 'b'"),
     (choice, "a.jsonl", lines(dict(context="a", choices=["b", ""], label=0)), "choices must not be empty"),
+    (choice, "a.jsonl", lines(dict(context="a", choices=["b", None], label=0)), "choices must be a text, but is None"),
     (choice, "a.jsonl", lines(dict(context="a", choices="bc", label=0)), "choices must be a list of texts, but is 'bc'"),
     # plain text
     (words, "a.txt", "\n \n", "must hold at least one example"),
     (words, "a.txt", b"ok\n\xff\n", "must be UTF-8, but line 2 is not"),
+    (words, "a.txt.xz", b"ok\n", "must be a whole .xz file, but is damaged"),
+    (words, "a.jsonl", lines(GOOD), "must be plain text, with blank lines between documents, but its name ends in '.jsonl'"),
 ]
 
 
@@ -187,6 +216,10 @@ def test_what_is_wrong_is_told_with_its_line(file, task, name, content, message)
     (["x", "x", "x"], r"at least two labels to tell apart, but there are only \['x'\]"),
     ([[], [], []], "at least one label, but all examples have none"),
     (["x", "", "y"], "line 2: a label must be a name"),
+    ([0, 1, True], "line 3: a label must be a name or a whole number, but is True"),
+    ([0.5, True, 1], "line 2: the label must be a finite number, but is True"),
+    ([0.5, 10**400, 1], "line 2: the label must be a finite number, but is 1000"),
+    (["4", "1.5", "2"], "labels must be names or numbers, but '4' and all others could be either: say --problem"),
 ])
 def test_labels_of_another_kind_half_way(labels, message):
     examples = [dict(where=f"a.jsonl, line {i}", text="t", label=label) for i, label in enumerate(labels, 1)]
@@ -201,6 +234,13 @@ def test_the_three_problems():
     cfg = configured("b", "a", "b")
     assert (cfg.problem_type, cfg.id2label) == ("single_label_classification", {0: "a", 1: "b"})
     assert configured(10, 9, -1).id2label == {0: "-1", 1: "9", 2: "10"}
+    for labels in (["1", "01", "001"], ["001", "1", "01"]):
+        assert list(reading.in_order(labels)) == ["001", "01", "1"]
+    assert configured("1.5", "2", problem="single-label").id2label == {0: "1.5", 1: "2"}
+    with pytest.raises(ValueError, match="each label must be there once, but they are a, b, a"):
+        configured("a", "b", labels=["a", "b", "a"])
+    with pytest.raises(ValueError, match="leave out --labels"):
+        configured(1.5, labels=["a", "b"])
     cfg = configured(["b"], [], ["b", "a"])
     assert (cfg.problem_type, cfg.id2label) == ("multi_label_classification", {0: "a", 1: "b"})
     cfg = configured(0.5, 1)

@@ -112,6 +112,7 @@ def test_scores_of_a_set_of_questions():
 def test_the_best_threshold(rows):
     answers, margins, accepted = map(list, zip(*rows))
     threshold, best = metrics.best_threshold(answers, margins, accepted)
+    assert math.isfinite(threshold)
 
     def f1_at(limit):
         return np.mean([metrics.answer_f1("" if margin > limit else answer, texts)

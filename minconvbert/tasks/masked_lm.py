@@ -5,6 +5,7 @@ drawn anew for every batch.
 """
 
 import math
+from pathlib import Path
 
 from .. import corpus
 from ..electra import RowRandom, mask_tokens, masked_word_loss, masked_word_loss_backward
@@ -15,7 +16,13 @@ FIELDS = ("text",)
 
 
 def read(path, labelled=True):
-    """The documents of a text, each an example."""
+    """The documents of a text, each an example.
+
+    Raises ValueError for a file that is named as the data of another task.
+    """
+    if (suffix := Path(path).suffix.lower()) in (".json", ".jsonl", ".csv", ".tsv", ".conll", ".conllu"):
+        raise ValueError(f"{path} must be plain text, with blank lines between documents, but its name ends in"
+                         f" {suffix!r}")
     documents = list(corpus.read_documents([path]))
     return reading.not_empty(path, [
         dict(where=f"{path}, document {i}", text="\n".join(lines)) for i, lines in enumerate(documents, 1)])
@@ -33,6 +40,8 @@ def encode(examples, tokenizer, cfg, length):
     """Rows of [CLS], pieces of a document, [SEP]; the last one of a document is shorter.
 
     Rows without a word that could be hidden are left out.
+
+    Raises ValueError if none is left.
     """
     special = dict(mask=tokenizer.mask_token_id, ids=tokenizer.all_special_ids)
     features, room = [], length - 2
@@ -42,6 +51,8 @@ def encode(examples, tokenizer, cfg, length):
             row = [tokenizer.cls_token_id, *ids[start : start + room], tokenizer.sep_token_id]
             if not set(row) <= set(special["ids"]):
                 features.append(dict(example=number, input_ids=[row], token_type_ids=[[0] * len(row)], special=special))
+    if not features:
+        raise ValueError(f"{examples[0]['where']}: there must be a word that can be hidden, but there is none")
     return features
 
 

@@ -37,7 +37,7 @@ def check_numbers(examples):
 
 
 def example(entry, where, labelled=True):
-    columns = [name for name in entry if name.startswith("choice_")]
+    columns = sorted((name for name in entry if name.startswith("choice_")), key=lambda name: (len(name), name))
     if "choices" not in entry and columns:
         entry = entry | dict(choices=[entry[name] for name in columns])
     made = dict(where=where, context=reading.text(entry, "context", where),

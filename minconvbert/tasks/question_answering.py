@@ -40,10 +40,12 @@ def read(path, labelled=True):
 def _squad(path, labelled):
     text = "\n".join(line for _, line in reading.lines(path))
     try:
-        data = json.loads(text)
+        data = reading.parsed(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}: the file must be JSON, but {error.msg}; JSON lines are named"
                          " .jsonl") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: the file must be JSON, but {error}") from None
     examples = []
     for a, article in _items(data, "data", f"{path}: "):
         for b, paragraph in _items(article, "paragraphs", f"{a}."):
@@ -63,14 +65,17 @@ def _items(entry, name, where):
 
 
 def example(entry, where, labelled=True):
-    made = dict(where=where, id=str(entry.get("id", where)), question=reading.text(entry, "question", where),
-                context=reading.text(entry, "context", where))
+    made = dict(where=where, id=str(where if entry.get("id") is None else entry["id"]),
+                question=reading.text(entry, "question", where), context=reading.text(entry, "context", where))
     if not labelled:
         return made
     answers = reading.need(entry, "answers", where)
     if isinstance(answers, dict):                      # as in the data sets of Hugging Face: {"text": [...], ...}
-        answers = [dict(text=a, answer_start=b) for a, b in zip(
-            reading.need(answers, "text", where), reading.need(answers, "answer_start", where))]
+        columns = [reading.need(answers, name, where) for name in ("text", "answer_start")]
+        if not all(isinstance(column, list) for column in columns) or len(columns[0]) != len(columns[1]):
+            raise ValueError(f"{where}: answers must be a list of objects, or an object of two lists of one length, but"
+                             f" are {reading.shown(answers)}")
+        answers = [dict(text=text, answer_start=start) for text, start in zip(*columns)]
     if not isinstance(answers, list):
         raise ValueError(f"{where}: answers must be a list, empty where there is no answer, but is"
                          f" {reading.shown(answers)}")

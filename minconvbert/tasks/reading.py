@@ -4,6 +4,8 @@ import csv
 import json
 from pathlib import Path
 
+from ..files import no_key_twice
+
 SHOWN = 80                                             # characters of what was found
 
 
@@ -45,11 +47,29 @@ def _json_lines(path):
             continue
         where = f"{path}, line {number}"
         try:
-            entry = json.loads(line)
+            entry = parsed(line)
         except json.JSONDecodeError as error:
             raise ValueError(f"{where}: there must be one JSON object on each line, but {error.msg} at character"
                              f" {error.pos + 1} of {shown(line)}") from None
+        except ValueError as error:
+            raise ValueError(f"{where}: there must be one JSON object on each line, but {error}") from None
         yield where, json_object(entry, where)
+
+
+def parsed(text):
+    """What JSON says.
+
+    Raises ValueError also for a key that comes twice, half a character (a lone surrogate) and for what is too deep.
+    """
+    try:
+        found = json.loads(text, object_pairs_hook=no_key_twice)
+        if "\\u" in text:                               # only there can a surrogate hide
+            json.dumps(found, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("its brackets are nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("there is half a character, a lone surrogate, in it") from None
+    return found
 
 
 def json_object(entry, where):
@@ -68,6 +88,10 @@ def _table(path):
             where, start = f"{path}, line {start}", rows.line_num + 1
             if header is None:
                 header = row
+                named = [name for name in header if name]
+                if len(set(named)) < len(named):
+                    raise ValueError(f"{where}: each column must have a name of its own, but they are"
+                                     f" {', '.join(header)}")
             elif row and len(row) != len(header):
                 raise ValueError(f"{where}: a row must have {len(header)} cells, as the header ({', '.join(header)})"
                                  f" has, but has {len(row)}: {shown(row)}")
@@ -80,14 +104,17 @@ def _table(path):
 def need(entry, name, where):
     """An entry's value, if it has one."""
     if entry.get(name) is None:
-        others = ", ".join(map(repr, entry)) or "nothing"
+        others = ", ".join(repr(other) for other in entry if entry[other] is not None) or "nothing"
         raise ValueError(f"{where}: there must be {name!r}, but there is only {others}")
     return entry[name]
 
 
 def text(entry, name, where):
     """An entry's value that must be a text of something else than white space."""
-    value = need(entry, name, where)
+    return _text(need(entry, name, where), name, where)
+
+
+def _text(value, name, where):
     if not isinstance(value, str):
         raise ValueError(f"{where}: {name} must be a text, but is {shown(value)}")
     if not value.strip():
@@ -100,7 +127,7 @@ def texts(entry, name, where):
     value = need(entry, name, where)
     if not isinstance(value, list) or not value:
         raise ValueError(f"{where}: {name} must be a list of texts, but is {shown(value)}")
-    return [text({name: one}, name, where) for one in value]
+    return [_text(one, name, where) for one in value]
 
 
 def label_id(label, ids, where):
@@ -117,6 +144,8 @@ def label_id(label, ids, where):
 
 def named_labels(cfg, names):
     """The configuration with these labels, numbered in this order."""
+    if len(set(names)) < len(names):
+        raise ValueError(f"each label must be there once, but they are {', '.join(names)}")
     return cfg.replace(num_labels=len(names), id2label=dict(enumerate(names)))
 
 
@@ -131,7 +160,9 @@ def label_names(cfg):
 
 def in_order(names):
     """Sorted; by value, if all are whole numbers."""
-    return sorted(names, key=int) if all(name.removeprefix("-").isdecimal() for name in names) else sorted(names)
+    if all(name.removeprefix("-").isdecimal() for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
 
 
 def shown(value):

@@ -1,9 +1,11 @@
 """Text classification: a label, several labels or a number for a text, or for a pair of texts.
 
-    {"text": "what a day", "label": "joy"}                              one label; a number without a point is one, too
+    {"text": "what a day", "label": "joy"}                              one label; a whole number is one, too
     {"text": "what a day", "label": ["joy", "surprise"]}                several labels, or none
     {"text": "a man sings", "text_pair": "a man is singing", "label": 4.5}      a number
 """
+
+import re
 
 import numpy as np
 
@@ -35,12 +37,15 @@ def example(entry, where, labelled=True):
 def configure(cfg, examples, problem=None, labels=None):
     """The configuration for these examples.   problem: a key of PROBLEMS, or None to tell by the first label
 
-    Raises ValueError, with the line, for a label that is of another kind than the first.
+    Raises ValueError, with the line, for a label that is of another kind than the first; and if all are texts of
+    numbers such as 4.5, for a table does not tell names from numbers.
     """
-    problem = problem or _kind(examples[0]["label"])
+    problem = problem or _kind([one["label"] for one in examples])
     values = [_value(one, PROBLEMS[problem]) for one in examples]
     cfg = cfg.replace(problem_type=PROBLEMS[problem])
     if problem == "regression":
+        if labels:
+            raise ValueError("labels must be given for names only, but here they are numbers: leave out --labels")
         return cfg.replace(num_labels=1)
     names = labels or reading.in_order(set(values) if problem == "single-label" else set().union(*values))
     if problem == "single-label" and len(names) < 2:
@@ -50,7 +55,12 @@ def configure(cfg, examples, problem=None, labels=None):
     return reading.named_labels(cfg, names)
 
 
-def _kind(label):
+def _kind(labels):
+    numbers = [label for label in labels if isinstance(label, str) and re.fullmatch(r"[+-]?\d*\.?\d+", label)]
+    if len(numbers) == len(labels) and any("." in label for label in numbers):
+        raise ValueError(f"labels must be names or numbers, but {numbers[0]!r} and all others could be either: say"
+                         " --problem regression or --problem single-label")
+    label = labels[0]
     return "multi-label" if isinstance(label, list) else "regression" if isinstance(label, float) else "single-label"
 
 
@@ -59,8 +69,8 @@ def _value(one, problem):
     label, where = one["label"], one["where"]
     if problem == "regression":
         try:
-            value = float(label) if isinstance(label, (int, float, str)) else np.nan
-        except ValueError:
+            value = float(label) if isinstance(label, (int, float, str)) and not isinstance(label, bool) else np.nan
+        except (ValueError, OverflowError):
             value = np.nan
         if not np.isfinite(value):
             raise ValueError(f"{where}: the label must be a finite number, but is {reading.shown(label)}")
@@ -73,7 +83,7 @@ def _value(one, problem):
 
 
 def _name(label, where):
-    if not isinstance(label, (str, int)) or label == "":
+    if isinstance(label, bool) or not isinstance(label, (str, int)) or not str(label).strip():
         raise ValueError(f"{where}: a label must be a name or a whole number, but is {reading.shown(label)}; a file has"
                          " labels of one kind, or say --problem")
     return str(label)

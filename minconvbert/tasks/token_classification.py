@@ -1,7 +1,8 @@
 """Token classification: a tag for each word.
 
 Files: CoNLL (.conll, .txt: a word and its tag on each line, columns between them; blank lines between sentences),
-CoNLL-U (.conllu: the column UPOS, or another), JSON lines ({"words": [...], "tags": [...]}).
+CoNLL-U (.conllu: the column UPOS, or another), JSON lines ({"words": [...], "tags": [...]}). Where no tags are asked
+for, they may be missing, and a .txt is plain: a sentence on each line.
 
 A word is read as its pieces. Its tag is asked of the first piece, the others are ignored.
 """
@@ -25,9 +26,11 @@ def read(path, labelled=True, column="upos"):
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".conllu":
-        return reading.not_empty(path, list(_conllu(path, column)))
+        return reading.not_empty(path, list(_conllu(path, column, labelled)))
+    if suffix == ".txt" and not labelled:
+        return reading.not_empty(path, list(_plain(path)))
     if suffix in (".conll", ".txt"):
-        return reading.not_empty(path, list(_conll(path) if labelled else _plain(path)))
+        return reading.not_empty(path, list(_conll(path, labelled)))
     if suffix == ".jsonl":
         return reading.examples(path, example, labelled)
     raise ValueError(f"{path} must be .conllu, .conll, .txt or .jsonl, but its name ends in {suffix or 'nothing'!r}")
@@ -56,7 +59,7 @@ def _plain(path):
             yield example(dict(text=line), f"{path}, line {number}", labelled=False)
 
 
-def _sentences(path, pairs):
+def _sentences(path, pairs, labelled):
     """Gather (number of the line, word, tag), or None at the end of a sentence."""
     gathered = []
     for pair in (*pairs, None):
@@ -65,27 +68,29 @@ def _sentences(path, pairs):
         elif gathered:
             numbers, words, tags = map(list, zip(*gathered))
             places = [f"{path}, line {number}" for number in numbers]
-            yield dict(where=places[0], places=places, words=words, tags=tags)
+            yield dict(where=places[0], places=places, words=words) | (dict(tags=tags) if labelled else {})
             gathered = []
 
 
-def _conll(path):
+def _conll(path, labelled):
+    fewest = 2 if labelled else 1
+
     def pairs():
         columns = None
         for number, line in reading.lines(path):
-            cells = line.split()
+            cells = re.findall(r"[^ \t]+", line)       # other white space may stand inside a word
             if not cells or cells[0] == "-DOCSTART-":
                 yield None
                 continue
             columns = columns or len(cells)
-            if len(cells) != columns or columns < 2:
-                raise ValueError(f"{path}, line {number}: there must be {max(2, columns)} columns, a word first and"
-                                 f" its tag last, but there are {len(cells)}: {reading.shown(line)}")
+            if len(cells) != columns or columns < fewest:
+                raise ValueError(f"{path}, line {number}: there must be {max(fewest, columns)} columns, a word first"
+                                 f" and its tag last, but there are {len(cells)}: {reading.shown(line)}")
             yield number, cells[0], cells[-1]
-    return _sentences(path, pairs())
+    return _sentences(path, pairs(), labelled)
 
 
-def _conllu(path, column):
+def _conllu(path, column, labelled):
     if column not in CONLLU:
         raise ValueError(f"a column of CoNLL-U must be one of {', '.join(CONLLU)}, but is {column!r}")
 
@@ -100,8 +105,12 @@ def _conllu(path, column):
                                      f" them, but there are {len(cells)}: {reading.shown(line)}")
                 if re.fullmatch(r"\d+[-.]\d+", cells[0]):  # two words written as one, or a word that is not written
                     continue
-                yield number, cells[1], cells[CONLLU.index(column)]
-    return _sentences(path, pairs())
+                word, tag = cells[1], cells[CONLLU.index(column)]
+                if not word or labelled and not tag:
+                    raise ValueError(f"{path}, line {number}: the columns FORM and {column.upper()} must not be empty:"
+                                     f" {reading.shown(line)}")
+                yield number, word, tag
+    return _sentences(path, pairs(), labelled)
 
 
 def configure(cfg, examples, labels=None):
