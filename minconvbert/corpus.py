@@ -18,24 +18,30 @@ SENTENCE_END = regex.compile(r"(?<=[.!?][\"'”’)]*)\s+")
 def read_documents(paths):
     """Documents, each a list of lines, one after the other: blank lines part them. `.xz` files are read as they are.
 
-    Raises ValueError, with the number of the line, if a file is not UTF-8.
+    Raises ValueError, with the number of the line, if a file is not UTF-8, or an .xz file is damaged.
     """
     for path in paths:
-        path, document, number = Path(path), [], 0
-        opened = lzma.open(path, "rb") if path.suffix == ".xz" else open(path, "rb")
-        with opened as file:
-            for number, raw in enumerate(file, 1):
-                try:
-                    line = raw.decode("utf-8").strip()
-                except UnicodeDecodeError as error:
-                    raise ValueError(f"{path} must be UTF-8, but line {number} is not: {error}") from None
-                if line:
-                    document.append(line)
-                elif document:
-                    yield document
-                    document = []
+        document = []
+        for number, raw in enumerate(_raw_lines(Path(path)), 1):
+            try:
+                line = raw.decode("utf-8").strip()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path} must be UTF-8, but line {number} is not: {error}") from None
+            if line:
+                document.append(line)
+            elif document:
+                yield document
+                document = []
         if document:
             yield document
+
+
+def _raw_lines(path):
+    try:
+        with lzma.open(path, "rb") if path.suffix == ".xz" else open(path, "rb") as file:
+            yield from file
+    except (EOFError, lzma.LZMAError) as error:
+        raise ValueError(f"{path} must be a whole .xz file, but is damaged: {error}") from None
 
 
 def split_documents(documents, held_out):

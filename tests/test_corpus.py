@@ -38,6 +38,14 @@ def test_a_corpus_must_be_utf8(tmp_path):
         list(corpus.read_documents([path]))
 
 
+def test_a_packed_corpus_must_be_whole(tmp_path):
+    path = tmp_path / "a.txt.xz"
+    for content in (lzma.compress(b"one\n\ntwo\n" * 999)[:-20], b"plain text"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="a.txt.xz must be a whole .xz file, but is damaged"):
+            list(corpus.read_documents([path]))
+
+
 def test_every_hundredth_document_is_held_out():
     held_out = list(corpus.split_documents(range(350), True))
     assert held_out == [99, 199, 299]
