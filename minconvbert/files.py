@@ -6,6 +6,9 @@ import tempfile
 from pathlib import Path
 
 
+PART = ".part"                                         # ends the name of a file that is being written
+
+
 @contextlib.contextmanager
 def atomic_path(path):
     """A temporary path beside `path` to write to; renamed onto it when the block ends well, removed when it does not.
@@ -16,7 +19,7 @@ def atomic_path(path):
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent} must be a folder for {path.name} to be written into, but there is none")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(suffix=PART, prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -29,6 +32,12 @@ def atomic_path(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_parts(folder):
+    """Remove what writers that were killed half-way left in a folder and in those below it."""
+    for path in Path(folder).rglob(f".*{PART}"):
+        path.unlink()
 
 
 def write_atomic(path, data):

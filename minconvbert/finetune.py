@@ -23,10 +23,10 @@ import numpy as np
 
 from . import checkpoint, tasks
 from .config import SUMMARY_TYPES, ConvBertConfig
-from .files import write_atomic
+from .files import PART, remove_parts, write_atomic
 from .initialize import init_params
 from .optim import adam_state, adam_step, clip_by_global_norm, learning_rate
-from .pretrain import load_state, save_state
+from .pretrain import check_ranges, load_state, save_state
 from .progress import Progress, append_json_line, read_json_lines
 from .tasks import batches
 from .tokenizer import ConvBertTokenizerFast
@@ -67,9 +67,7 @@ def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float3
     model: a folder. The head is fresh, as the original draws it, unless the folder has one for just these labels.
     random_init: nothing is read but the configuration and the tokenizer. labels: options of the task's `configure`.
     """
-    folder = Path(model)
-    if task.HEAD == "masked_lm" and (folder / "generator").is_dir():
-        folder = folder / "generator"                  # where pretraining left its masked-word model
+    folder = _own_folder(task, model)
     tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
     stored = ConvBertConfig.from_json(folder)
     if len(tokenizer) > stored.vocab_size:
@@ -88,6 +86,12 @@ def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float3
     _, params = checkpoint.load(
         folder, task.HEAD, dtype, config=cfg, new_head=None if has_head and same_labels else head)
     return cfg, {name: np.array(x) for name, x in params.items()}, tokenizer
+
+
+def _own_folder(task, model):
+    """Where pretraining left its masked-word model, if that is what the task needs; or the folder itself."""
+    inner = Path(model) / "generator"
+    return inner if task.HEAD == "masked_lm" and inner.is_dir() else Path(model)
 
 
 def layer_scales(names, layers, decay=0.8, off_by_one=True):
@@ -200,13 +204,14 @@ def run(out, task, cfg, params, tokenizer, features, recipe, dev=None, decode=No
     _check_out(out, saved, summary)
     state = load_state(saved, made_by) if saved.exists() else fresh_state(params)
     out.mkdir(parents=True, exist_ok=True)
+    remove_parts(out)
     write_atomic(summary, json.dumps(about, indent=2) + "\n")
     tokenizer.save_pretrained(out)
     kept = []
     if log.exists():                                   # steps after the last save are run again
         kept = [entry for entry in read_json_lines(log) if entry["step"] <= state["step"]]
     write_atomic(log, "".join(json.dumps(entry) + "\n" for entry in kept))
-    best = None
+    best = None if dev is not None else dict(step=steps)
     for entry in kept:
         best = _better(entry, best) if "dev" in entry else best
 
@@ -228,7 +233,7 @@ def run(out, task, cfg, params, tokenizer, features, recipe, dev=None, decode=No
             entry = dict(step=step, dev=evaluate(task, *dev, state["params"], cfg, **decode)[0])
             append_json_line(log, **entry)
         if measured and _better(entry, best) is entry or dev is None and last:
-            best = entry if measured else dict(step=step)
+            best = entry if measured else best
             checkpoint.save(out, cfg, state["params"], task.HEAD)
         if step % save_every == 0 or measured or last:
             save_state(saved, state, made_by)
@@ -244,12 +249,21 @@ def run(out, task, cfg, params, tokenizer, features, recipe, dev=None, decode=No
 def _check_out(out, saved, summary):
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder, but {out} is a file")
-    if saved.exists() or not out.exists() or not any(out.iterdir()):
+    if saved.exists() or not out.exists() or all(path.suffix == PART for path in out.iterdir()):
         return
     if not summary.exists():
         raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds other files")
-    if json.loads(summary.read_text(encoding="utf-8"))["finished"]:
+    if _read_summary(summary)["finished"]:
         raise ValueError(f"--out must be a new folder or that of a run to go on with, but the run in {out} is finished")
+
+
+def _read_summary(path):
+    """training.json, as `run` writes it."""
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        return dict(run=dict(about["run"]), finished=about["finished"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} must be as fine-tuning wrote it, but is not; remove it or move it away") from None
 
 
 def _better(entry, best):
@@ -290,6 +304,14 @@ def default_length(task, cfg):
     return min(512 if task.HEAD == "question_answering" else 128, cfg.max_position_embeddings)
 
 
+def checked_length(length, cfg):
+    """The length of rows, which must hold [CLS], a piece and [SEP], and be no longer than the model can read."""
+    if not 3 <= length <= cfg.max_position_embeddings:
+        raise ValueError(f"--length must be from 3 to max_position_embeddings = {cfg.max_position_embeddings}, but is"
+                         f" {length}")
+    return length
+
+
 def _read_files(task, files, labelled=True, **options):
     return [one for path in files for one in task.read(path, labelled, **options)]
 
@@ -319,7 +341,7 @@ def finetune_main(argv):
                         help="all labels, in this order (default: those of --data)")
     parser.add_argument("--problem", choices=("single-label", "multi-label", "regression"),
                         help="text classification: what the labels are (default: told by the first)")
-    parser.add_argument("--column", default="upos", help="token classification: the column of CoNLL-U (upos)")
+    parser.add_argument("--column", metavar="NAME", help="token classification: the column of CoNLL-U (upos)")
     parser.add_argument("--stride", type=int, help="question answering: pieces that two windows share")
     parser.add_argument("--no-answer-threshold", type=float, metavar="X",
                         help="question answering: margin above which there is no answer (0 if --data has such"
@@ -332,16 +354,18 @@ def finetune_main(argv):
     parser.add_argument("--eval-every", type=int, metavar="STEPS", help="(each epoch)")
     args = parser.parse_args(argv)
     task = tasks.get(args.task)
-    for name in ("epochs", "batch_size", "accumulate", "length", "log_every", "save_every", "eval_every"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, but is {getattr(args, name)}")
+    check_ranges(args, 1, math.inf, "epochs", "batch_size", "accumulate", "log_every", "save_every", "eval_every")
+    check_ranges(args, 0, math.inf, "learning_rate", "decay", "layer_decay", "seed", "stride")
+    check_ranges(args, 0, 1, "warmup")
+    check_ranges(args, 1e-9, math.inf, "clip")
+    _only_for(args, "column", "token-classification")
     _only_for(args, "problem", "text-classification")
     _only_for(args, "stride", "question-answering")
     _only_for(args, "no_answer_threshold", "question-answering")
     _only_for(args, "summary", "multiple-choice")
     _only_for(args, "labels", "text-classification", "token-classification")
 
-    reads = dict(column=args.column) if args.task == "token-classification" else {}
+    reads = {} if args.column is None else dict(column=args.column)
     examples = _read_files(task, args.data, **reads)
     dev_examples = _read_files(task, args.dev, **reads) if args.dev else None
     if args.task == "multiple-choice":
@@ -353,10 +377,7 @@ def finetune_main(argv):
         cfg = cfg.replace(hidden_dropout_prob=args.dropout, attention_probs_dropout_prob=args.dropout)
     recipe = default_recipe(task, cfg)
     recipe = replace(recipe, **{name: value for name in asdict(recipe) if (value := getattr(args, name)) is not None})
-    encode = dict(length=args.length or default_length(task, cfg))
-    if encode["length"] > cfg.max_position_embeddings:
-        raise ValueError(f"--length must be at most max_position_embeddings = {cfg.max_position_embeddings}, but is"
-                         f" {args.length}")
+    encode = dict(length=default_length(task, cfg) if args.length is None else checked_length(args.length, cfg))
     if args.stride is not None:
         encode["stride"] = args.stride
     decode = {}
@@ -396,15 +417,17 @@ def load(task, folder, length=None):
 
     The options are those of its training; a folder that was trained elsewhere has none, and gets the usual ones.
     """
-    folder = Path(folder)
+    folder = _own_folder(task, folder)
     trained = folder / "training.json"
-    about = json.loads(trained.read_text(encoding="utf-8"))["run"] if trained.exists() else {}
+    about = _read_summary(trained)["run"] if trained.exists() else {}
     if about and tasks.get(about["task"]) is not task:
         raise ValueError(f"the model in {folder} must be one for this task, but is one for {about['task']}")
     cfg, params = checkpoint.load(folder, task.HEAD)
     tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
     encode = about.get("encode") or dict(length=default_length(task, cfg))
-    return cfg, params, tokenizer, encode if length is None else encode | dict(length=length), about.get("decode") or {}
+    if length is not None:
+        encode = encode | dict(length=checked_length(length, cfg))
+    return cfg, params, tokenizer, encode, about.get("decode") or {}
 
 
 def _reader(name, description):
@@ -414,7 +437,7 @@ def _reader(name, description):
     parser.add_argument("--model", required=True, metavar="FOLDER", help="a fine-tuned model")
     parser.add_argument("--data", nargs="+", metavar="FILE", required=name == "evaluate")
     parser.add_argument("--length", type=int, help="longest row, in pieces (as in training)")
-    parser.add_argument("--column", default="upos", help="token classification: the column of CoNLL-U (upos)")
+    parser.add_argument("--column", metavar="NAME", help="token classification: the column of CoNLL-U (upos)")
     parser.add_argument("--no-answer-threshold", type=float, metavar="X",
                         help="question answering: margin above which there is no answer (as in training)")
     parser.add_argument("--out", metavar="FILE", help="write the answers here, as JSON lines")
@@ -424,8 +447,9 @@ def _reader(name, description):
 def _loaded(args):
     task = tasks.get(args.task)
     cfg, params, tokenizer, encode, decode = load(task, args.model, args.length)
+    _only_for(args, "column", "token-classification")
+    _only_for(args, "no_answer_threshold", "question-answering")
     if args.no_answer_threshold is not None:
-        _only_for(args, "no_answer_threshold", "question-answering")
         decode = decode | dict(threshold=args.no_answer_threshold)
     return task, cfg, params, tokenizer, encode, decode
 
@@ -433,7 +457,7 @@ def _loaded(args):
 def evaluate_main(argv):
     args = _reader("evaluate", "Measure a fine-tuned model.").parse_args(argv)
     task, cfg, params, tokenizer, encode, decode = _loaded(args)
-    reads = dict(column=args.column) if args.task == "token-classification" else {}
+    reads = {} if args.column is None else dict(column=args.column)
     examples = _read_files(task, args.data, **reads)
     figures, answers = evaluate(task, examples, task.encode(examples, tokenizer, cfg, **encode), params, cfg, **decode)
     _print_figures(figures)
@@ -462,8 +486,7 @@ def predict_main(argv):
     examples = ([task.example(given, "the command line", labelled=False)] if given
                 else _read_files(task, args.data, labelled=False))
     if task.HEAD == "masked_lm":
-        from .tour import fill_mask
-        answers = [dict(text=one["text"], words=fill_mask(one["text"], args.model)) for one in examples]
+        answers = _fill_masks(examples, args.model)
     else:
         task, cfg, params, tokenizer, encode, decode = _loaded(args)
         answers = predict(task, examples, tokenizer, params, cfg, **encode, **decode)
@@ -473,6 +496,17 @@ def predict_main(argv):
         for answer in answers:
             print(json.dumps(answer, ensure_ascii=False))
     return 0
+
+
+def _fill_masks(examples, folder):
+    from .tour import load_generator, words_of_masks
+    generator, answers = load_generator(folder), []
+    for one in examples:
+        try:
+            answers.append(dict(text=one["text"], words=words_of_masks(one["text"], *generator)))
+        except ValueError as error:
+            raise ValueError(f"{one['where']}: {error}") from None
+    return answers
 
 
 def _write_answers(path, answers):

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from .config import ConvBertConfig
 from .electra import (
     RowRandom, generator_config, init_pretraining, mask_tokens, masked_word_loss, masked_word_loss_backward,
     part_params, pretraining_loss, pretraining_loss_backward)
-from .files import write_atomic
+from .files import remove_parts, write_atomic
 from .initialize import init_params
 from .optim import adam_state, adam_step, clip_by_global_norm, learning_rate
 from .progress import Progress, append_json_line, read_json_lines
@@ -24,6 +25,7 @@ from .shapes import sub, under
 from .tokenizer import ConvBertTokenizerFast
 
 OBJECTIVES = ("replaced-token-detection", "masked-lm")
+SHORTEST = 8                                           # tokens of an example, so that one of them may be hidden
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,15 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes that share a batch. `add_up` sums an array over all of them, in place; alone, it does nothing."""
+    """The processes that share a batch. `add_up` sums an array over all of them, in place; alone, it does nothing.
+
+    `stop` says what went wrong and ends all of them, for the others would wait for ever.
+    """
 
     rank: int = 0
     size: int = 1
     add_up: callable = lambda array: None
+    stop: callable = lambda error: None
 
 
 def fresh_state(cfg, generator_cfg, recipe, dtype=np.float32):
@@ -202,6 +208,8 @@ def load_state(path, made_by):
     Raises ValueError if it is of another configuration.
     """
     tensors, metadata = read_safetensors(path), read_metadata(path)
+    if "made_by" not in metadata:
+        raise ValueError(f"{path} must be the state of a run, but is another file; use another --out")
     found = json.loads(metadata["made_by"])
     if found != made_by:
         names = {name for part in made_by for name in {**made_by[part], **found.get(part, {})}
@@ -224,6 +232,7 @@ def run(files, out, recipe, cfg, tokenizer, ranks=Ranks(), dtype=np.float32, log
                    pad=tokenizer.pad_token_id)
     chief = ranks.rank == 0
     if chief:
+        remove_parts(out)
         corpus.encode_corpus(files, tokenizer, length, out, recipe.seed, _say_examples)
     ranks.add_up(np.zeros(1))                          # nobody goes on before the examples are there
     train, held_out = corpus.encode_corpus(files, tokenizer, length, out, recipe.seed)
@@ -235,16 +244,20 @@ def run(files, out, recipe, cfg, tokenizer, ranks=Ranks(), dtype=np.float32, log
     saved, log = out / "state.safetensors", out / "log.jsonl"
     state = load_state(saved, made_by) if saved.exists() else fresh_state(cfg, generator_cfg, recipe, dtype)
     if chief and log.exists():                         # steps after the last save are run again
-        kept = [entry for entry in read_json_lines(log) if entry["step"] <= state["step"]]
+        kept = [e for e in read_json_lines(log) if e["step"] <= state["step"] and "unigrams" not in e]
         write_atomic(log, "".join(json.dumps(entry) + "\n" for entry in kept))
+    if chief and not len(held_out):
+        print(f"no held-out figures: that needs {corpus.HELD_OUT_EVERY} documents, with blank lines between them",
+              file=sys.stderr)
 
     progress = Progress(recipe.steps, state["step"])
     while state["step"] < recipe.steps:
         try:
             figures = train_step(state, train, special, cfg, generator_cfg, recipe, ranks)
         except FloatingPointError as error:
-            raise FloatingPointError(f"step {state['step']}: {error}. The last good state is in {saved}; go on from it"
-                                     " with a lower --learning-rate") from None
+            kept = f"The last good state stays in {saved}" if saved.exists() else "No state has been saved yet"
+            raise FloatingPointError(f"step {state['step']}: {error}. {kept}; try a lower --learning-rate, in another"
+                                     " --out") from None
         step = state["step"]
         last = step == recipe.steps
         if chief:
@@ -307,9 +320,19 @@ def plot(log, path):
         if values:
             axes[-1].plot(*zip(*values), marker="o", markersize=3, label=name.replace("_", " "))
     axes[-1].set(title="held out", xlabel="step", ylim=(0, 1))
-    axes[-1].legend()
+    if axes[-1].lines:
+        axes[-1].legend()
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def check_ranges(args, lowest, highest, *names):
+    """Raises ValueError for an option that is not from `lowest` to `highest`; one that was not given is."""
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and not lowest <= value <= highest:
+            limits = f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
+            raise ValueError(f"--{name.replace('_', '-')} must be {limits}, but is {value}")
 
 
 def main(argv=None):
@@ -336,32 +359,39 @@ def main(argv=None):
     parser.add_argument("--processes", type=int, default=1, metavar="N",
                         help="share each batch among N processes (extra: mpi)")
     args = parser.parse_args(argv)
-    for name in ("steps", "batch_size", "log_every", "save_every", "eval_every", "processes"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, but is {getattr(args, name)}")
+    check_ranges(args, 1, math.inf, "steps", "batch_size", "log_every", "save_every", "eval_every", "processes")
+    check_ranges(args, 0, math.inf, "learning_rate", "warmup", "generator_width", "generator_layers", "seed")
     if args.processes > 1 and "MINCONVBERT_RANKS" not in os.environ:
         return _launch(args.processes, sys.argv[1:] if argv is None else ["pretrain", *argv])
+    ranks = _mpi_ranks() if args.processes > 1 else Ranks()
+    try:
+        return _pretrain(args, ranks)
+    except Exception as error:
+        if ranks.size == 1:
+            raise
+        return ranks.stop(error)
 
+
+def _pretrain(args, ranks):
     chosen = ("objective", "steps", "batch_size", "learning_rate", "warmup", "generator_width", "generator_layers",
               "dropout", "seed")
     recipe = replace(PRESETS[args.preset], **{
         name: getattr(args, name) for name in chosen if getattr(args, name) is not None})
     cfg = ConvBertConfig.from_json(args.config) if args.config else ConvBertConfig(**recipe.model)
-    if args.length > cfg.max_position_embeddings:
-        raise ValueError(f"--length must be at most max_position_embeddings = {cfg.max_position_embeddings}, but is"
-                         f" {args.length}")
+    if not SHORTEST <= args.length <= cfg.max_position_embeddings:
+        raise ValueError(f"--length must be from {SHORTEST} to max_position_embeddings ="
+                         f" {cfg.max_position_embeddings}, but is {args.length}")
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    ranks = _mpi_ranks() if args.processes > 1 else Ranks()
     vocab = Path(args.vocab) if args.vocab else out / "vocab.txt"
     if not vocab.exists() and not args.vocab and ranks.rank == 0:
         _train_vocabulary(args.corpus, cfg.vocab_size, vocab)
     ranks.add_up(np.zeros(1))
     tokenizer = ConvBertTokenizerFast(str(vocab))
-    if len(tokenizer.vocab) > cfg.vocab_size:
-        raise ValueError(f"{vocab} must have at most vocab_size = {cfg.vocab_size} entries, but has"
-                         f" {len(tokenizer.vocab)}")
-    cfg = cfg.replace(vocab_size=len(tokenizer.vocab), pad_token_id=tokenizer.pad_token_id)
+    entries = 1 + max(tokenizer.vocab.values())        # a word that is there twice has two
+    if entries > cfg.vocab_size:
+        raise ValueError(f"{vocab} must have at most vocab_size = {cfg.vocab_size} entries, but has {entries}")
+    cfg = cfg.replace(vocab_size=entries, pad_token_id=tokenizer.pad_token_id)
     run(args.corpus, out, recipe, cfg, tokenizer, ranks, log_every=args.log_every, save_every=args.save_every,
         eval_every=args.eval_every, length=args.length)
     if ranks.rank == 0:
@@ -407,4 +437,10 @@ def _mpi_ranks():
         raise ValueError(
             "--processes needs mpi4py, but it is not installed; install the extra minconvbert[mpi]") from None
     world = MPI.COMM_WORLD
-    return Ranks(world.rank, world.size, lambda array: world.Allreduce(MPI.IN_PLACE, array))
+
+    def stop(error):
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        world.Abort(2)
+        return 2
+
+    return Ranks(world.rank, world.size, lambda array: world.Allreduce(MPI.IN_PLACE, array), stop)

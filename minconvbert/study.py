@@ -28,10 +28,11 @@ from .electra import generator_config
 from .files import write_atomic
 from .ops import dropout_mask, linear, linear_backward, softmax, softmax_backward
 from .optim import adam_state
-from .pretrain import PRESETS, evaluate, fresh_state, train_step
+from .pretrain import PRESETS, check_ranges, evaluate, fresh_state, train_step
 from .progress import Progress
 from .shapes import dims, sub, under
 from .tokenizer import ConvBertTokenizerFast
+from .view.palette import LIGHT
 
 VARIANTS = ("attention", "bottleneck", "plain", "dynamic", "span")
 
@@ -186,6 +187,8 @@ def main(argv=None):
     parser.add_argument("--kernels", type=int, nargs="*", default=[1, 3, 5, 15])
     parser.add_argument("--groups", type=int, nargs="*", default=[2])
     args = parser.parse_args(argv)
+    check_ranges(args, 1, math.inf, "steps", "batch_size", "seeds")
+    check_ranges(args, 0, math.inf, "learning_rate")
 
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -239,18 +242,19 @@ def table(results):
 
 def draw(results):
     """Each setting's figures: a dot for each seed, mean and standard deviation.   ->  a figure of matplotlib's"""
-    from matplotlib.figure import Figure
+    from .view.figures import drawing
     names = list(dict.fromkeys(r["setting"] for r in results))
-    figure = Figure(figsize=(8, 0.8 + 0.28 * len(names)), layout="constrained")
+    figure = drawing(8, 0.8 + 0.28 * len(names))
     for axis, (key, title) in zip(figure.subplots(1, 2, sharey=True), (
             ("masked_loss", "generator: held-out loss, nats"), ("auc", "discriminator: held-out AUC"))):
         for at, name in enumerate(names):
             values = [r[key] for r in results if r["setting"] == name]
-            axis.plot(values, [at] * len(values), "o", markersize=3, color="0.7")
+            axis.plot(values, [at] * len(values), "o", markersize=3, color=LIGHT["faint"])
             axis.errorbar(np.mean(values), at, xerr=np.std(values, ddof=min(1, len(values) - 1)), fmt="o", markersize=5,
-                          capsize=3, color="tab:orange" if name.startswith("span") else "tab:blue")
+                          capsize=3, color=LIGHT["attention" if name in ("attention", "bottleneck") else "convolution"])
         axis.set(title=title, yticks=range(len(names)), yticklabels=names)
-        axis.grid(axis="x", color="0.9")
+        axis.grid(axis="x", color=LIGHT["rule"])
+        axis.set_axisbelow(True)
     axis.invert_yaxis()
     return figure
 

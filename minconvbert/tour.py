@@ -25,10 +25,18 @@ def fill_mask(text, folder, top=5):
 
     Raises ValueError if there is no [MASK] in the text, or the text is longer than the model.
     """
+    return words_of_masks(text, *load_generator(folder), top)
+
+
+def load_generator(folder):
+    """The masked-word model that stands in a folder, or in its `generator`  ->  cfg, params, tokenizer"""
     folder = Path(folder)
     generator = folder / "generator" if (folder / "generator").is_dir() else folder
-    cfg, params = checkpoint.load(generator, task="masked_lm")
-    tokenizer = ConvBertTokenizerFast.from_pretrained(generator)
+    return *checkpoint.load(generator, task="masked_lm"), ConvBertTokenizerFast.from_pretrained(generator)
+
+
+def words_of_masks(text, cfg, params, tokenizer, top=5):
+    """As `fill_mask`, by a model that is loaded."""
     ids = _encode(text, tokenizer, cfg)
     places = np.flatnonzero(ids[0] == tokenizer.mask_token_id)
     if not places.size:

@@ -120,8 +120,7 @@ def test_each_task_from_file_to_answers(material, tmp_path, capsys, name):
     assert main(["predict", name, "--model", str(out), *given]) == 0
     assert json.loads(capsys.readouterr().out)[field] == wanted
     assert main(["predict", name, "--model", str(out), "--data", data, "--out", str(tmp_path / "again.jsonl")]) == 0
-    if name != "token-classification":                  # there, a file without labels is one of plain lines
-        assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "answers.jsonl").read_bytes()
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "answers.jsonl").read_bytes()
 
 
 def test_pairs_several_labels_and_numbers(material, tmp_path, capsys):
@@ -202,6 +201,25 @@ def test_without_development_data_the_last_model_is_kept(material, tmp_path):
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize("dev", [True, False])
+def test_a_kill_after_the_last_step(material, tmp_path, monkeypatch, dev):
+    full = arguments(material, "text-classification", tmp_path / "run")
+    if not dev:
+        at = full.index("--dev")
+        full = full[:at] + full[at + 2 :]
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(finetune, "plot", stop)
+    assert main(full) == 130
+    monkeypatch.undo()
+    (tmp_path / "run" / ".state.safetensors.1234.part").write_text("what a writer left that was killed")
+    assert main(full) == 0
+    assert json.loads((tmp_path / "run" / "training.json").read_text())["best"]["step"] > 0
+    assert not list(tmp_path.rglob("*.part")) and not (tmp_path / "run" / "state.safetensors").exists()
+
+
 def test_same_seed_same_bytes(material, tmp_path):
     folders = [tmp_path / name for name in ("one", "two", "other")]
     for folder, seed in zip(folders, ("3", "3", "4")):
@@ -233,9 +251,7 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(material, tmp_path, name):
         assert subprocess.run(command, capture_output=True).returncode == 0
     assert model_bytes(broken) == model_bytes(whole)
     assert log.read_bytes() == (whole / "log.jsonl").read_bytes()
-    assert not [path.name for path in broken.iterdir() if path.name.startswith(".")
-                and not path.name.startswith((".state", ".model", ".config", ".log", ".training", ".curves", ".token",
-                                              ".vocab", ".special"))]
+    assert {path.name for path in broken.iterdir()} == {path.name for path in whole.iterdir()}
 
 
 def test_the_steps_of_the_notebook_are_those_of_the_command(material, tmp_path):
@@ -306,13 +322,29 @@ def test_wrong_data_writes_nothing(material, tmp_path, capsys):
             "dev.jsonl, line 1: there must be 2 choices, as before, but there are 3", out)
     refused(capsys, finetune_on("question-answering", good), "line 1: there must be 'question'", out)
     refused(capsys, finetune_on("text-classification", good, "--length", "999"),
-            "--length must be at most max_position_embeddings = 48, but is 999", out)
+            "--length must be from 3 to max_position_embeddings = 48, but is 999", out)
+    refused(capsys, finetune_on("text-classification", good, "--column", "xpos"), "--column is for token-classification", out)
+    (tmp_path / "plain.txt").write_text("\u200b\n")       # no word is left of it
+    refused(capsys, ["finetune", "masked-lm", "--data", str(tmp_path / "plain.txt"), "--model", str(material / "words"),
+                     "--out", str(out)], "document 1: there must be a word that can be hidden", out)
+    for option, wrong, limits in (
+            ("--length", "2", "from 3 to"), ("--learning-rate", "-1", "at least 0"), ("--learning-rate", "nan", "at least 0"),
+            ("--warmup", "100", "from 0 to 1"), ("--clip", "0", "at least 1e-09"), ("--seed", "-1", "at least 0"),
+            ("--layer-decay", "-2", "at least 0")):
+        refused(capsys, finetune_on("text-classification", good, option, wrong), f"{option} must be {limits}", out)
     refused(capsys, finetune_on("text-classification", good, "--summary", "last"),
             "--summary is for multiple-choice only, but the task is text-classification", out)
     refused(capsys, finetune_on("text-classification", good, "--epochs", "0"), "--epochs must be at least 1, but is 0", out)
     refused(capsys, finetune_on("text-classification", good, "--dropout", "1.5"), "must be a probability in [0, 1)", out)
     refused(capsys, finetune_on("text-classification", good)[:-1] + [str(tmp_path / "out")] + ["--model", str(tmp_path)],
             "vocab.txt", out)
+
+
+def told(capsys, folder, summary):
+    """What `predict` says of a folder with another training.json."""
+    (folder / "training.json").write_text(summary)
+    assert main(["predict", "text-classification", "--model", str(folder), "--text", "cat"]) == 2
+    return capsys.readouterr().err
 
 
 def test_folders_that_are_in_the_way(material, tmp_path, capsys):
@@ -325,6 +357,8 @@ def test_folders_that_are_in_the_way(material, tmp_path, capsys):
     full = arguments(material, "text-classification", tmp_path / "done")
     assert main(full) == 0 and main(full) == 2
     assert "is finished" in capsys.readouterr().err
+    assert "must be as fine-tuning wrote it" in told(capsys, tmp_path / "done", "{}")
+    assert "must be as fine-tuning wrote it" in told(capsys, tmp_path / "done", '{"run": [1], "finished": true}')
     full = arguments(material, "text-classification", tmp_path / "run" / "thesis.txt")
     assert main(full) == 2 and "must be a folder" in capsys.readouterr().err
 
@@ -362,6 +396,8 @@ def test_predict_says_what_it_takes(material, tmp_path, capsys):
             (["--text", "a", "--data", "b"], "pass either --data FILE or one example"),
             (["--text", "a", "--question", "b"], "--question mean nothing to text-classification"),
             (["--text", " "], "the command line: text must not be empty"),
+            (["--text", "a", "--length", "0"], "--length must be from 3 to"),
+            (["--text", "a", "--column", "xpos"], "--column is for token-classification only"),
             (["--text", "a", "--no-answer-threshold", "1"], "is for question-answering only")):
         capsys.readouterr()
         assert main(["predict", "text-classification", "--model", str(tmp_path / "run"), *arguments_]) == 2
@@ -369,6 +405,24 @@ def test_predict_says_what_it_takes(material, tmp_path, capsys):
     assert main(["evaluate", "token-classification", "--model", str(tmp_path / "run"), "--data",
                  paths(material)["token-classification"]]) == 2
     assert "must be one for this task, but is one for text-classification" in capsys.readouterr().err
+
+
+def test_masked_words_of_a_pretrained_folder(material, tmp_path, capsys):
+    """Whose masked-word model stands in `generator`; and a file's text without a mask is named."""
+    write_model(tmp_path / "both")
+    write_model(tmp_path / "both" / "generator", "masked_lm")
+    told = []
+    for folder in ("both", "both/generator"):
+        assert main(["evaluate", "masked-lm", "--model", str(tmp_path / folder), "--data", paths(material)["masked-lm"]]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1] and "log likelihood" in told[0]
+    (tmp_path / "some.txt").write_text("the [MASK] sits\n\nthe cat\n")
+    asked = ["predict", "masked-lm", "--model", str(tmp_path / "both"), "--data", str(tmp_path / "some.txt")]
+    assert main(asked) == 2
+    assert "some.txt, document 2: the text must have a [MASK]" in capsys.readouterr().err
+    (tmp_path / "some.txt").write_text("the [MASK] sits\n\nthe [MASK] [MASK]\n")
+    assert main(asked) == 0
+    assert [len(json.loads(line)["words"]) for line in capsys.readouterr().out.splitlines()] == [1, 2]
 
 
 def test_default_rates_are_the_originals():

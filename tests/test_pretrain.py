@@ -46,8 +46,8 @@ def run_here(material, out, steps, *more):
     return pretrain.main(arguments(material, out, steps, *more))
 
 
-def model_bytes(out):
-    return {path.relative_to(out): path.read_bytes() for path in sorted((out / "model").rglob("*.safetensors"))}
+def every_file(out):
+    return {path.relative_to(out): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
 
 
 def test_a_run_leaves_a_model_a_log_and_curves(material, tmp_path):
@@ -87,9 +87,30 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(material, tmp_path):
                 break
         assert process.wait() in (0, -signal.SIGKILL)
     assert subprocess.run(command, capture_output=True).returncode == 0
-    assert model_bytes(broken) == model_bytes(whole)
+    assert every_file(broken) == every_file(whole)
     steps_logged = [entry["step"] for entry in read_json_lines(broken / "log.jsonl") if "loss" in entry]
     assert steps_logged == list(range(1, steps + 1))
+
+
+def test_a_kill_after_the_last_step(material, tmp_path, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretrain, "export", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_here(material, tmp_path, 3)
+    monkeypatch.undo()
+    (tmp_path / ".state.safetensors.1234.part").write_text("what a writer left that was killed")
+    assert run_here(material, tmp_path, 3) == 0
+    assert [entry["step"] for entry in read_json_lines(tmp_path / "log.jsonl") if "unigrams" in entry] == [3]
+    assert (tmp_path / "model" / "model.safetensors").exists() and not list(tmp_path.glob("*.part"))
+
+
+def test_text_without_documents_has_nothing_held_out(material, tmp_path, capsys, recwarn):
+    (tmp_path / "one.txt").write_text((material / "text.txt").read_text().replace("\n\n", "\n"))
+    assert pretrain.main([*arguments(material, tmp_path, 3), "--corpus", str(tmp_path / "one.txt")]) == 0
+    assert "no held-out figures: that needs 100 documents" in capsys.readouterr().err
+    assert not [warning for warning in recwarn if "legend" in str(warning.message)]
 
 
 def tiny_state(recipe, cfg, seed=0):
@@ -152,6 +173,10 @@ def test_two_processes(material, tmp_path):
     for name, x in read_safetensors(two / "model" / "model.safetensors").items():
         if not name.endswith("key.bias"):
             assert np.abs(x - expected[name]).max() < 1e-3, name
+    (tmp_path / "empty.txt").write_text("")             # one rank finds out, the other waits for it
+    done = subprocess.run([*command, "--corpus", str(tmp_path / "empty.txt"), "--out", str(tmp_path / "three")], timeout=60,
+                          capture_output=True, text=True, env=os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1"})
+    assert done.returncode == 2 and "error: the corpus must have text" in done.stderr
     assert [e["tokens"] for e in read_json_lines(one / "log.jsonl") if "tokens" in e] == [
         e["tokens"] for e in read_json_lines(two / "log.jsonl") if "tokens" in e]
 
@@ -169,8 +194,11 @@ def test_a_gradient_that_is_not_finite_stops_the_run_and_changes_nothing(materia
     poisoned.steps = 0
     monkeypatch.setattr(pretrain, "pretraining_loss_backward", poisoned)
     with pytest.raises(FloatingPointError, match=r"step 4: gradients are not finite: generator_predictions.dense.weight. "
-                                                 r"The last good state is in .*state.safetensors"):
+                                                 r"The last good state stays in .*state.safetensors; try a lower"):
         run_here(material, tmp_path, 9)
+    poisoned.steps = 3
+    with pytest.raises(FloatingPointError, match="step 1: .* No state has been saved yet; try a lower"):
+        run_here(material, tmp_path / "other", 9)
     assert read_metadata(tmp_path / "state.safetensors")["step"] == "3"
 
 
@@ -180,6 +208,30 @@ def test_another_configuration_is_refused(material, tmp_path):
     with pytest.raises(ValueError, match=r"state of another run \(clip|state of another run \(learning_rate differ\)"):
         run_here(material, tmp_path, 3, "--learning-rate", "0.5")
     assert (tmp_path / "state.safetensors").read_bytes() == before
+
+
+def test_options_out_of_range(material, tmp_path):
+    for option, wrong, message in (
+            ("--length", "7", "must be from 8 to max_position_embeddings = 32, but is 7"),
+            ("--length", "33", "must be from 8 to max_position_embeddings = 32, but is 33"),
+            ("--warmup", "-5", "must be at least 0, but is -5"), ("--learning-rate", "nan", "must be at least 0, but is nan"),
+            ("--steps", "0", "must be at least 1, but is 0")):
+        with pytest.raises(ValueError, match=f"{option} {message}"):
+            run_here(material, tmp_path / "out", 3, option, wrong)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_state_that_is_none(material, tmp_path):
+    run_here(material, tmp_path, 1)
+    shutil.copy(tmp_path / "model" / "model.safetensors", tmp_path / "state.safetensors")
+    with pytest.raises(ValueError, match="must be the state of a run, but is another file"):
+        run_here(material, tmp_path, 1)
+
+
+def test_a_word_that_is_there_twice(material, tmp_path):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", "a"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+    assert run_here(material, tmp_path / "out", 1, "--vocab", str(tmp_path / "vocab.txt")) == 0
 
 
 def test_a_corpus_smaller_than_a_batch(material, tmp_path):

@@ -69,3 +69,6 @@ def test_the_command_goes_on_from_what_is_there(tmp_path, capsys):
     assert f"{both[4]['parameters']:,}" in printed[-3] and printed[-1].split()[-1] == "2"
     with pytest.raises(ValueError, match="must be of a study of .*'steps': 3.*but is of .*'steps': 2"):
         study.main([*command, "--steps", "3"])
+    for option, lowest, wrong in (("--seeds", 1, "0"), ("--steps", 1, "-1"), ("--learning-rate", 0, "nan")):
+        with pytest.raises(ValueError, match=f"{option} must be at least {lowest}, but is {wrong}"):
+            study.main([*command, option, wrong])
