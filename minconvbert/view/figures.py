@@ -29,7 +29,7 @@ def one_token(out, tokens, layer=None, head=None, token=None, row=0):
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
     lines = _lines(shown)
-    figure = _figure(_width_of(lines), 0.35 + _height_of(lines, shown, layer, head, token))
+    figure = drawing(_width_of(lines), 0.35 + _height_of(lines, shown, layer, head, token))
     _title(figure, f"What “{_plain(shown.tokens[token])}” takes from its sentence", layer, head)
     _draw_one_token(figure, lines, shown, layer, head, token)
     return figure
@@ -39,7 +39,7 @@ def kernel_over_words(out, tokens, layer=None, head=None, token=None, row=0):
     """The K weights of one token's kernel, each over the word (or the zero) that it multiplies."""
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
-    figure = _figure(max(4.6, 0.72 * shown.kernels.shape[-1]), 2.8)
+    figure = drawing(max(4.6, 0.72 * shown.kernels.shape[-1]), 2.8)
     _title(figure, f"The kernel of “{_plain(shown.tokens[token])}”", layer, head)
     _draw_kernel(figure.subplots(), shown, layer, head, token, title="")
     return figure
@@ -54,7 +54,7 @@ def side_by_side(out, tokens, layer=None, head=None, token=None, row=0):
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
     width, height = _pair_size(shown)
-    figure = _figure(width, height + 0.5)
+    figure = drawing(width, height + 0.5)
     _title(figure, "Every word at once", layer, head)
     _draw_pair(figure, shown, layer, head, token)
     return figure
@@ -63,7 +63,7 @@ def side_by_side(out, tokens, layer=None, head=None, token=None, row=0):
 def all_heads(out, tokens, row=0):
     """Thumbnails of every layer and head: attention on the left, kernels on the right, one scale for all."""
     shown = seen(out, tokens, row)
-    figure = _figure(*_thumbnails_size(shown, 10))
+    figure = drawing(*_thumbnails_size(shown, 10))
     _draw_thumbnails(figure, shown)
     return figure
 
@@ -72,7 +72,7 @@ def profile(out, tokens, layer=None, head=None, row=0):
     """The mean weight at each distance of both kinds of heads, with mean distance and entropy."""
     shown = seen(out, tokens, row)
     layer, head, _ = chosen(shown, layer, head, 0)
-    figure = _figure(8, 3.2)
+    figure = drawing(8, 3.2)
     _title(figure, "How far they look", layer, head)
     _draw_profile(figure.subplots(), shown, layer, head)
     return figure
@@ -81,7 +81,7 @@ def profile(out, tokens, layer=None, head=None, row=0):
 def distances(out, tokens, row=0):
     """Mean distance and entropy of every head in every layer: attention and convolution."""
     shown = seen(out, tokens, row)
-    figure = _figure(8, 3)
+    figure = drawing(8, 3)
     _draw_distances(figure.subplots(1, 2), shown)
     return figure
 
@@ -94,7 +94,7 @@ def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, 
     """
     first, second = seen(out, tokens, row), seen(second_out, second_tokens, second_row)
     both = compared(first, second, word, layer, head)
-    figure = _figure(max(6, 0.8 * first.kernels.shape[-1]), 4.8)
+    figure = drawing(max(6, 0.8 * first.kernels.shape[-1]), 4.8)
     _title(figure, f"“{_plain(both.words[0])}” twice: one word, two kernels", both.layer, both.head)
     _draw_two_contexts(figure, first, second, both)
     return figure
@@ -117,7 +117,7 @@ def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None,
     width = max(width, _width_of(lines))
     thumbnails_width, thumbnails_height = _thumbnails_size(shown, width)
     heights = [_height_of(lines, shown, layer, head, token), pair_height, 3, *([2.9] if second else []), thumbnails_height]
-    figure = _figure(width, sum(heights) + 0.5)
+    figure = drawing(width, sum(heights) + 0.5)
     _title(figure, f"What “{_plain(shown.tokens[token])}” takes from its sentence", layer, head)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part in parts:
@@ -143,7 +143,7 @@ def matrix(values, rows=(), columns=(), title="", highest=None):
     if values.ndim != 2 or not values.size:
         raise ValueError(f"values must be a matrix (R, C), but their shape is {values.shape}")
     side = min(0.3, 9 / max(values.shape))
-    figure = _figure(max(2.2, side * values.shape[1]) + 1.6, max(1.4, side * values.shape[0]) + 1.1)
+    figure = drawing(max(2.2, side * values.shape[1]) + 1.6, max(1.4, side * values.shape[0]) + 1.1)
     figure.set_layout_engine("compressed")             # square cells leave room that the labels need
     axis = figure.subplots()
     image = _image(axis, values, highest)
@@ -393,7 +393,8 @@ def _draw_distances(axes, shown):
 
 # What all drawings share
 
-def _figure(width, height):
+def drawing(width, height):
+    """An empty figure of so many inches, in the colours of the others, that a notebook shows without being asked."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -403,9 +404,7 @@ def _figure(width, height):
         raise ModuleNotFoundError('pictures need matplotlib: pip install "minconvbert[notebooks]"; the page, view.page,'
                                   " needs nothing", name="matplotlib") from None
 
-    class Drawing(Figure):
-        """A figure that a notebook shows without being asked, and that is closed by being forgotten."""
-
+    class Drawing(Figure):                             # closed by being forgotten: pyplot does not know it
         def _repr_png_(self):
             data = io.BytesIO()
             self.savefig(data, format="png")
