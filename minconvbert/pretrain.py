@@ -382,6 +382,10 @@ def _pretrain(args, ranks):
         raise ValueError(f"--length must be from {SHORTEST} to max_position_embeddings ="
                          f" {cfg.max_position_embeddings}, but is {args.length}")
     out = Path(args.out)
+    others = [name for name in ("state.safetensors", "log.jsonl", "model", "curves.png") if (out / name).exists()]
+    if others and not (out / "examples.json").exists():
+        raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds {others[0]} of"
+                         " something else")
     out.mkdir(parents=True, exist_ok=True)
     vocab = Path(args.vocab) if args.vocab else out / "vocab.txt"
     if not vocab.exists() and not args.vocab and ranks.rank == 0:

@@ -221,6 +221,13 @@ def test_options_out_of_range(material, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_of_something_else_is_left_alone(material, tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 7}\n')
+    with pytest.raises(ValueError, match="must be a new folder or that of a run to go on with, but .* holds log.jsonl"):
+        run_here(material, tmp_path, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"] and (tmp_path / "log.jsonl").stat().st_size == 12
+
+
 def test_a_state_that_is_none(material, tmp_path):
     run_here(material, tmp_path, 1)
     shutil.copy(tmp_path / "model" / "model.safetensors", tmp_path / "state.safetensors")
