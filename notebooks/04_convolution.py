@@ -2,8 +2,8 @@
 # # 04. From a plain to a span-based convolution
 #
 # **Claim.** All convolutions in this model are one and the same sum. They differ in one thing only: where the kernel
-# comes from. In a *depthwise* convolution it is learned and fixed. In a *dynamic* one each token foretells its own.
-# In a *span-based* dynamic one, the idea of ConvBERT, each token foretells it from the **span** of words around it.
+# comes from. In a *depthwise* convolution it is learned and fixed. In a *dynamic* one each token predicts its own.
+# In a *span-based* dynamic one, the idea of ConvBERT, each token predicts it from the **span** of words around it.
 # The same word in other company then gets another kernel.
 #
 # This is the heart of the model. Take your time.
@@ -110,7 +110,7 @@ assert out[1] == 2 and out[2] == 8
 out
 
 # %% [markdown]
-# Its weakness: a token foretells its kernel from itself alone. Put the same vector at two places, and it gets the
+# Its weakness: a token predicts its kernel from itself alone. Put the same vector at two places, and it gets the
 # same kernel at both, whatever stands around it. A word with two meanings has to make do with one kernel.
 
 # %%

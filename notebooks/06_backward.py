@@ -150,8 +150,8 @@ def gradient_error(f, args, i, da, dout, v, h=1e-6):
         moved = list(args)
         moved[i] = args[i] + step * v
         return (f(*moved) * dout).sum()
-    measured, foretold = (loss(h) - loss(-h)) / (2 * h), (da * v).sum()
-    return abs(measured - foretold) / max(abs(measured), abs(foretold))
+    measured, predicted = (loss(h) - loss(-h)) / (2 * h), (da * v).sum()
+    return abs(measured - predicted) / max(abs(measured), abs(predicted))
 
 rng = np.random.default_rng(0)
 value, kernel = rng.normal(size=(2, 6, 3, 4)), softmax(rng.normal(size=(2, 6, 3, 5)))
