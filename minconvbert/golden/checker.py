@@ -31,16 +31,21 @@ class Row:
 
 @dataclass
 class Diagnosis:
-    """Which mistakes reproduce the port's numbers. One: it is named. Several: the numbers cannot tell them apart."""
+    """Which mistakes reproduce the port's numbers. One: it is named. Several: the numbers cannot tell them apart.
+
+    What leaves numbers unexplained is not named: it is near the mistake, perhaps, but not it.
+    """
 
     mistakes: list
     explained: int             # departing tensors that they reproduce
     departing: int
+    complete: bool = False     # does this, with what is found beyond it, give every number that the port handed in?
     then: "Diagnosis | None" = None   # what else is wrong once these are taken for granted
+    ruled_out: dict = field(default_factory=dict)   # {mistake that fits, too: a right case in which it would show}
 
     @property
     def named(self):
-        return self.mistakes[0] if len(self.mistakes) == 1 else None
+        return self.mistakes[0] if len(self.mistakes) == 1 and self.complete else None
 
     def __str__(self):
         if not self.mistakes:
@@ -49,7 +54,15 @@ class Diagnosis:
         if len(self.mistakes) > 4:
             text += f" or {len(self.mistakes) - 4} others"
         text += f" reproduces {self.explained} of {self.departing} departing tensors"
-        return text + (f"; beyond that, {self.then}" if self.then else "")
+        for mistake, case in self.ruled_out.items():
+            text += f"; so does “{mistake}”, but it would show in {case}, which is right"
+        if self.then:
+            return f"{text}; beyond that, {self.then}"
+        return text if self.complete else f"{text}, and no mistake of the catalogue the rest"
+
+    def chain(self):
+        """This diagnosis, what is wrong beyond it, and so on."""
+        return [self, *(self.then.chain() if self.then else [])]
 
 
 @dataclass
@@ -91,7 +104,7 @@ class Report:
 
     @property
     def failures(self):
-        """Cases that are wrong and not expected to be, or right against expectation or, if all must be there, lack some."""
+        """Cases that are wrong and not expected to be, or right against expectation, or lack what must be there."""
         return [case for case in self.cases if bool(case.wrong) != case.expected_to_fail
                 or self.complete and any(row.status == "missing" for row in case.rows)]
 
@@ -100,11 +113,9 @@ class Report:
         """The mistakes that were named: {mistake: cases that name it}."""
         named = {}
         for case in self.cases:
-            diagnosis = case.diagnosis
-            while diagnosis is not None:
+            for diagnosis in case.diagnosis.chain() if case.diagnosis else []:
                 if diagnosis.named:
                     named.setdefault(diagnosis.named, []).append(case.id)
-                diagnosis = diagnosis.then
         return named
 
     def __getitem__(self, id):
@@ -114,16 +125,7 @@ class Report:
         """The report as text; with `verbose`, every tensor of every case."""
         lines = []
         for case in self.cases:
-            compared = case.compared
-            worst = max((row for row in compared if row.error is not None), key=lambda row: row.error, default=None)
-            missing = sum(row.status == "missing" for row in case.rows)
-            verdict = "not handed in" if not compared else "wrong" if case.wrong else "right"
-            if case.expected_to_fail:
-                verdict += ", as expected" if case.wrong else ", but expected to be wrong: no longer expect it"
-            lines.append(f"{case.id:<28} {verdict}" + (
-                f": {f'{len(case.wrong)} of ' if case.wrong else ''}{len(compared)} tensors"
-                + (f", {missing} missing" if missing else "")
-                + (f", worst {worst.error:.3g} tolerances at {worst.name}" if worst and not case.wrong else "") if compared else ""))
+            lines.append(f"{case.id:<28} {self._verdict(case)}")
             lines += self._rows(case, verbose)
             if case.first:
                 lines.append(f"    first to depart: {case.first}")
@@ -131,10 +133,27 @@ class Report:
                 lines.append(f"    diagnosis: {case.diagnosis}")
         lines += [f"note: {note}" for note in self.notes]
         for mistake, ids in sorted(self.mistakes.items(), key=lambda item: -len(item[1])):
-            lines.append(f"named: {mistake}   ({len(ids)} case{'s' * (len(ids) > 1)}: {', '.join(ids[:4])}{', ...' * (len(ids) > 4)})")
+            some = ", ".join(ids[:4]) + ", ..." * (len(ids) > 4)
+            lines.append(f"named: {mistake}   ({len(ids)} case{'s' * (len(ids) > 1)}: {some})")
         tried = [case for case in self.cases if case.compared]
-        lines.append(f"{len(tried) - sum(bool(c.wrong) for c in tried)} of {len(tried)} cases right, {len(self.cases) - len(tried)} not handed in")
+        right = [case for case in tried if not case.wrong]
+        lines.append(f"{len(right)} of {len(tried)} cases right, {len(self.cases) - len(tried)} not handed in")
         return "\n".join(lines)
+
+    def _verdict(self, case):
+        compared = case.compared
+        text = "not handed in" if not compared else "wrong" if case.wrong else "right"
+        if case.expected_to_fail:
+            text += ", as expected" if case.wrong else ", but expected to be wrong: no longer expect it"
+        if compared:
+            text += f": {f'{len(case.wrong)} of ' if case.wrong else ''}{len(compared)} tensors"
+        missing = sum(row.status == "missing" for row in case.rows)
+        if compared and missing:
+            text += f", {missing} missing"
+        if compared and not case.wrong:
+            worst = max(compared, key=lambda row: row.error)
+            text += f", worst {worst.error:.3g} tolerances at {worst.name}"
+        return text
 
     def _rows(self, case, verbose):
         at = [i for i, row in enumerate(case.rows) if row.status in WRONG]
@@ -153,11 +172,11 @@ class Report:
     def to_json(self):
         """The report as JSON text."""
         def diagnosis(d):
-            return d and dict(mistakes=d.mistakes, named=d.named, explained=d.explained, departing=d.departing, then=diagnosis(d.then))
+            return d and vars(d) | dict(named=d.named, then=diagnosis(d.then))
         return json.dumps(dict(ok=self.ok, notes=self.notes, named=self.mistakes, cases=[dict(
-            id=c.id, level=c.level, first=c.first, expected_to_fail=c.expected_to_fail, diagnosis=diagnosis(c.diagnosis),
-            tensors=[dict(name=r.name, status=r.status, error=r.error if r.error is None or np.isfinite(r.error) else None,
-                          note=r.note) for r in c.rows]) for c in self.cases]), indent=1, ensure_ascii=False) + "\n"
+            id=c.id, level=c.level, first=c.first, expected_to_fail=c.expected_to_fail,
+            diagnosis=diagnosis(c.diagnosis), tensors=[vars(row) for row in c.rows])
+            for c in self.cases]), indent=1, ensure_ascii=False) + "\n"
 
     def to_junit(self):
         """The report as JUnit XML: a test for each case, skipped if nothing was handed in."""
@@ -171,8 +190,9 @@ class Report:
                 inner = f"<failure message={quoteattr(text)}>{escape(Report([case]).table())}</failure>"
             tests.append(f'  <testcase classname="golden.{case.level}" name={quoteattr(case.id)}>{inner}</testcase>')
         skipped = sum(not case.compared for case in self.cases)
-        return (f'<?xml version="1.0" encoding="utf-8"?>\n<testsuite name="golden" tests="{len(tests)}" failures="{len(self.failures)}"'
-                f' skipped="{skipped}">\n' + "\n".join(tests) + "\n</testsuite>\n")
+        counts = f'tests="{len(tests)}" failures="{len(self.failures)}" skipped="{skipped}"'
+        return "\n".join(['<?xml version="1.0" encoding="utf-8"?>', f'<testsuite name="golden" {counts}>', *tests,
+                          "</testsuite>\n"])
 
 
 def check(port, level=None, case=None, pack=None, precision="float32", expect_fail=(), complete=False, diagnose=True):
@@ -198,20 +218,22 @@ def check(port, level=None, case=None, pack=None, precision="float32", expect_fa
     _known("level", levels, LEVELS)
     _known("case", [*ids, *expect_fail], goldens)
     _known("precision", [precision], PRECISIONS)
-    chosen = {id: g for id, g in goldens.items()
-              if (not ids or id in ids) and (not levels or g.level in levels or "backward" in levels and any(map(is_gradient, g.truth)))}
+    names = {id: [n for n in g.truth if not levels or g.level in levels or "backward" in levels and is_gradient(n)]
+             for id, g in goldens.items() if not ids or id in ids}
+    chosen = {id: goldens[id] for id in names if names[id]}
     if callable(port):
         found, notes = _called(port, chosen)
     else:
         found, notes = read_port(port, ids[0] if len(ids) == 1 else None)
-        notes += [f"{'tensors without a case' if id is None else id}: no such case in the pack ({', '.join(list(arrays)[:3])}); name it with"
-                  f" a file's name, with CASE/ before each name, or with `case`" for id, arrays in found.items() if id not in goldens]
-    reports = []
-    for id, golden in chosen.items():
-        names = [n for n in golden.truth if not levels or golden.level in levels or is_gradient(n)]
-        report = check_case(golden, found.get(id, {}), names, precision, diagnose)
-        report.expected_to_fail = id in expect_fail
-        reports.append(report)
+        notes += [f"{id or 'tensors without a case'}: no such case in the pack ({', '.join(list(arrays)[:3])}); name it"
+                  f" with a file's name, with CASE/ before each name, or with `case`"
+                  for id, arrays in found.items() if id not in goldens]
+    reports = [check_case(golden, found.get(id, {}), names[id], precision, diagnose) for id, golden in chosen.items()]
+    right = {id: [row.name for row in report.compared] for id, report in zip(chosen, reports) if not report.wrong}
+    for report in reports:
+        report.expected_to_fail = report.id in expect_fail
+        for diagnosis in report.diagnosis.chain() if report.diagnosis else []:
+            rule_out(diagnosis, goldens, right, precision)
     return Report(reports, notes, complete)
 
 
@@ -264,24 +286,26 @@ def check_case(golden, arrays, names=None, precision="float32", diagnose=True):
 def _compare(golden, name, array, precision):
     """-> the row of a tensor; the array in the shape of the truth, or None if it cannot be compared"""
     truth = golden.truth[name]
-    if array.dtype.kind not in "fiub" or truth.dtype.kind == "i" and array.dtype.kind == "f":
-        wanted = "integers" if truth.dtype.kind == "i" else "floats"
+    kinds, wanted = ("iub", "integers") if truth.dtype.kind == "i" else ("f", "floats")
+    if array.dtype.kind not in kinds:
         return Row(name, "wrong dtype", note=f"must be {wanted}, but is {array.dtype}"), None
-    if truth.dtype.kind == "f" and array.dtype.kind != "f":
-        return Row(name, "wrong dtype", note=f"must be floats, but is {array.dtype}"), None
     if array.shape != truth.shape:
+        shapes = f"must be {truth.shape}, but is {array.shape}"
+        if wanted == "integers" and array.ndim == truth.ndim:
+            return Row(name, "departs", note=shapes), array        # a text in other tokens: a mistake may explain it
         # Heads split or not, axes of one kept or not: the numbers lie in the same order.
         if array.size != truth.size or array.ndim == truth.ndim or not _regrouped(array.shape, truth.shape):
-            return Row(name, "wrong shape", note=f"must be {truth.shape}, but is {array.shape}"), None
+            return Row(name, "wrong shape", note=shapes), None
         array = array.reshape(truth.shape)
-    if truth.dtype.kind == "i":
+    if wanted == "integers":
         wrong = int((array != truth).sum())
-        return Row(name, "departs" if wrong else "ok", float(wrong), f"{wrong} of {truth.size} differ" if wrong else ""), array
+        note = f"{wrong} of {truth.size} differ" if wrong else ""
+        return Row(name, "departs" if wrong else "ok", float(wrong), note), array
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
         return Row(name, "not finite", note=f"nan or infinity in {count} of {array.size} places"), None
-    error = float(np.abs(array - truth).max(initial=0)) / _allowed(golden, name, precision)
+    error = min(float(np.abs(array - truth).max(initial=0)) / _allowed(golden, name, precision), 1e99)
     return Row(name, "ok" if error <= 1 else "departs", error), array
 
 
@@ -310,8 +334,8 @@ def diagnose_case(golden, arrays, precision="float32", given_mistakes=(), depth=
     """Re-run the case with each mistake of the catalogue: which reproduces what the port computed?
 
     All tensors before the first that departs are right, so a run from what went in is a run from them. A mistake must
-    leave those as they are and reproduce the first that departs; among several, those that reproduce the longest stretch
-    after it remain.
+    leave those as they are and reproduce the first that departs; among several, those that reproduce the longest
+    stretch after it remain.
     """
     order = [name for name in golden.truth if name in arrays]
     base = golden.truth if not given_mistakes else run_with(golden, tuple(given_mistakes))
@@ -337,11 +361,29 @@ def diagnose_case(golden, arrays, precision="float32", given_mistakes=(), depth=
         return Diagnosis([], 0, len(departing))
     best = max(candidates.values())
     mistakes = [mistake for mistake, found in candidates.items() if found == best]
-    then = None
-    if best[0] < len(order) and len(mistakes) == 1 and depth > 1:
+    complete, then = best[0] == len(order), None
+    if not complete and len(mistakes) == 1 and depth > 1:
         then = diagnose_case(golden, arrays, precision, (*given_mistakes, mistakes[0]), depth - 1)
         then = then if then and then.mistakes else None
-    return Diagnosis(mistakes, best[1], len(departing), then)
+    return Diagnosis(mistakes, best[1], len(departing), complete or bool(then and then.complete), then)
+
+
+def rule_out(diagnosis, goldens, right, precision="float32"):
+    """Of several mistakes that fit, drop those that would show in a case that is right, unless all would.
+
+    `right`: {case: names of the tensors that were compared}
+    """
+    def would_show(mistake, id):
+        golden, mistaken = goldens[id], run_with(goldens[id], (mistake,))
+        return mistaken is not None and any(
+            _distance(golden, name, golden.truth[name], mistaken.get(name), precision) > 1 for name in right[id])
+
+    if len(diagnosis.mistakes) > 1:
+        shown = {mistake: next((id for id in right if mistake in goldens[id].manifest["catches"]
+                                and would_show(mistake, id)), None) for mistake in diagnosis.mistakes}
+        if None in shown.values():
+            diagnosis.mistakes = [mistake for mistake, id in shown.items() if id is None]
+            diagnosis.ruled_out = {mistake: id for mistake, id in shown.items() if id is not None}
 
 
 def _distance(golden, name, array, wanted, precision):

@@ -35,7 +35,8 @@ _mistake("linear backward: gradient of x through the transposed weight", "ops.li
          "(dy_rows @ weight.reshape(x.shape[-1], O).T)")
 _mistake("linear backward: gradient of the weight transposed", "ops.linear_backward", "dy_rows.T @ x_rows",
          "(x_rows.T @ dy_rows).reshape(weight.shape)")
-_mistake("linear backward: gradient of the bias averaged, not summed", "ops.linear_backward", "dy_rows.sum(0)", "dy_rows.mean(0)")
+_mistake("linear backward: gradient of the bias averaged, not summed", "ops.linear_backward",
+         "dy_rows.sum(0)", "dy_rows.mean(0)")
 _mistake("linear backward: gradient of the weight averaged, not summed", "ops.linear_backward", "dy_rows.T @ x_rows",
          "dy_rows.T @ x_rows / len(x_rows)")
 _mistake("grouped linear: groups of inputs interleaved", "ops.grouped_linear", "x.reshape(-1, G, I).swapaxes(0, 1)",
@@ -52,12 +53,14 @@ _mistake("grouped linear backward: gradient of x through the transposed weight",
 _mistake("grouped linear backward: gradient of the weight transposed", "ops.grouped_linear_backward",
          "np.matmul(x_groups.swapaxes(1, 2), dy_groups)",
          "np.matmul(dy_groups.swapaxes(1, 2), x_groups).reshape(weight.shape)")
-_mistake("grouped linear backward: gradient of the bias averaged, not summed", "ops.grouped_linear_backward", ".sum(0)", ".mean(0)")
+_mistake("grouped linear backward: gradient of the bias averaged, not summed", "ops.grouped_linear_backward",
+         ".sum(0)", ".mean(0)")
 
 # Embeddings
 _mistake("embedding backward: the last occurrence of an id overwrites the others", "ops.embedding_backward",
          "dtable[rows] = np.add.reduceat(dy_rows[order], starts, axis=0)", "dtable[ids[order]] = dy_rows[order]")
-_mistake("embedding backward: the row of padding has a gradient", "ops.embedding_backward", "if padding_idx is not None:", "if False:")
+_mistake("embedding backward: the row of padding has a gradient", "ops.embedding_backward",
+         "if padding_idx is not None:", "if False:")
 _mistake("embeddings: [PAD] is read as zeros", "model.embeddings", 'p["word_embeddings.weight"])',
          'p["word_embeddings.weight"]) * (ids["input_ids"] != cfg.pad_token_id)[..., None]')
 _mistake("embeddings: token types ignored", "model.embeddings", 'ids["token_type_ids"]', '0 * ids["token_type_ids"]')
@@ -70,31 +73,38 @@ _mistake("embeddings: positions counted, those given ignored", "model.embeddings
 _mistake("embeddings: positions off by one", "model.embeddings", 'ids["position_ids"]', 'ids["position_ids"] + 1')
 _mistake("embeddings: not normed", "model.embeddings",
          'layer_norm(total, p["LayerNorm.weight"], p["LayerNorm.bias"], cfg.layer_norm_eps)', "total.copy()")
-_mistake("embeddings_project: bias missing", "model.convbert", 'p["embeddings_project.bias"]', '0 * p["embeddings_project.bias"]')
+_mistake("embeddings_project: bias missing", "model.convbert",
+         'p["embeddings_project.bias"]', '0 * p["embeddings_project.bias"]')
 _mistake("embeddings_project backward: against what it gives to the norm, not what it reads", "model.convbert_backward",
          'acts["embeddings.out"]', 'acts["embeddings.total"]')
 
 # Layer norm
 for _eps in ("1e-3", "1e-5", "1e-6", "1e-8"):
     _mistake(f"LayerNorm: eps {_eps}", "ops.standardize", "+ eps)", f"+ {_eps})")
-_mistake("LayerNorm: eps outside of the root", "ops.standardize", "1 / np.sqrt((centred * centred).mean(-1, keepdims=True) + eps)",
+_mistake("LayerNorm: eps outside of the root", "ops.standardize",
+         "1 / np.sqrt((centred * centred).mean(-1, keepdims=True) + eps)",
          "1 / (np.sqrt((centred * centred).mean(-1, keepdims=True)) + eps)")
 _mistake("LayerNorm: variance divided by D - 1", "ops.standardize", "(centred * centred).mean(-1, keepdims=True)",
          "(centred * centred).sum(-1, keepdims=True) / (x.shape[-1] - 1)")
 _mistake("LayerNorm: mean not subtracted", "ops.standardize", "x - x.mean(-1, keepdims=True)", "x.copy()")
 _mistake("LayerNorm: weight missing", "ops.layer_norm", "y *= weight", "pass")
 _mistake("LayerNorm: bias missing", "ops.layer_norm", "y += bias", "pass")
-_mistake("LayerNorm: bias added before the weight", "ops.layer_norm", "y *= weight\n    y += bias", "y += bias\n    y *= weight")
+_mistake("LayerNorm: bias added before the weight", "ops.layer_norm",
+         "y *= weight\n    y += bias", "y += bias\n    y *= weight")
 _mistake("LayerNorm backward: the part along the mean kept", "ops.layer_norm_backward", "dnormed -= along_ones", "pass")
-_mistake("LayerNorm backward: the part along the normed row kept", "ops.layer_norm_backward", "dnormed -= normed", "pass")
+_mistake("LayerNorm backward: the part along the normed row kept", "ops.layer_norm_backward",
+         "dnormed -= normed", "pass")
 _mistake("LayerNorm backward: not divided by the deviation", "ops.layer_norm_backward", "dnormed *= rstd", "pass")
 _mistake("LayerNorm backward: gradient of the weight against x", "ops.layer_norm_backward", "(dy * normed)", "(dy * x)")
-_mistake("LayerNorm backward: weight left out", "ops.layer_norm_backward", "dnormed = dy * weight", "dnormed = dy.copy()")
+_mistake("LayerNorm backward: weight left out", "ops.layer_norm_backward",
+         "dnormed = dy * weight", "dnormed = dy.copy()")
 
 # Softmax
-_mistake("softmax: over the wrong axis", ("ops.softmax", "x.max(-1,", "x.max(-2,"), ("ops.softmax", "y.sum(-1,", "y.sum(-2,"))
+_mistake("softmax: over the wrong axis", ("ops.softmax", "x.max(-1,", "x.max(-2,"),
+         ("ops.softmax", "y.sum(-1,", "y.sum(-2,"))
 _mistake("softmax: base 2", "ops.softmax", "np.exp(y, out=y)", "np.exp2(y, out=y)")
-_mistake("softmax backward: sum over the row left out", "ops.softmax_backward", "dx -= y * dx.sum(-1, keepdims=True)", "pass")
+_mistake("softmax backward: sum over the row left out", "ops.softmax_backward",
+         "dx -= y * dx.sum(-1, keepdims=True)", "pass")
 _mistake("softmax backward: sum of dy in place of the sum of dy y", "ops.softmax_backward", "y * dx.sum", "y * dy.sum")
 
 # Activations
@@ -110,15 +120,19 @@ _mistake("gelu_new: erf in place of tanh", ("activations.gelu_tanh",
          "0.5 * x * (1 + np.tanh(scale * x * (1 + 0.044715 * x * x)))", "x * normal_cdf(x)"),
          ("activations.gelu_tanh_slope", "return 0.5 * (1 + tanh)", "return gelu_slope(x)\n    0.5 * (1 + tanh)"))
 _mistake("GELU backward: density left out", "activations.gelu_slope", _SLOPE, "normal_cdf(x)")
-_mistake("GELU backward: density without 1 / sqrt(2 pi)", "activations.gelu_slope", " * (1 / math.sqrt(2 * math.pi))", "")
-_mistake("SiLU backward: slope of the sigmoid alone", "activations.silu_slope", "sigmoid(x) + x * sigmoid_slope(x)", "sigmoid(x)")
+_mistake("GELU backward: density without 1 / sqrt(2 pi)", "activations.gelu_slope",
+         " * (1 / math.sqrt(2 * math.pi))", "")
+_mistake("SiLU backward: slope of the sigmoid alone", "activations.silu_slope",
+         "sigmoid(x) + x * sigmoid_slope(x)", "sigmoid(x)")
 _mistake("gelu_10: not clipped", "activations.activate", "ACTIVATIONS[name][0]",
          'ACTIVATIONS["gelu" if name == "gelu_10" else name][0]')
 
 # Dropout
 _mistake("dropout: not scaled by 1 / (1 - p)", "ops.dropout", "else x * mask", "else x * (mask != 0)")
-_mistake("dropout: left out after the dense of the block", "model.project_add_norm", "total = dropout(dense, drop)", "total = dense.copy()")
-_mistake("dropout: left out of the attention map", "attention.self_attention", "(dropout(weights, drop) @ v)", "(weights @ v)")
+_mistake("dropout: left out after the dense of the block", "model.project_add_norm",
+         "total = dropout(dense, drop)", "total = dense.copy()")
+_mistake("dropout: left out of the attention map", "attention.self_attention",
+         "(dropout(weights, drop) @ v)", "(weights @ v)")
 _mistake("dropout backward: left out after the dense of the block", "model.project_add_norm_backward",
          'dropout(dtotal, acts.get("drop"))', "dtotal")
 _mistake("dropout backward: left out of the gradient of the attention map", "attention.self_attention_backward",
@@ -132,13 +146,16 @@ for _kind, _where, _weight, _reversed in (
         ("dynamic", "dynamic_conv", "kernel[..., j, None] *", "kernel[..., K - 1 - j, None] *")):
     _of = "value" if _kind == "dynamic" else "x"
     _mistake(f"{_kind} convolution: taps reversed", f"conv.{_where}", _weight, _reversed)
-    _mistake(f"{_kind} convolution: padding shifted by one to the left", f"conv.{_where}", f"pad({_of}, K)", f"pad({_of}, K + 2)[:, 2:]")
+    _mistake(f"{_kind} convolution: padding shifted by one to the left", f"conv.{_where}",
+             f"pad({_of}, K)", f"pad({_of}, K + 2)[:, 2:]")
     _mistake(f"{_kind} convolution: padding shifted by one to the right", f"conv.{_where}", f"pad({_of}, K)",
              f"pad({_of}, K + 2)[:, :-2]")
-    _mistake(f"{_kind} convolution: causal padding", f"conv.{_where}", f"pad({_of}, K)", f"pad({_of}, 2 * K - 1)[:, : L + K - 1]")
+    _mistake(f"{_kind} convolution: causal padding", f"conv.{_where}",
+             f"pad({_of}, K)", f"pad({_of}, 2 * K - 1)[:, : L + K - 1]")
     _mistake(f"{_kind} convolution: edges repeated, not zero", f"conv.{_where}", f"padded = pad({_of}, K)",
              f"padded = np.concatenate([{_of}[:, :1]] * (K // 2) + [{_of}] + [{_of}[:, -1:]] * (K // 2), axis=1)")
-    _mistake(f"{_kind} convolution backward: gradient of the input with taps reversed", f"conv.{_where}_backward", _weight, _reversed)
+    _mistake(f"{_kind} convolution backward: gradient of the input with taps reversed", f"conv.{_where}_backward",
+             _weight, _reversed)
     _mistake(f"{_kind} convolution backward: gradient of the kernel with taps reversed", f"conv.{_where}_backward",
              "dweight[:, 0, j] =" if _kind == "depthwise" else "dkernel[..., j] =",
              "dweight[:, 0, K - 1 - j] =" if _kind == "depthwise" else "dkernel[..., K - 1 - j] =")
@@ -156,20 +173,23 @@ _mistake("convolution kernel: softmax over the heads, not the taps", "conv.span_
          "softmax(scores.reshape(B, L, H, K))", "softmax(scores.reshape(B, L, H, K).swapaxes(2, 3)).swapaxes(2, 3)")
 _mistake("convolution kernel: softmax over heads and taps together", "conv.span_dynamic_conv",
          "softmax(scores.reshape(B, L, H, K))", "softmax(scores).reshape(B, L, H, K)")
-_mistake("convolution kernel: no softmax", "conv.span_dynamic_conv", "softmax(scores.reshape(B, L, H, K))", "scores.reshape(B, L, H, K)")
-_mistake("convolution kernel: from the span key alone, not times the query", "conv.span_dynamic_conv", "match = query * span_key",
-         "match = span_key.copy()")
-_mistake("convolution kernel: from the query alone, not times the span key", "conv.span_dynamic_conv", "match = query * span_key",
-         "match = query.copy()")
+_mistake("convolution kernel: no softmax", "conv.span_dynamic_conv",
+         "softmax(scores.reshape(B, L, H, K))", "scores.reshape(B, L, H, K)")
+_mistake("convolution kernel: from the span key alone, not times the query", "conv.span_dynamic_conv",
+         "match = query * span_key", "match = span_key.copy()")
+_mistake("convolution kernel: from the query alone, not times the span key", "conv.span_dynamic_conv",
+         "match = query * span_key", "match = query.copy()")
 _mistake("convolution kernel: query plus span key, not times", "conv.span_dynamic_conv", "match = query * span_key",
          "match = query + span_key")
 _mistake("convolution kernel: match scaled by 1 / sqrt(Dh)", "conv.span_dynamic_conv", "match = query * span_key",
          "match = query * span_key / Dh**0.5")
-_mistake("V shared between branches", "conv.span_dynamic_conv", 'linear(x, p["conv_out_layer.weight"], p["conv_out_layer.bias"])',
+_mistake("V shared between branches", "conv.span_dynamic_conv",
+         'linear(x, p["conv_out_layer.weight"], p["conv_out_layer.bias"])',
          'linear(x, p["value.weight"], p["value.bias"])')
-_mistake("convolution: value's heads split the wrong way", "conv.span_dynamic_conv", "value = value.reshape(B, L, H, Dh)",
-         "value = value.reshape(B, L, Dh, H).swapaxes(2, 3)")
-_mistake("convolution: padding hidden from it, as in no published model", "model.conv_mask", "if not cfg.mask_convolution:", "if False:")
+_mistake("convolution: value's heads split the wrong way", "conv.span_dynamic_conv",
+         "value = value.reshape(B, L, H, Dh)", "value = value.reshape(B, L, Dh, H).swapaxes(2, 3)")
+_mistake("convolution: padding hidden from it, as in no published model", "model.conv_mask",
+         "if not cfg.mask_convolution:", "if False:")
 _mistake("convolution backward: softmax of the kernel left out", "conv.span_dynamic_conv_backward",
          "softmax_backward(dkernel, kernel)", "dkernel.copy()")
 _mistake("convolution backward: gradients of query and span key swapped", "conv.span_dynamic_conv_backward",
@@ -180,15 +200,17 @@ _mistake("convolution backward: gradient of x through the value left out", "conv
          "return dx_value + hide(dx_span, mask)", "return hide(dx_span, mask)")
 
 # Attention
-for _scale, _text in (("math.sqrt(2 * H * Dh)", "1/sqrt(D) instead of 1/sqrt(Dh)"), ("1.0", "scores not scaled"), ("Dh", "1/Dh instead of 1/sqrt(Dh)"),
+for _scale, _text in (("1.0", "scores not scaled"), ("Dh", "1/Dh instead of 1/sqrt(Dh)"),
+                      ("math.sqrt(2 * H * Dh)", "1/sqrt(D) instead of 1/sqrt(Dh)"),
                       ("math.sqrt(H * Dh)", "1/sqrt(H Dh) instead of 1/sqrt(Dh)")):
     _mistake(f"attention: {_text}", "attention.self_attention", "1 / math.sqrt(Dh)", f"1 / {_scale}")
 _mistake("attention: mask not applied", "attention.self_attention", "scores += bias", "pass")
-_mistake("attention: mask upside down, tokens hidden and padding seen", "model.attention_bias", "np.where(mask, 0, value)",
-         "np.where(mask, value, 0)")
-_mistake("attention: 1 and 0 of the mask added to the scores", "model.attention_bias", "np.where(mask, 0, value)", "np.where(mask, 1, 0)")
-_mistake("attention: mask value -10000", "model.attention_bias", "np.finfo(dtype).min if cfg.mask_value is None else cfg.mask_value",
-         "-10000.0")
+_mistake("attention: mask upside down, tokens hidden and padding seen", "model.attention_bias",
+         "np.where(mask, 0, value)", "np.where(mask, value, 0)")
+_mistake("attention: 1 and 0 of the mask added to the scores", "model.attention_bias",
+         "np.where(mask, 0, value)", "np.where(mask, 1, 0)")
+_mistake("attention: mask value -10000", "model.attention_bias",
+         "np.finfo(dtype).min if cfg.mask_value is None else cfg.mask_value", "-10000.0")
 _mistake("attention: mask applied after the softmax, weights not normed again", "attention.self_attention",
          "scores += bias\n    weights = softmax(scores)", "weights = softmax(scores) * (bias == 0)")
 _mistake("attention: softmax over the queries, not the keys", "attention.self_attention", "softmax(scores)",
@@ -198,48 +220,56 @@ _mistake("attention: value made by the map of the key", "attention.mixed_attenti
          'value = linear(x, p["value.weight"], p["value.bias"])', 'value = linear(x, p["key.weight"], p["key.bias"])')
 _mistake("attention: heads split the wrong way", "attention.mixed_attention", "y.reshape(B, L, H, Dh)",
          "y.reshape(B, L, Dh, H).swapaxes(2, 3)")
-_mistake("conv and attention halves swapped", "attention.mixed_attention", "np.concatenate([everywhere, nearby], axis=2)",
-         "np.concatenate([nearby, everywhere], axis=2)")
-_mistake("conv and attention heads alternate", "attention.mixed_attention", "np.concatenate([everywhere, nearby], axis=2)",
-         "np.stack([everywhere, nearby], axis=3)")
-_mistake("convolution half left out, attention twice", "attention.mixed_attention", "np.concatenate([everywhere, nearby], axis=2)",
-         "np.concatenate([everywhere, everywhere], axis=2)")
-_mistake("attention backward: scale left out", "attention.self_attention_backward", "dscores *= 1 / math.sqrt(Dh)", "pass")
+_mistake("conv and attention halves swapped", "attention.mixed_attention",
+         "np.concatenate([everywhere, nearby], axis=2)", "np.concatenate([nearby, everywhere], axis=2)")
+_mistake("conv and attention heads alternate", "attention.mixed_attention",
+         "np.concatenate([everywhere, nearby], axis=2)", "np.stack([everywhere, nearby], axis=3)")
+_mistake("convolution half left out, attention twice", "attention.mixed_attention",
+         "np.concatenate([everywhere, nearby], axis=2)", "np.concatenate([everywhere, everywhere], axis=2)")
+_mistake("attention backward: scale left out", "attention.self_attention_backward",
+         "dscores *= 1 / math.sqrt(Dh)", "pass")
 _mistake("attention backward: gradient of the key not transposed", "attention.self_attention_backward",
          "dscores.swapaxes(2, 3) @ q", "dscores @ q")
 _mistake("attention backward: gradient of the value not transposed", "attention.self_attention_backward",
          "dropout(weights, drop).swapaxes(2, 3) @ dout", "dropout(weights, drop) @ dout")
-_mistake("attention backward: softmax left out", "attention.self_attention_backward", "softmax_backward(dweights, weights)",
-         "dweights.copy()")
-_mistake("gradient of the shared query: only attention's", "attention.mixed_attention_backward", "dquery = dquery + dquery_conv", "pass")
+_mistake("attention backward: softmax left out", "attention.self_attention_backward",
+         "softmax_backward(dweights, weights)", "dweights.copy()")
+_mistake("gradient of the shared query: only attention's", "attention.mixed_attention_backward",
+         "dquery = dquery + dquery_conv", "pass")
 _mistake("gradient of the shared query: only the convolution's", "attention.mixed_attention_backward",
          "dquery = dquery + dquery_conv", "dquery = dquery_conv")
-_mistake("mixed block backward: gradient of x overwritten, not summed", "attention.mixed_attention_backward", "dx += dx_part", "dx = dx_part")
-_mistake("mixed block backward: halves swapped", "attention.mixed_attention_backward", "deverywhere, dnearby = np.split",
-         "dnearby, deverywhere = np.split")
+_mistake("mixed block backward: gradient of x overwritten, not summed", "attention.mixed_attention_backward",
+         "dx += dx_part", "dx = dx_part")
+_mistake("mixed block backward: halves swapped", "attention.mixed_attention_backward",
+         "deverywhere, dnearby = np.split", "dnearby, deverywhere = np.split")
 
 # Layer
 _mistake("residual missing", "model.project_add_norm", "total += residual", "total = total.copy()")
 _mistake("norm before the residual, not after", ("model.project_add_norm", "total += residual", "total = total.copy()"),
-         ("model.project_add_norm", 'p["LayerNorm.bias"], cfg.layer_norm_eps)', 'p["LayerNorm.bias"], cfg.layer_norm_eps) + residual'))
-_mistake("feed-forward: residual from the layer's input, not from the attended", "model.layer", "project_add_norm(wide, attended,",
-         "project_add_norm(wide, x,")
+         ("model.project_add_norm", 'p["LayerNorm.bias"], cfg.layer_norm_eps)',
+          'p["LayerNorm.bias"], cfg.layer_norm_eps) + residual'))
+_mistake("feed-forward: residual from the layer's input, not from the attended", "model.layer",
+         "project_add_norm(wide, attended,", "project_add_norm(wide, x,")
 _mistake("feed-forward: gelu whatever hidden_act says", ("model.feed_forward", "cfg.hidden_act", '"gelu"'),
          ("model.feed_forward_backward", "cfg.hidden_act", '"gelu"'))
 _mistake("feed-forward: no activation", "model.feed_forward", "activate(dense, cfg.hidden_act)", "dense.copy()")
-_mistake("encoder: every layer has the first one's weights", "model.encoder", 'sub(p, f"layer.{i}")', 'sub(p, "layer.0")')
-_mistake("residual backward: gradient past the block left out", "model.layer_backward", "return dx + dx_mixed", "return dx_mixed")
+_mistake("encoder: every layer has the first one's weights", "model.encoder",
+         'sub(p, f"layer.{i}")', 'sub(p, "layer.0")')
+_mistake("residual backward: gradient past the block left out", "model.layer_backward",
+         "return dx + dx_mixed", "return dx_mixed")
 _mistake("residual backward: gradient past the feed-forward left out", "model.layer_backward",
          "dattended = dattended + dattended_wide", "dattended = dattended_wide")
 _mistake("feed-forward backward: its own gradient left out of the sum", "model.layer_backward",
          "dattended = dattended + dattended_wide", "pass")
-_mistake("feed-forward backward: slope at the activation's output", "model.feed_forward_backward", 'acts["dense"]', 'acts["out"]')
+_mistake("feed-forward backward: slope at the activation's output", "model.feed_forward_backward",
+         'acts["dense"]', 'acts["out"]')
 
 # Heads
 _mistake("masked words: hidden_act in place of gelu", ("heads.masked_lm", '"gelu"', "cfg.hidden_act"),
          ("heads.masked_lm_backward", '"gelu"', "cfg.hidden_act"))
 _mistake("masked words: norm left out", "heads.masked_lm", "logits = linear(normed,", "logits = linear(active,")
-_mistake("masked words: bias of the output missing", "heads.masked_lm", 'p["generator_lm_head.bias"])', '0 * p["generator_lm_head.bias"])')
+_mistake("masked words: bias of the output missing", "heads.masked_lm",
+         'p["generator_lm_head.bias"])', '0 * p["generator_lm_head.bias"])')
 _mistake("tied table: gradient of the lookup left out", "heads.task_model_backward", "accumulate(grads, g_head)",
          "grads |= g_head")
 _mistake("tied table: gradient of the output left out", "heads.task_model_backward", "accumulate(grads, g_head)",
@@ -247,30 +277,41 @@ _mistake("tied table: gradient of the output left out", "heads.task_model_backwa
 _mistake("tied table: no gradient for [PAD] from the output", "heads.task_model_backward", "accumulate(grads, g_head)",
          "accumulate(grads, {n: d * (np.arange(len(d)) != cfg.pad_token_id)[:, None] if n in grads else d"
          " for n, d in g_head.items()})")
-_mistake("sequence head: mean of the tokens, not the first", "heads.sequence_classification", "first = hidden[:, 0]", "first = hidden.mean(1)")
-_mistake("sequence head: last token, not the first", "heads.sequence_classification", "first = hidden[:, 0]", "first = hidden[:, -1]")
-_mistake("sequence head: tanh, not hidden_act", "heads.sequence_classification", "activate(dense, cfg.hidden_act)", "np.tanh(dense)")
-_mistake("sequence head: dense and activation left out", "heads.sequence_classification", "dropout(activate(dense, cfg.hidden_act), drops[1])",
-         "first.copy()")
-_mistake("answer: start and end swapped", "heads.question_answering", 'p["qa_outputs.bias"]),', 'p["qa_outputs.bias"])[..., ::-1],')
-_mistake("answer: loss summed, not averaged, over start and end", "heads.span_loss", "np.mean([start, end])", "start + end")
+_mistake("sequence head: mean of the tokens, not the first", "heads.sequence_classification",
+         "first = hidden[:, 0]", "first = hidden.mean(1)")
+_mistake("sequence head: last token, not the first", "heads.sequence_classification",
+         "first = hidden[:, 0]", "first = hidden[:, -1]")
+_mistake("sequence head: tanh, not hidden_act", "heads.sequence_classification",
+         "activate(dense, cfg.hidden_act)", "np.tanh(dense)")
+_mistake("sequence head: dense and activation left out", "heads.sequence_classification",
+         "dropout(activate(dense, cfg.hidden_act), drops[1])", "first.copy()")
+_mistake("answer: start and end swapped", "heads.question_answering",
+         'p["qa_outputs.bias"]),', 'p["qa_outputs.bias"])[..., ::-1],')
+_mistake("answer: loss summed, not averaged, over start and end", "heads.span_loss",
+         "np.mean([start, end])", "start + end")
 _mistake("answer: a position outside is cut to the last token, not ignored", "heads.span_loss", "np.clip(labels, 0, L)",
          "np.clip(labels, 0, L - 1)")
 _mistake("choice: first token, not the last", "heads.multiple_choice", "else L - 1)", "else 0)")
-_mistake("choice: summary activation left out", "heads.multiple_choice", 'cfg.summary_activation or "linear"', '"linear"')
-_mistake("replaced words: padding counts in the loss", "heads.tokens_loss", "mean(binary_nll(logits, labels * counted), counted)",
-         "binary_nll(logits, labels * counted).mean()")
-_mistake("replaced words: hidden_act left out", "heads.discriminator", "activate(dense, cfg.hidden_act)", "dense.copy()")
+_mistake("choice: summary activation left out", "heads.multiple_choice",
+         'cfg.summary_activation or "linear"', '"linear"')
+_mistake("replaced words: padding counts in the loss", "heads.tokens_loss",
+         "mean(binary_nll(logits, labels * counted), counted)", "binary_nll(logits, labels * counted).mean()")
+_mistake("replaced words: hidden_act left out", "heads.discriminator",
+         "activate(dense, cfg.hidden_act)", "dense.copy()")
 
 # Losses
-_mistake("cross-entropy: ignored labels count in the mean", "losses.cross_entropy", "mean(nll, counted)", "(nll * counted).mean()")
+_mistake("cross-entropy: ignored labels count in the mean", "losses.cross_entropy",
+         "mean(nll, counted)", "(nll * counted).mean()")
 _mistake("cross-entropy: summed, not averaged", "losses.cross_entropy", "mean(nll, counted)", "(nll * counted).sum()")
 _mistake("cross-entropy: labels of -100 taken as class 0", "losses.cross_entropy", "mean(nll, counted)", "nll.mean()")
 _mistake("cross-entropy backward: divided by all labels, ignored ones too", "losses.cross_entropy_backward",
          "max(1, counted.sum())", "labels.size")
-_mistake("cross-entropy backward: not divided by the number of labels", "losses.cross_entropy_backward", "max(1, counted.sum())", "1")
-_mistake("cross-entropy backward: upstream gradient left out", "losses.cross_entropy_backward", "(dloss / max", "(1 / max")
-_mistake("cross-entropy backward: label not subtracted", "losses.cross_entropy_backward", "at_label, -1) - 1, -1)", "at_label, -1), -1)")
+_mistake("cross-entropy backward: not divided by the number of labels", "losses.cross_entropy_backward",
+         "max(1, counted.sum())", "1")
+_mistake("cross-entropy backward: upstream gradient left out", "losses.cross_entropy_backward",
+         "(dloss / max", "(1 / max")
+_mistake("cross-entropy backward: label not subtracted", "losses.cross_entropy_backward",
+         "at_label, -1) - 1, -1)", "at_label, -1), -1)")
 _mistake("cross-entropy backward: gradient for ignored labels", "losses.cross_entropy_backward", "(counted * (dloss",
          "(np.ones(labels.shape) * (dloss")
 _mistake("mean squared error: half of it", "losses.mean_squared_error", ".mean()", ".mean() / 2")
@@ -282,20 +323,27 @@ _mistake("binary cross-entropy backward: not divided by the number of labels", "
 
 # Optimizer
 _mistake("Adam: with bias correction",
-         ("optim.adam_step", "m *= beta1", 't = state[f"t.{name}"] = state.get(f"t.{name}", np.zeros(())) + 1\n        m *= beta1'),
+         ("optim.adam_step", "m *= beta1",
+          't = state[f"t.{name}"] = state.get(f"t.{name}", np.zeros(())) + 1\n        m *= beta1'),
          ("optim.adam_step", "np.sqrt(v)", "np.sqrt(v / (1 - beta2**t))"),
          ("optim.adam_step", "np.divide(m, update, out=update)", "np.divide(m / (1 - beta1**t), update, out=update)"))
 _mistake("Adam: eps inside the root", "optim.adam_step", "np.sqrt(v)\n        update += eps", "np.sqrt(v + eps)")
 _mistake("Adam: eps 1e-8", "optim.adam_step", "update += eps", "update += 1e-8")
-_mistake("Adam: decay added to the gradient", ("optim.adam_step", "g, m, v = grads[name],", "g, m, v = grads[name] + decay * x,"),
+_mistake("Adam: decay added to the gradient",
+         ("optim.adam_step", "g, m, v = grads[name],", "g, m, v = grads[name] + decay * x,"),
          ("optim.adam_step", "update += decay * x", "pass"))
 _mistake("Adam: biases and norms decayed too", "optim.adam_step", "if not NOT_DECAYED.search(name):", "if True:")
-_mistake("Adam: norms decayed too", "optim.adam_step", "if not NOT_DECAYED.search(name):", 'if not name.endswith("bias"):')
+_mistake("Adam: norms decayed too", "optim.adam_step",
+         "if not NOT_DECAYED.search(name):", 'if not name.endswith("bias"):')
 _mistake("Adam: no decay", "optim.adam_step", "update += decay * x", "pass")
-_mistake("Adam: decay not multiplied by the rate", "optim.adam_step", "update += decay * x", "update += decay / (rate or 1) * x")
-_mistake("Adam: second moment of g, not of its square", "optim.adam_step", "v += (1 - beta2) * g * g", "v += (1 - beta2) * abs(g)")
-_mistake("clipping: each gradient by its own norm", "optim.clip_by_global_norm", "g *= limit / norm", "g *= min(1, limit / global_norm({0: g}))")
-_mistake("clipping: norms of the gradients added, not their squares", "optim.global_norm", "math.sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))",
+_mistake("Adam: decay not multiplied by the rate", "optim.adam_step",
+         "update += decay * x", "update += decay / (rate or 1) * x")
+_mistake("Adam: second moment of g, not of its square", "optim.adam_step",
+         "v += (1 - beta2) * g * g", "v += (1 - beta2) * abs(g)")
+_mistake("clipping: each gradient by its own norm", "optim.clip_by_global_norm",
+         "g *= limit / norm", "g *= min(1, limit / global_norm({0: g}))")
+_mistake("clipping: norms of the gradients added, not their squares", "optim.global_norm",
+         "math.sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))",
          "sum(math.sqrt(float(np.vdot(g, g))) for g in grads.values())")
 _mistake("clipping: left out", "optim.clip_by_global_norm", "if norm > limit:", "if False:")
 _mistake("schedule: decay begins after the warm-up", "optim.learning_rate",
@@ -309,15 +357,20 @@ _mistake("schedule: no decay", "optim.learning_rate", "max(0.0, 1 - step / steps
 # Tokenizer
 _mistake("tokenizer: not lowercased", ("wordpiece.normalize", "text.lower() if lowercase else text", "text"),
          ("wordpiece.normalize", "for low in rules.lower(char)", "for low in char"))
-_mistake("tokenizer: accents kept", "wordpiece.normalize", "if lowercase if strip_accents is None else strip_accents:", "if False:")
+_mistake("tokenizer: accents kept", "wordpiece.normalize",
+         "if lowercase if strip_accents is None else strip_accents:", "if False:")
 _mistake("tokenizer: ideographs not spread", "wordpiece.normalize", "if spread_chinese:", "if False:")
 _mistake("tokenizer: control characters kept", "wordpiece.normalize", "if not rules.is_dropped(char)", "if True")
-_mistake("tokenizer: punctuation stays with its word", "wordpiece.split", 'char == " " or rules.is_punctuation(char)', 'char == " "')
+_mistake("tokenizer: punctuation stays with its word", "wordpiece.split",
+         'char == " " or rules.is_punctuation(char)', 'char == " "')
 _mistake("tokenizer: pieces that continue a word lack ##", "wordpiece.match", 'PREFIX if start else ""', '""')
-_mistake("tokenizer: shortest piece, not the longest", "wordpiece.match", "range(len(word), start, -1)", "range(start + 1, len(word) + 1)")
+_mistake("tokenizer: shortest piece, not the longest", "wordpiece.match",
+         "range(len(word), start, -1)", "range(start + 1, len(word) + 1)")
 _mistake("tokenizer: a word may have 200 characters", "wordpiece.match", "len(word) > max_chars", "len(word) > 200")
-_mistake("tokenizer: a word may have 99 characters", "wordpiece.match", "len(word) > max_chars", "len(word) >= max_chars")
-_mistake("tokenizer: pieces before the unknown rest are kept", "wordpiece.match", "else:\n            return []", "else:\n            return spans")
+_mistake("tokenizer: a word may have 99 characters", "wordpiece.match",
+         "len(word) > max_chars", "len(word) >= max_chars")
+_mistake("tokenizer: pieces before the unknown rest are kept", "wordpiece.match",
+         "else:\n            return []", "else:\n            return spans")
 _mistake("tokenizer: special tokens in a text are split", "tokenizer._Tokenizer._stretches",
          "self.all_special_tokens if split_special_tokens else ()", "self.all_special_tokens")
 

@@ -4,100 +4,111 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .checker import check_case, run_with
+from .checker import Diagnosis, check_case, rule_out, run_with
 from .mistakes import MISTAKES, possible, rerun
-from .pack import as_float, read_pack
+from .pack import HERE, as_float, read_pack
 
 
 @dataclass
 class Line:
-    """How one mistake fares: {case: (first tensor to depart, the mistakes that the diagnosis leaves)}."""
+    """How one mistake fares: {case that catches it: (first tensor to depart, what is named or None, all that fit)}."""
 
     mistake: str
     caught: dict
 
     @property
     def named(self):
-        return any(found == [self.mistake] for _, found in self.caught.values())
+        return any(named == self.mistake for _, named, _ in self.caught.values())
 
     @property
     def misnamed(self):
-        """Cases in which another mistake alone was held responsible."""
-        return [case for case, (_, found) in self.caught.items() if len(found) == 1 and found != [self.mistake]]
+        """Cases in which another mistake is named."""
+        return [case for case, (_, named, _) in self.caught.items() if named not in (None, self.mistake)]
+
+    @property
+    def verdict(self):
+        if self.misnamed or not self.caught:
+            return f"WRONGLY NAMED in {', '.join(self.misnamed)}" if self.misnamed else "MISSED"
+        others = [mistake for _, _, fits in self.caught.values() for mistake in fits if mistake != self.mistake]
+        return "named" if self.named else f"or {'; '.join(dict.fromkeys(others))}" if others else "not named"
+
+    @property
+    def at(self):
+        """The three simplest cases that catch it, each with the first tensor to depart."""
+        places = [f"{case}: {tensor}" for case, (tensor, _, _) in self.caught.items()]
+        return "; ".join(places[:3] + [f"{len(places) - 3} more"] * (len(places) > 3))
 
 
 @dataclass
 class Score:
-    """The lines of all mistakes, in float64 and float32."""
+    """The lines of all mistakes, in each precision: {"float64": {mistake: Line}, "float32": ...}."""
 
-    lines: dict                # {"float64": [Line ...], "float32": [...]}
+    lines: dict
 
     @property
     def ok(self):
         """All caught, nine in ten named, none misnamed, in either precision."""
-        return all(all(line.caught for line in lines) and not any(line.misnamed for line in lines)
-                   and sum(line.named for line in lines) >= 0.9 * len(lines) for lines in self.lines.values())
+        return all(all(line.caught and not line.misnamed for line in lines.values())
+                   and sum(line.named for line in lines.values()) >= 0.9 * len(lines) for lines in self.lines.values())
 
     def summary(self):
         return "\n".join(
-            f"{precision}: {sum(bool(line.caught) for line in lines)} of {len(lines)} mistakes caught,"
-            f" {sum(line.named for line in lines)} named, {sum(bool(line.misnamed) for line in lines)} named wrongly"
+            f"{precision}: {sum(bool(line.caught) for line in lines.values())} of {len(lines)} mistakes caught,"
+            f" {sum(line.named for line in lines.values())} named,"
+            f" {sum(bool(line.misnamed) for line in lines.values())} named wrongly"
             for precision, lines in self.lines.items())
 
+    def rows(self):
+        """(mistake, where it is caught in the first precision, verdict in each)"""
+        first = next(iter(self.lines.values()))
+        return [(mistake, line.at, *(lines[mistake].verdict for lines in self.lines.values()))
+                for mistake, line in first.items()]
+
     def __str__(self):
-        return "\n".join([*map(_as_text, next(iter(self.lines.values()))), self.summary()])
+        return "\n".join([*("   ".join(row) for row in self.rows()), self.summary()])
 
     def markdown(self):
         """The table for the repository."""
-        head = ["# Every mistake, planted", "", *(f"* {line}" for line in self.summary().splitlines()), "",
-                "`python -m minconvbert golden score --write FILE` makes this table. Caught by: the simplest cases that do, at"
-                " most three, each with the first tensor to depart, in float64. Where the numbers of all of them fit several"
-                " mistakes alike, the diagnosis says so and names none.", "",
-                "| mistake | caught by, at | diagnosis |", "|---|---|---|"]
-        for line in self.lines["float64"]:
-            at = "; ".join(f"{case}: {tensor}" for case, (tensor, _) in line.caught.items())
-            head.append(f"| {line.mistake} | {at or 'MISSED'} | {_verdict(line)} |")
-        return "\n".join(head) + "\n"
+        head = f"""# Every mistake, planted
+
+{"".join(f"* {line}{chr(10)}" for line in self.summary().splitlines())}
+`python -m minconvbert golden score --write FILE` makes this table. It plants every mistake of the catalogue, one at a
+time, in every case, and checks what the package then computes. Caught by: the three simplest cases that do, each with
+the first tensor to depart, and how many more do.
+
+| mistake | caught by, at | {" | ".join(self.lines)} |
+|---|---|{"---|" * len(self.lines)}
+"""
+        return head + "".join(f"| {' | '.join(row)} |\n" for row in self.rows())
 
 
-def _verdict(line):
-    if line.named:
-        return "named"
-    found = next(iter(line.caught.values()), ("", []))[1]
-    return "one of: " + "; ".join(found) if found else "not named"
+def score(mistakes=None, precisions=("float64", "float32"), pack=HERE):
+    """Plant each mistake (default: all) in each case and check what the reference then computes.   -> Score
 
-
-def _as_text(line):
-    """A line of the printed table."""
-    case = next(iter([c for c, (_, found) in line.caught.items() if found == [line.mistake]] or line.caught), "")
-    at = f"{case}: {line.caught[case][0]}" if case else ""
-    mark = "WRONG" if line.misnamed else "named" if line.named else "caught" if line.caught else "MISSED"
-    return f"{mark:<7} {line.mistake:<90} {at}"
-
-
-def score(mistakes=None, precisions=("float64", "float32"), at_most=3, pack=None, progress=None):
-    """Plant each mistake (default: all) and check what the reference then computes.   -> Score
-
-    Cases go from the simplest to the whole; a mistake is done with once `at_most` of them have caught it, None for all.
     The planted port runs in the precision named; tolerances are those of float32 for both.
-    `progress` is called with each Line.
     """
-    goldens = read_pack() if pack is None else read_pack(pack)
-    score = Score({precision: [] for precision in precisions})
-    for precision in precisions:
-        for mistake in MISTAKES if mistakes is None else mistakes:
-            caught = {}
-            for id, golden in goldens.items():
-                port = mistaken_port(golden, mistake, precision) if mistake in possible(id) else None
-                report = port and check_case(golden, port)
-                if report and report.wrong:
-                    caught[id] = report.first, report.diagnosis.mistakes if report.diagnosis else []
-                if len(caught) == at_most:
-                    break
-            score.lines[precision].append(Line(mistake, caught))
-            if progress is not None:
-                progress(score.lines[precision][-1])
-    return score
+    goldens = read_pack(pack)
+    reports = {precision: {mistake: {} for mistake in (MISTAKES if mistakes is None else mistakes)}
+               for precision in precisions}
+    for id, golden in goldens.items():                      # case by case: `run_with` keeps its runs with mistakes
+        for precision, by_mistake in reports.items():
+            for mistake in possible(id):
+                if mistake in by_mistake and (port := mistaken_port(golden, mistake, precision)):
+                    by_mistake[mistake][id] = check_case(golden, port)
+    return Score({precision: {mistake: _line(mistake, by_case, goldens) for mistake, by_case in by_mistake.items()}
+                  for precision, by_mistake in reports.items()})
+
+
+def _line(mistake, reports, goldens):
+    right = {id: list(golden.truth) for id, golden in goldens.items() if id not in reports or not reports[id].wrong}
+    caught = {}
+    for id, report in reports.items():
+        if report.wrong:
+            if report.diagnosis:
+                rule_out(report.diagnosis, goldens, right)
+            diagnosis = report.diagnosis or Diagnosis([], 0, 0)
+            caught[id] = report.first, diagnosis.named, diagnosis.mistakes
+    return Line(mistake, caught)
 
 
 def mistaken_port(golden, mistake, precision="float32"):

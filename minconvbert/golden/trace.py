@@ -1,11 +1,12 @@
 """Everything that a run of the reference computes, by name and in order of computation.
 
-Blocks return most of their intermediates. What they keep to themselves, and the gradients of intermediates, is read where
-it passes: at the calls of the functions listed here.
+Blocks return most of their intermediates. What they keep to themselves, and the gradients of intermediates, is read
+where it passes: at the calls of the functions listed here.
 """
 
 import contextlib
 import re
+from functools import lru_cache
 
 import numpy as np
 
@@ -61,6 +62,7 @@ discriminator_predictions.dense_prediction classifier qa_outputs logits probs lo
 """.split()
 
 
+@lru_cache(maxsize=None)
 def place(name):
     """A sortable place of a tensor of a block, model or head in the order of the forward computation."""
     name = re.sub(r"^convbert\.", "", name)

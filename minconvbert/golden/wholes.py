@@ -5,7 +5,7 @@ import numpy as np
 from .. import heads, model, ops, optim, tokenizer
 from ..config import ConvBertConfig
 from ..shapes import sub, under
-from .cases import CASES, MASK, TINY, add_case, draw, draw_params, ordered
+from .cases import CASES, MASK, TINY, add_case, draw, draw_params, ordered, single
 from .trace import BACKWARD, FORWARD, recorded
 
 __all__ = ["CASES"]    # all of them, those of `cases` included
@@ -57,8 +57,8 @@ _model("padding", "Embeddings and two layers; padding, two token types", {},
        padding="Two tokens of the second sequence are padded, and [PAD] has an embedding that is not zero.",
        token_types="Both types occur, and change at another place in each sequence.")
 _model("project", "Embeddings narrower than the hidden states, feed-forward in groups",
-       dict(embedding_size=12, num_groups=2, num_hidden_layers=1), embedding_project="A linear map widens the embeddings.",
-       groups="Two groups.")
+       dict(embedding_size=10, num_groups=2, num_hidden_layers=1),
+       embedding_project="A linear map widens the embeddings.", groups="Two groups.")
 _model("one_token", "A sequence of one token, which attends to itself alone", dict(num_hidden_layers=1),
        lambda cfg, rng: _tokens(cfg, rng, L=1, mask=None), one_token="Only the middle tap reaches a token.")
 _model("wide_kernel", "A kernel wider than the sequence", dict(conv_kernel_size=9, num_hidden_layers=1),
@@ -69,13 +69,15 @@ _model("blank_row", "A sequence that is padding alone attends to all its tokens 
        fully_masked_row="The smallest number of the dtype swallows the scores, so each weight is 1 / L.")
 _model("head_ratio", "Head ratio 4: one head of either kind", dict(head_ratio=4, num_hidden_layers=1),
        head_ratio="The heads are max(1, 4 // 4) of each kind, and as wide as it takes to fill the hidden size.")
-_model("activation", "Another activation, another eps", dict(hidden_act="relu", layer_norm_eps=0.05, num_hidden_layers=1),
+_model("activation", "Another activation, another eps",
+       dict(hidden_act="relu", layer_norm_eps=0.05, num_hidden_layers=1),
        eps="The eps of the configuration is large enough to see in every norm.")
 _model("positions", "Positions that are given, not counted", dict(num_hidden_layers=1),
-       lambda cfg, rng: _tokens(cfg, rng) | dict(position_ids=np.array([[3, 4, 5, 6, 7, 8, 9], [11, 10, 5, 5, 2, 1, 0]])),
+       lambda cfg, rng: _tokens(cfg, rng) | dict(
+           position_ids=np.array([[3, 4, 5, 6, 7, 8, 9], [11, 10, 5, 5, 2, 1, 0]])),
        positions="Neither from 0 nor in order.")
-_model("inputs_embeds", "Embedded words go in, in place of ids", dict(embedding_size=12, num_hidden_layers=1),
-       lambda cfg, rng: dict(inputs_embeds=draw(rng, 2, 7, 12), attention_mask=MASK),
+_model("inputs_embeds", "Embedded words go in, in place of ids", dict(embedding_size=10, num_hidden_layers=1),
+       lambda cfg, rng: dict(inputs_embeds=draw(rng, 2, 7, 10), attention_mask=MASK),
        inputs_embeds="They take the place of the word table; positions and types are still added.")
 
 
@@ -85,7 +87,7 @@ def _head(id, task, purpose, changes, labels, arrays=_tokens, **flags):
 
     def given():
         rng = np.random.default_rng(sum(id.encode()))
-        return (under("in", arrays(cfg, rng) | dict(labels=labels(rng))) | under("params", draw_params(cfg, task, rng)))
+        return under("in", arrays(cfg, rng) | dict(labels=labels(rng))) | under("params", draw_params(cfg, task, rng))
 
     def run(given):
         inputs, p = sub(given, "in"), sub(given, "params")
@@ -110,7 +112,7 @@ def _head(id, task, purpose, changes, labels, arrays=_tokens, **flags):
 
 
 _head("masked_lm", "masked_lm", "Words at masked places; the output table is the embedding table",
-      dict(hidden_act="relu", embedding_size=12),
+      dict(hidden_act="relu", embedding_size=10),
       lambda rng: np.where(rng.random((2, 7)) < 0.5, rng.integers(0, 23, (2, 7)), -100),
       tied="The table's gradient has two parts, of the lookup and of the output; the row of [PAD] has the second only.",
       always_gelu="The head's activation is gelu, whatever hidden_act says (relu here).")
@@ -118,8 +120,9 @@ _head("masked_lm_untied", "masked_lm", "The same with an output table of its own
       lambda rng: np.where(rng.random((2, 7)) < 0.5, rng.integers(0, 23, (2, 7)), -100))
 _head("discriminator", "discriminator", "Was this word replaced? Padding does not count", {},
       lambda rng: np.where(MASK == 1, rng.integers(0, 2, (2, 7)), -100))
-_head("single_label", "sequence_classification", "One of three classes for a sequence", dict(num_labels=3, hidden_act="relu"),
-      lambda rng: np.array([2, 0]), first_token="The head reads the first token alone, and uses hidden_act.")
+_head("single_label", "sequence_classification", "One of three classes for a sequence",
+      dict(num_labels=3, hidden_act="relu"), lambda rng: np.array([2, 0]),
+      first_token="The head reads the first token alone, and uses hidden_act.")
 _head("multi_label", "sequence_classification", "Any of three classes",
       dict(num_labels=3, problem_type="multi_label_classification"), lambda rng: np.array([[1.0, 0, 1], [0, 0, 1]]))
 _head("regression", "sequence_classification", "One number", dict(num_labels=1, problem_type="regression"),
@@ -135,13 +138,15 @@ _head("multiple_choice", "multiple_choice", "One logit a choice, from the last t
 
 # Optimizer and training.
 
-RECIPE = dict(peak=1e-2, steps=20, warmup=4, decay=0.01, beta1=0.9, beta2=0.999, eps=1e-6, clip=1.0)
+ADAM = dict(beta1=0.9, beta2=0.999, eps=1e-6)
+SCHEDULE = dict(steps=20, warmup=4)
 
 
 def _adam_given():
     rng = np.random.default_rng(7)
     shapes = {"dense.weight": (3, 4), "dense.bias": (3,), "LayerNorm.weight": (4,)}
-    steps = {f"step{i}.{name}": draw(rng, *shape, scale=[1, 1e-3, 1e-6][i]) for i in range(3) for name, shape in shapes.items()}
+    steps = {f"step{i}.{name}": draw(rng, *shape, scale=scale) for i, scale in enumerate([1, 1e-3, 1e-6])
+             for name, shape in shapes.items()}
     return {f"params.{name}": draw(rng, *shape) for name, shape in shapes.items()} | under("in", steps)
 
 
@@ -149,25 +154,27 @@ def _adam_run(given):
     params = {name: x.copy() for name, x in sub(given, "params").items()}
     state, found = optim.adam_state(params), {}
     for i in range(3):
-        optim.adam_step(params, sub(sub(given, "in"), f"step{i}"), state, 0.125, decay=0.25)
+        optim.adam_step(params, sub(sub(given, "in"), f"step{i}"), state, 0.125, decay=0.25, **ADAM)
         found |= {f"acts.step{i}.{name}": x.copy() for name, x in [*state.items(), *params.items()]}
     return found
 
 
-add_case("optimizer.adam", "Three steps of Adam without bias correction, rate 0.125, decoupled decay 0.25: gradients in "
-         "in.step0 ... in.step2, what each step leaves in acts.step0 ...: moments m and v, parameters", _adam_given, _adam_run,
+add_case("optimizer.adam", "Three steps of Adam without bias correction, rate 0.125, decoupled decay 0.25: gradients in"
+         " in.step0 ... in.step2, what each step leaves in acts.step0 ...: moments m and v, parameters",
+         _adam_given, _adam_run, text=dict(recipe=dict(rate=0.125, decay=0.25) | ADAM),
          small_gradients="The last gradients are as small as eps = 1e-6, which stands outside the root.",
          decay="Neither a bias nor a LayerNorm is decayed, and what is decayed is the parameter, not its gradient.")
 
 
 def _schedule_run(given):
-    wanted = given["in.dtype"].dtype
-    rates = [optim.learning_rate(int(step), RECIPE["peak"], RECIPE["steps"], RECIPE["warmup"]) for step in given["in.step"]]
-    return {"acts.rate": np.array(rates, wanted)}
+    peak = given["in.peak"]
+    rates = [optim.learning_rate(int(step), peak, **SCHEDULE) for step in given["in.step"]]
+    return {"acts.rate": np.array(rates, peak.dtype)}
 
 
-add_case("optimizer.schedule", "Rates of some steps: linear decay over 20 steps to 0, times warm-up over 4; peak 0.01",
-         lambda: {"in.step": np.array([0, 1, 2, 3, 4, 5, 10, 19, 20, 25]), "in.dtype": np.zeros(1)}, _schedule_run)
+add_case("optimizer.schedule", "Rates of some steps: linear decay over 20 steps to 0, times warm-up over 4",
+         lambda: {"in.step": np.array([0, 1, 2, 3, 4, 5, 10, 19, 20, 25]), "in.peak": single(0.01)}, _schedule_run,
+         text=dict(recipe=SCHEDULE))
 
 
 def _clip_run(given):
@@ -199,11 +206,11 @@ def _train_run(given):
     for step in range(1, 11):
         logits, acts = heads.task_model("masked_lm", ready, params, cfg)
         loss, loss_acts = loss_of(logits, labels, cfg)
-        _, grads = heads.task_model_backward("masked_lm", loss_backward(logits.dtype.type(1), loss_acts), acts, params, cfg)
+        dlogits = loss_backward(logits.dtype.type(1), loss_acts)
+        _, grads = heads.task_model_backward("masked_lm", dlogits, acts, params, cfg)
         losses.append(loss)
-        norms.append(optim.clip_by_global_norm(grads, RECIPE["clip"]))
-        rate = optim.learning_rate(step, RECIPE["peak"], RECIPE["steps"], RECIPE["warmup"])
-        optim.adam_step(params, grads, state, rate, RECIPE["decay"])
+        norms.append(optim.clip_by_global_norm(grads, 1.0))
+        optim.adam_step(params, grads, state, optim.learning_rate(step, 0.01, **SCHEDULE), decay=0.01, **ADAM)
         if step in (1, 10):
             kept |= {f"acts.step{step}.{name}": x.copy() for name, x in params.items()}
     return {"acts.losses": np.array(losses), "acts.norms": np.array(norms, logits.dtype)} | kept
@@ -211,18 +218,21 @@ def _train_run(given):
 
 add_case("optimizer.ten_steps", "Ten steps of training a masked-word model on one batch: step 1 to 10 of the schedule, "
          "gradients clipped to 1; losses before each step, norms before clipping, parameters after steps 1 and 10",
-         _train_given, _train_run, TRAINED, text=dict(recipe=RECIPE))
+         _train_given, _train_run, TRAINED, text=dict(recipe=dict(peak=0.01, decay=0.01, clip=1.0) | SCHEDULE | ADAM))
 
 
 # Tokenizer, and from text to answer.
 
-VOCABULARY = """[PAD] [UNK] [CLS] [SEP] [MASK] the cat sat on mat ##s ##ting un ##want ##ed want run ##ning a i ' , . ! ? - ##a ##b ab
-cafe strasse ß ##ß 中 国 ##国 uni ##code 1 ##2 2 $ ( ) na ##ive ς σ ##ς ##σ""".split()
-TEXTS = ["The cat sat on the mat.", "unwanted, running", "UNWANTED Cats!", "Café naïve CAFE\u0301", "中国cat 国", "aaab ababab",
-         "the\u00a0cat\u200bsat\tthe\u2028mat", "[MASK] the[MASK]cat [mask]", "zebra unzebra", "a" * 100, "a" * 101,
+VOCABULARY = """
+[PAD] [UNK] [CLS] [SEP] [MASK] the cat sat on mat ##s ##ting un ##want ##ed want run ##ning a i ' , . ! ? - ##a ##b ab
+cafe strasse ß ##ß 中 国 ##国 uni ##code 1 ##2 2 $ ( ) na ##ive ς σ ##ς ##σ
+""".split()
+TEXTS = ["The cat sat on the mat.", "unwanted, running", "UNWANTED Cats!", "Café naïve CAFE\u0301", "中国cat 国",
+         "aaab ababab", "the\u00a0cat\u200bsat\tthe\u2028mat", "[MASK] the[MASK]cat [mask]", "zebra unzebra",
+         "a" * 100, "a" * 101,
          "12 $(12)-1", "can't", "\u03a3\u03c3\u03c2 \u03a3", "straße", "", "i\u0307 \u0130", "cat\u00adsat \ufffdcat"]
 PAIRS = {0: "a mat?", 2: "the cat"}
-SPECIALS = dict(mask=4, cls=2, sep=3, pad=0, unk=1)
+TOKENS = ("input_ids", "token_type_ids", "offset_mapping")
 
 
 def _lines_run(given):
@@ -230,14 +240,12 @@ def _lines_run(given):
     found = {}
     for i, text in enumerate(TEXTS):
         row = tok(text, PAIRS.get(i), return_offsets_mapping=True)
-        found[f"line{i:02}.input_ids"] = np.array(row["input_ids"])
-        found[f"line{i:02}.token_type_ids"] = np.array(row["token_type_ids"])
-        found[f"line{i:02}.offset_mapping"] = np.array(row["offset_mapping"]).reshape(-1, 2)
+        found |= {f"line{i:02}.{field}": np.array(row[field]) for field in TOKENS}
     return found
 
 
-add_case("tokenizer.lines", "Texts to ids, token types and offsets (counted in characters, that is in code points)", lambda: {},
-         _lines_run, text=dict(vocabulary=VOCABULARY, do_lower_case=True, lines=[
+add_case("tokenizer.lines", "Texts to ids, token types and offsets (counted in characters, that is in code points)",
+         lambda: {}, _lines_run, text=dict(vocabulary=VOCABULARY, do_lower_case=True, lines=[
              dict(text=text) | ({"pair": PAIRS[i]} if i in PAIRS else {}) for i, text in enumerate(TEXTS)]))
 
 ANSWERING = TINY | dict(vocab_size=len(VOCABULARY), num_hidden_layers=1)

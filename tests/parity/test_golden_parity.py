@@ -7,11 +7,13 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from minconvbert.golden import check, read_pack
+from minconvbert.golden.pack import as_float
 
 OURS = ("model_type", "head_ratio_semantics", "mask_value", "mask_convolution")
 HEADS = {"masked_lm": "MaskedLM", "masked_lm_untied": "MaskedLM", "single_label": "SequenceClassification",
          "multi_label": "SequenceClassification", "regression": "SequenceClassification",
-         "token_classification": "TokenClassification", "multiple_choice": "MultipleChoice"}
+         "token_classification": "TokenClassification", "question_answering": "QuestionAnswering",
+         "multiple_choice": "MultipleChoice"}
 
 
 def torch_port(spoil=lambda model: None):
@@ -23,7 +25,7 @@ def torch_port(spoil=lambda model: None):
         options = {k: v for k, v in golden.config.items() if k not in OURS}
         face = "ConvBertModel" if level == "model" else f"ConvBertFor{HEADS[name]}"
         model = getattr(transformers, face)(transformers.ConvBertConfig(**options, attn_implementation="eager")).eval()
-        arrays = {k: torch.tensor(a, dtype=torch.float32 if a.dtype.kind == "f" else None) for k, a in golden.given.items()}
+        arrays = {k: torch.tensor(a) for k, a in as_float(golden.given, np.float32).items()}
         params = {k.removeprefix("params."): a for k, a in arrays.items() if k.startswith("params.")}
         missing, unexpected = model.load_state_dict(params, strict=False)
         assert not unexpected and set(missing) <= {"generator_lm_head.weight"}
@@ -32,6 +34,8 @@ def torch_port(spoil=lambda model: None):
         dout = inputs.pop("dout", None)
         if name == "multiple_choice":
             inputs = {k: a if k == "labels" else a[None] for k, a in inputs.items()}
+        if name == "question_answering":
+            inputs["start_positions"], inputs["end_positions"] = inputs.pop("labels").T
         seen = {}
         for path, module in model.named_modules():
             def keep(module, args, out, path=path):    # returns nothing, for what a hook returns replaces `out`
@@ -42,7 +46,8 @@ def torch_port(spoil=lambda model: None):
             out.last_hidden_state.backward(dout)
         else:
             out.loss.backward()
-            seen["logits"] = out.logits.reshape(golden.truth["acts.logits"].shape)
+            logits = torch.stack([out.start_logits, out.end_logits], -1) if "start_positions" in inputs else out.logits
+            seen["logits"] = logits.reshape(golden.truth["acts.logits"].shape)
         found = {path: a.detach().numpy() for path, a in seen.items() if path and torch.is_tensor(a)}
         if level != "model":
             found["loss"] = out.loss.detach().numpy()
@@ -57,7 +62,6 @@ def test_transformers_passes():
     compared = {case.id: len(case.compared) for case in report.cases if case.compared}
     assert set(compared) == {id for id in read_pack() if id.startswith("model.")} | {f"heads.{name}" for name in HEADS}
     assert min(compared.values()) > 25, compared
-    print(report)
 
 
 def reverse_the_taps(model):

@@ -4,7 +4,7 @@
        ./convbert PACK/model.padding OUT/model.padding.safetensors      for each case below
        python -m minconvbert golden check OUT
 
-   It knows the ops and the model cases whose names stand in main. Without arguments that fit it says so and returns 2. */
+   It knows all cases of the model, and the ops that stand in op() below. Of any other case it says so and returns 2. */
 
 #include <math.h>
 #include <stdint.h>
@@ -33,7 +33,7 @@ static char *read_file(const char *path, long *size) {
     return text;
 }
 
-/* Safetensors: 8 bytes of length, then {"name":{"dtype":"F64","shape":[2,3],"data_offsets":[0,48]},...}, then the bytes. */
+/* Safetensors: 8 bytes of length, then {"name":{"dtype":"F64","shape":[2,3],"data_offsets":[0,48]},...}, then bytes. */
 static void read_tensors(const char *path) {
     long size;
     char *text = read_file(path, &size);
@@ -87,7 +87,8 @@ static float *fresh(int size) { return calloc(size + 1, sizeof(float)); }
 /* Keep a tensor to be written: what a porter wants to have checked. */
 static float *keep(const char *prefix, const char *name, float *x, int ndim, int a, int b, int c, int d) {
     Tensor *t = &made[n_made++];
-    *t = (Tensor){.ndim = ndim, .shape = {a, b, c, d}, .size = a * (ndim > 1 ? b : 1) * (ndim > 2 ? c : 1) * (ndim > 3 ? d : 1)};
+    *t = (Tensor){.ndim = ndim, .shape = {a, b, c, d}, .size = 1};
+    for (int k = 0; k < ndim; k++) t->size *= t->shape[k];
     snprintf(t->name, sizeof t->name, "acts.%s%s", prefix, name);
     t->f = memcpy(fresh(t->size), x, t->size * sizeof(float));
     return x;
@@ -176,22 +177,24 @@ static float *activate(const float *x, int size, int relu) {
     return y;
 }
 
-/* One sum for both convolutions. The kernel of tap j at token t and channel d is kernel[t * per_token + d / width * K + j]:
-   for a depthwise one per_token = 0 and width = 1; for a dynamic one per_token = H K and width = Dh. */
+/* One sum for both convolutions. The kernel of tap j at token t and channel d is
+   kernel[t * per_token + d / width * K + j]: for a depthwise one per_token = 0 and width = 1; for a dynamic one
+   per_token = H K and width = Dh. */
 static float *convolve(const float *x, const float *kernel, int B, int L, int D, int K, int per_token, int width) {
     float *out = fresh(B * L * D);
     for (int b = 0; b < B; b++)
         for (int t = 0; t < L; t++)
-            for (int d = 0; d < D; d++)
+            for (int d = 0; d < D; d++) {
+                const float *taps = kernel + (b * L + t) * per_token + d / width * K;
                 for (int j = 0; j < K; j++) {
                     int s = t + j - K / 2;
-                    if (s >= 0 && s < L)
-                        out[(b * L + t) * D + d] += kernel[(b * L + t) * per_token + d / width * K + j] * x[(b * L + s) * D + d];
+                    if (s >= 0 && s < L) out[(b * L + t) * D + d] += taps[j] * x[(b * L + s) * D + d];
                 }
+            }
     return out;
 }
 
-/* query, key, value (B, L, H, Dh), bias (B, L) to be added to the scores, or masks of tokens -> out (B, L, H, Dh) */
+/* query, key, value (B, L, H, Dh); bias (B, L) is added to the scores -> out (B, L, H, Dh) */
 static float *self_attention(const char *prefix, const float *q, const float *k, const float *v, const float *bias,
                              int B, int L, int H, int Dh) {
     float *scores = fresh(B * H * L * L), *shown = fresh(B * H * L * L), *out = fresh(B * L * H * Dh);
@@ -199,8 +202,9 @@ static float *self_attention(const char *prefix, const float *q, const float *k,
         for (int h = 0; h < H; h++)
             for (int t = 0; t < L; t++)
                 for (int s = 0; s < L; s++) {
+                    const float *asks = q + ((b * L + t) * H + h) * Dh, *answers = k + ((b * L + s) * H + h) * Dh;
                     float sum = 0;
-                    for (int d = 0; d < Dh; d++) sum += q[((b * L + t) * H + h) * Dh + d] * k[((b * L + s) * H + h) * Dh + d];
+                    for (int d = 0; d < Dh; d++) sum += asks[d] * answers[d];
                     int at = ((b * H + h) * L + t) * L + s;
                     scores[at] = sum / sqrtf(Dh) + bias[b * L + s];
                     shown[at] = scores[at] < -1e30f ? 0 : scores[at];
@@ -213,9 +217,11 @@ static float *self_attention(const char *prefix, const float *q, const float *k,
     for (int b = 0; b < B; b++)
         for (int h = 0; h < H; h++)
             for (int t = 0; t < L; t++)
-                for (int s = 0; s < L; s++)
+                for (int s = 0; s < L; s++) {
+                    float weight = weights[((b * H + h) * L + t) * L + s];
                     for (int d = 0; d < Dh; d++)
-                        out[((b * L + t) * H + h) * Dh + d] += weights[((b * H + h) * L + t) * L + s] * v[((b * L + s) * H + h) * Dh + d];
+                        out[((b * L + t) * H + h) * Dh + d] += weight * v[((b * L + s) * H + h) * Dh + d];
+                }
     return out;
 }
 
@@ -235,9 +241,12 @@ static float *add(const float *a, const float *b, int size) {
 }
 
 static void model(const char *manifest) {
-    Tensor *ids = find("in.", "input_ids"), *embeds = find("in.", "inputs_embeds"), *types = find("in.", "token_type_ids");
-    Tensor *mask = find("in.", "attention_mask"), *positions = find("in.", "position_ids");
+    Tensor *ids = find("in.", "input_ids"), *embeds = find("in.", "inputs_embeds");
+    Tensor *types = find("in.", "token_type_ids"), *positions = find("in.", "position_ids");
+    Tensor *mask = find("in.", "attention_mask");
     Tensor *words = need("params.", "embeddings.word_embeddings.weight");
+    Tensor *position_table = need("params.", "embeddings.position_embeddings.weight");
+    Tensor *type_table = need("params.", "embeddings.token_type_embeddings.weight");
     int B = (ids ? ids : embeds)->shape[0], L = (ids ? ids : embeds)->shape[1], E = words->shape[1], N = B * L;
     int D = setting(manifest, "hidden_size", 0), heads = setting(manifest, "num_attention_heads", 0);
     int H = heads / (int)setting(manifest, "head_ratio", 2), K = setting(manifest, "conv_kernel_size", 0);
@@ -251,11 +260,12 @@ static void model(const char *manifest) {
         bias[n] = mask && !mask->i[n] ? -3.4028235e38f : 0;
         for (int e = 0; e < E; e++)
             total[n * E + e] = (ids ? words->f[ids->i[n] * E + e] : embeds->f[n * E + e])
-                + need("params.", "embeddings.position_embeddings.weight")->f[(positions ? positions->i[n] : n % L) * E + e]
-                + need("params.", "embeddings.token_type_embeddings.weight")->f[(types ? types->i[n] : 0) * E + e];
+                + position_table->f[(positions ? positions->i[n] : n % L) * E + e]
+                + type_table->f[(types ? types->i[n] : 0) * E + e];
     }
     keep("", "embeddings.total", total, 3, B, L, E, 0);
-    float *x = layer_norm(total, need("params.", "embeddings.LayerNorm.weight"), need("params.", "embeddings.LayerNorm.bias"), N, eps);
+    float *x = layer_norm(total, need("params.", "embeddings.LayerNorm.weight"),
+                          need("params.", "embeddings.LayerNorm.bias"), N, eps);
     keep("", "embeddings.out", x, 3, B, L, E, 0);
     if (find("params.", "embeddings_project.weight")) {
         x = linear(x, need("params.", "embeddings_project.weight"), need("params.", "embeddings_project.bias"), N);
@@ -277,12 +287,14 @@ static void model(const char *manifest) {
 
         float *mixed = convolve(x, P("attention.self.key_conv_attn_layer.depthwise.weight")->f, B, L, D, K, 0, 1);
         keep(self, "conv.span_mixed", mixed, 3, B, L, D, 0);
-        float *span = linear(mixed, P("attention.self.key_conv_attn_layer.pointwise.weight"), P("attention.self.key_conv_attn_layer.bias"), N);
+        float *span = linear(mixed, P("attention.self.key_conv_attn_layer.pointwise.weight"),
+                             P("attention.self.key_conv_attn_layer.bias"), N);
         keep(self, "conv.span_key", span, 3, B, L, A, 0);
         float *match = fresh(N * A);
         for (int k = 0; k < N * A; k++) match[k] = query[k] * span[k];
         keep(self, "conv.match", match, 3, B, L, A, 0);
-        float *scores = keep(self, "conv.scores", MAP(linear, match, "attention.self.conv_kernel_layer"), 4, B, L, H, K);
+        float *scores = MAP(linear, match, "attention.self.conv_kernel_layer");
+        keep(self, "conv.scores", scores, 4, B, L, H, K);
         float *kernel = keep(self, "conv.kernel", softmax(scores, N * H, K), 4, B, L, H, K);
         float *own = keep(self, "conv.value", MAP(linear, x, "attention.self.conv_out_layer"), 4, B, L, H, Dh);
         float *nearby = keep(self, "conv.out", convolve(own, kernel, B, L, A, K, H * K, Dh), 4, B, L, H, Dh);
@@ -306,20 +318,22 @@ static void model(const char *manifest) {
 
 static int op(const char *id) {
     Tensor *x = find("in.", "x"), *w = find("in.", "weight"), *b = find("in.", "bias"), *v = find("in.", "value");
+    int B = (x ? x : v ? v : given)->shape[0], L = (x ? x : v ? v : given)->shape[1];
     float *y;
-    if (!strcmp(id, "op.linear")) y = linear(x->f, w, b, x->shape[0] * x->shape[1]);
-    else if (!strcmp(id, "op.grouped_linear")) y = grouped_linear(x->f, w, b, x->shape[0] * x->shape[1]);
-    else if (!strncmp(id, "op.layer_norm", 13)) y = layer_norm(x->f, w, b, x->shape[0] * x->shape[1], 1e-12f);
-    else if (!strcmp(id, "op.softmax")) y = softmax(x->f, x->shape[0] * x->shape[1], x->shape[2]);
+    if (!strcmp(id, "op.linear")) y = linear(x->f, w, b, B * L);
+    else if (!strcmp(id, "op.grouped_linear")) y = grouped_linear(x->f, w, b, B * L);
+    else if (!strncmp(id, "op.layer_norm", 13)) y = layer_norm(x->f, w, b, B * L, 1e-12f);
+    else if (!strcmp(id, "op.softmax")) y = softmax(x->f, B * L, x->shape[2]);
     else if (!strcmp(id, "op.activation.gelu")) y = activate(x->f, x->size, 0);
     else if (!strcmp(id, "op.activation.relu")) y = activate(x->f, x->size, 1);
-    else if (!strncmp(id, "op.depthwise_conv", 17)) y = convolve(x->f, w->f, x->shape[0], x->shape[1], x->shape[2], w->shape[2], 0, 1);
+    else if (!strncmp(id, "op.depthwise_conv", 17)) y = convolve(x->f, w->f, B, L, x->shape[2], w->shape[2], 0, 1);
     else if (!strncmp(id, "op.dynamic_conv", 15)) {
         int H = v->shape[2], Dh = v->shape[3], K = need("in.", "kernel")->shape[3];
-        y = convolve(v->f, need("in.", "kernel")->f, v->shape[0], v->shape[1], H * Dh, K, H * K, Dh);
-    } else if (!strcmp(id, "op.self_attention"))
-        y = self_attention(NULL, need("in.", "query")->f, need("in.", "key")->f, v->f, b->f, v->shape[0], v->shape[1], v->shape[2], v->shape[3]);
-    else return 0;
+        y = convolve(v->f, need("in.", "kernel")->f, B, L, H * Dh, K, H * K, Dh);
+    } else if (!strcmp(id, "op.self_attention")) {
+        const float *query = need("in.", "query")->f, *key = need("in.", "key")->f;
+        y = self_attention(NULL, query, key, v->f, b->f, B, L, v->shape[2], v->shape[3]);
+    } else return 0;
     Tensor *out = need("acts.", "out");                    /* only its shape is taken */
     keep("", "out", y, out->ndim, out->shape[0], out->shape[1], out->shape[2], out->shape[3]);
     return 1;
