@@ -160,7 +160,8 @@ names = [name for name in golden.truth if name in mine]
 right_report = check({golden.id: mine}, case=golden.id)
 for found, shift, colour, label in ((right_report, -0.2, BLUE, "right port"), (report, 0.2, ORANGE, "rows swapped")):
     errors = {row.name: row.error for row in found[golden.id].rows if row.error is not None}
-    axis.bar(np.arange(len(names)) + shift, [max(errors[name], 1e-3) for name in names], 0.38, color=colour, label=label)
+    heights = [max(errors[name], 1e-3) for name in names]
+    axis.bar(np.arange(len(names)) + shift, heights, 0.38, color=colour, label=label)
 axis.axhline(1, color="black", linewidth=0.8)
 axis.set_yscale("log")
 axis.set_xticks(range(len(names)), [name.removeprefix("acts.") for name in names])
@@ -172,6 +173,7 @@ axis.legend(loc="upper left");
 #
 # It has the mistakes that ports make. Each is one or two changed lines of the package itself, planted for the moment
 # of a run (`run_with`). The diagnosis runs the case with each of them, and keeps those that give the port's numbers.
+# One that gives all of them is named. One that gives only the first few is near the mistake, but is not it.
 
 # %%
 show(diagnose_case)
@@ -210,6 +212,6 @@ assert planted_name in report.mistakes
 # 1. Hand in `op.softmax` from a function of your own. What must its name be? (`pack["op.softmax"].truth`)
 # 2. In the port above, change `K // 2` to `K // 2 - 1` in one place. Which tensor departs first? What does the
 #    diagnosis say?
-# 3. Make the port use the values of attention for the convolution (05). Is it caught?
+# 3. Forget the bias of `conv_out_layer`. Then reverse the taps of the depthwise kernel, too. What is named?
 # 4. Compute in float16 instead. Is the port right by the tolerances of float32? And with `precision="float16"`?
 # 5. Add the gradients: extend the port until `golden check --case block.span_dynamic_conv --complete` is content.

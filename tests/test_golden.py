@@ -197,6 +197,7 @@ def test_the_table_has_every_mistake_caught_and_nine_in_ten_named():
     for verdicts in zip(*(row[2:] for row in rows)):
         assert sum(verdict == "named" for verdict in verdicts) >= 0.9 * len(rows)
     assert "MISSED" not in str(rows) and "WRONGLY" not in str(rows)
+    assert f"the {len(MISTAKES)} mistakes" in (PACK.parent / "README.md").read_text(encoding="utf-8")
     for golden in read_pack().values():
         simplest = {row[0] for row in rows if f"; {golden.id}: " in f"; {row[1]}"}
         assert simplest <= set(golden.manifest["catches"]), golden.id

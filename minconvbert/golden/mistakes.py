@@ -31,6 +31,18 @@ def _mistake(name, *edits):
 # Linear maps
 _mistake("linear: weight transposed", "ops.linear", "@ weight.T", "@ weight.reshape(I, O)")
 _mistake("linear: bias missing", "ops.linear", "y += bias", "pass")
+for _module, _where in (("query", "attention.mixed_attention"), ("key", "attention.mixed_attention"),
+                        ("value", "attention.mixed_attention"), ("conv_kernel_layer", "conv.span_dynamic_conv"),
+                        ("conv_out_layer", "conv.span_dynamic_conv")):
+    _mistake(f"{_module}: bias missing", _where, f'p["{_module}.bias"]', f'0 * p["{_module}.bias"]')
+_mistake("dense of the feed-forward: bias missing", "model.feed_forward", "dense_linear(x, p)",
+         'dense_linear(x, p | {"dense.bias": 0 * p["dense.bias"]})')
+_mistake("dense before a residual: bias missing", "model.project_add_norm", "dense_linear(x, p)",
+         'dense_linear(x, p | {"dense.bias": 0 * p["dense.bias"]})')
+_mistake("dense before a residual: weight transposed, where it is square", "model.project_add_norm",
+         "dense_linear(x, p)",
+         'dense_linear(x, p | {"dense.weight": p["dense.weight"].swapaxes(-1, -2).reshape(p["dense.weight"].shape)}'
+         ' if p["dense.weight"].shape[-1] == p["dense.weight"].shape[-2] else p)')
 _mistake("linear backward: gradient of x through the transposed weight", "ops.linear_backward", "(dy_rows @ weight)",
          "(dy_rows @ weight.reshape(x.shape[-1], O).T)")
 _mistake("linear backward: gradient of the weight transposed", "ops.linear_backward", "dy_rows.T @ x_rows",
