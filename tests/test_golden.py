@@ -277,6 +277,10 @@ def test_tokenizer_lines(tmp_path):
         assert list(check(tmp_path, level="tokenizer").mistakes) == [mistake]
     file.write_text("[1]\n")
     assert check(tmp_path).notes == ["tokenizer.jsonl: cannot be read: line 1 must be an object with input_ids"]
+    file.write_text('{"input_ids": [1.5]}\n{"input_ids": [[1], [2, 3]]}\n{"input_ids": []}\n')
+    found = [(row.status, row.note) for row in check(tmp_path)["tokenizer.lines"].compared]
+    assert found == [("wrong dtype", "must be integers, but is float64"),
+                     ("wrong dtype", "must be integers, but is object"), ("departs", "must be (11,), but is (0,)")]
 
 
 # What a port hands in
@@ -330,6 +334,8 @@ def test_one_file_for_all_cases_and_one_for_one(tmp_path):
     np.savez(tmp_path / "mine.npz", **expected("op.linear"))
     assert check(tmp_path / "mine.npz", case="op.linear").ok
     assert not check(tmp_path / "mine.npz").ok
+    (tmp_path / "mine.txt").write_text("1 2 3")
+    assert "a port hands in files whose names end in .safetensors" in str(check(tmp_path / "mine.txt"))
 
 
 def test_levels():

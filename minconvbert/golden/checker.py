@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
@@ -244,7 +245,9 @@ def _several(value):
 def _known(what, values, known):
     for value in values:
         if value not in known:
-            raise ValueError(f"{what} must be one of {', '.join(known)}, but is {value!r}")
+            near = list(known) if len(known) < 10 else get_close_matches(str(value), known, 4, 0)
+            others = f" or {len(known) - len(near)} others" if len(near) < len(known) else ""
+            raise ValueError(f"{what} must be one of {', '.join(near)}{others}, but is {value!r}")
 
 
 def _called(port, goldens):

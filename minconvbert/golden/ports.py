@@ -61,6 +61,8 @@ def read_port(port, case=None):
             continue
         for id, arrays in _by_case(read, owner if file.suffix == ".npy" and owner else case or owner).items():
             found.setdefault(id, {}).update(arrays)
+    if not found and not notes:
+        notes.append(f"{port}: no tensors; a port hands in files whose names end in .safetensors, .npz, .npy or .jsonl")
     return found, notes
 
 
@@ -86,10 +88,7 @@ def _read_lines(file):
         if not isinstance(entry, dict):
             raise ValueError(f"line {number + 1} must be an object with input_ids")
         i = entry.get("line", number)
-        for field in TOKENS:
-            if field in entry:
-                value = np.array(entry[field], np.int64)
-                arrays[f"line{i:02}.{field}"] = value.reshape(-1, 2) if field == "offset_mapping" else value
+        arrays |= {f"line{i:02}.{field}": entry[field] or np.zeros(0, np.int64) for field in TOKENS if field in entry}
     return arrays
 
 
@@ -97,11 +96,11 @@ def our_names(golden, arrays):
     """-> {our name: (array, their name)}, names that are not in the case"""
     known, found, extra = aliases(golden), {}, []
     for theirs, array in arrays.items():
+        array = _as_array(array)
         if theirs in golden.truth:
-            found[theirs] = np.asarray(array), theirs
+            found[theirs] = array, theirs
         elif theirs in known:
             ours, layout = known[theirs]
-            array = np.asarray(array)
             if layout and array.ndim == len(layout.split(" -> ")[0].split()):
                 try:
                     array = relayout(array, layout, theirs)
@@ -112,6 +111,14 @@ def our_names(golden, arrays):
         elif theirs not in golden.given and golden.manifest["same_as"].get(theirs) not in golden.given:
             extra.append(theirs)
     return found, extra
+
+
+def _as_array(x):
+    """An array; where none can be made of it, one of objects, which is then reported as of the wrong dtype."""
+    try:
+        return np.asarray(x)
+    except Exception:
+        return np.empty((), object)
 
 
 def aliases(golden):
