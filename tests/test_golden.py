@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 
 from minconvbert.__main__ import main
+from minconvbert.config import ConvBertConfig
 from minconvbert.golden import check, checker, read_pack, score
 from minconvbert.golden.mistakes import MISTAKES, planted, possible, rerun
 from minconvbert.golden.pack import CASES, as_float, make
 from minconvbert.golden.ports import aliases
 from minconvbert.golden.scoring import Line, Score, mistaken_port
 from minconvbert.golden.wholes import TEXTS
+from minconvbert.names import keras_table, original_table, plain, to_theirs
 from minconvbert.safetensors_io import write_safetensors
+from minconvbert.shapes import sub
 
 HERE = Path(__file__).parent
 PACK = HERE.parent / "minconvbert" / "golden" / "pack"
@@ -301,6 +304,22 @@ def test_names_and_layouts_of_others():
         f"{query}.weight.grad": golden.truth[f"grads.{query}.weight"]}})
     case = report["model.padding"]
     assert report.ok and len(case.compared) == 5, report.table(verbose=True)
+
+
+@pytest.mark.parametrize("id", ["model.padding", "model.project", "heads.masked_lm", "heads.single_label"])
+@pytest.mark.parametrize("table", [keras_table, original_table])
+def test_gradients_under_the_names_of_tensorflow(id, table):
+    golden = read_pack()[id]
+    net = {"net": "generator"} if table is original_table and id == "heads.masked_lm" else {}
+    names = table(ConvBertConfig.from_dict(golden.config), **net)
+    grads = {name: a for name, a in sub(golden.truth, "grads").items() if plain(name) in names}
+    theirs = to_theirs(grads, names)
+    if table is keras_table:
+        theirs = {f"tf_conv_bert_model/{name}:0": a for name, a in theirs.items()}
+    report = check({id: theirs})
+    assert report.ok, report.table(verbose=True)
+    assert len(report[id].compared) == len(grads) > 20
+    assert not [row for row in report[id].rows if row.status == "extra"]
 
 
 def test_what_is_missing_extra_misshapen_or_no_number_is_said_and_the_rest_checked(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..config import ConvBertConfig
-from ..names import keras_table, original_table, relayout
+from ..names import keras_table, original_table, plain_keras, relayout
 from ..safetensors_io import read_safetensors
 from .wholes import TOKENS
 
@@ -96,11 +96,11 @@ def our_names(golden, arrays):
     """-> {our name: (array, their name)}, names that are not in the case"""
     known, found, extra = aliases(golden), {}, []
     for theirs, array in arrays.items():
-        array = _as_array(array)
+        array, name = _as_array(array), theirs if theirs in known else plain_keras(theirs)
         if theirs in golden.truth:
             found[theirs] = array, theirs
-        elif theirs in known:
-            ours, layout = known[theirs]
+        elif name in known:
+            ours, layout = known[name]
             if layout and array.ndim == len(layout.split(" -> ")[0].split()):
                 try:
                     array = relayout(array, layout, theirs)

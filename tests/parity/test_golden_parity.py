@@ -70,6 +70,12 @@ def reverse_the_taps(model):
             p.data = p.data.flip(-1)
 
 
+def drop_a_bias(model):
+    for name, p in model.named_parameters():
+        if "conv_kernel_layer.bias" in name:
+            p.data.zero_()
+
+
 def tanh_gelu(model):
     for module in model.modules():
         if hasattr(module, "intermediate_act_fn"):
@@ -85,7 +91,8 @@ def coarse_norms(model):
 @pytest.mark.parametrize("spoil, mistakes", [
     (reverse_the_taps, {"depthwise convolution: taps reversed",
                         "depthwise convolution backward: gradient of the input with taps reversed"}),
-    (tanh_gelu, {"GELU: tanh in place of erf"}), (coarse_norms, {"LayerNorm: eps 1e-3"})])
+    (drop_a_bias, {"conv_kernel_layer: bias missing"}), (tanh_gelu, {"GELU: tanh in place of erf"}),
+    (coarse_norms, {"LayerNorm: eps 1e-3"})])
 def test_transformers_with_a_fault_is_caught_and_named(spoil, mistakes):
     """Autograd goes back through the taps as they are, so reversed ones are two mistakes to who reads the weights."""
     report = check(torch_port(spoil), case=["model.padding"])
