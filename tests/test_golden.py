@@ -211,7 +211,7 @@ def test_a_score_is_not_ok_if_a_mistake_is_missed_or_named_wrongly():
     named, open_, wrong = ("y", "a", ["a"]), ("y", None, ["a", "b"]), ("y", "b", ["b"])
     assert line({"op.x": named}).ok and line({"op.x": open_, "op.y": named}).ok
     assert not line({}).ok and not line({"op.x": open_}).ok and not line({"op.x": named, "op.y": wrong}).ok
-    assert "| a | op.x: y | or b |" in line({"op.x": open_}).markdown()
+    assert "| a | op.x: y | a; or b |" in line({"op.x": open_}).markdown()
     assert "1 of 1 mistakes caught, 0 named, 1 named wrongly" in line({"op.x": wrong}).markdown()
 
 
@@ -342,6 +342,7 @@ def test_what_is_missing_extra_misshapen_or_no_number_is_said_and_the_rest_check
     assert softmax["acts.out"].status == "wrong dtype" and softmax["din.x"].status == "ok"
     assert [row.status for row in report["op.dropout"].rows] == ["ok", "missing"]
     assert len(report.notes) == 3 and not report.ok
+    assert ElementTree.fromstring(report.to_junit().encode()).get("failures") == "5"
     text = str(report)
     assert "din.bias" in text and "op.gone" in text
 

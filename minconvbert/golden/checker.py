@@ -180,7 +180,7 @@ class Report:
             for c in self.cases]), indent=1, ensure_ascii=False) + "\n"
 
     def to_junit(self):
-        """The report as JUnit XML: a test for each case, skipped if nothing was handed in."""
+        """The report as JUnit XML: a test for each case, skipped if nothing was handed in; a failure for each note."""
         tests = []
         for case in self.cases:
             inner = ""
@@ -190,8 +190,10 @@ class Report:
                 text = f"first to depart: {case.first}. {case.diagnosis or ''}"
                 inner = f"<failure message={quoteattr(text)}>{escape(Report([case]).table())}</failure>"
             tests.append(f'  <testcase classname="golden.{case.level}" name={quoteattr(case.id)}>{inner}</testcase>')
-        skipped = sum(not case.compared for case in self.cases)
-        counts = f'tests="{len(tests)}" failures="{len(self.failures)}" skipped="{skipped}"'
+        tests += [f'  <testcase classname="golden" name="handed in"><failure message={quoteattr(note)}/></testcase>'
+                  for note in self.notes]
+        failures, skipped = len(self.failures) + len(self.notes), sum(not case.compared for case in self.cases)
+        counts = f'tests="{len(tests)}" failures="{failures}" skipped="{skipped}"'
         return "\n".join(['<?xml version="1.0" encoding="utf-8"?>', f'<testsuite name="golden" {counts}>', *tests,
                           "</testsuite>\n"])
 
@@ -346,20 +348,18 @@ def diagnose_case(golden, arrays, precision="float32", given_mistakes=(), depth=
     departing = [name for name in order if distance[name] > 1]
     if not departing:
         return None
-    best, candidates = 0, {}
+    candidates = {}
     for mistake in possible(golden.id):
-        if mistake in given_mistakes:
-            continue
-        mistaken = run_with(golden, (*given_mistakes, mistake))
+        mistaken = None if mistake in given_mistakes else run_with(golden, (*given_mistakes, mistake))
         if mistaken is None:
             continue
         fits = lambda name: _reproduces(golden, name, arrays[name], mistaken.get(name), distance[name], precision)
-        # Nearly every mistake fails at the first tensor that departs: that one comes first, the rest only if it fits.
-        if not fits(departing[0]) or not all(fits(name) for name in order[: order.index(departing[0])]):
+        if not fits(departing[0]):                          # as nearly every mistake: the rest need not be compared
             continue
         reproduced = [fits(name) for name in order]
         length = reproduced.index(False) if False in reproduced else len(order)
-        candidates[mistake] = length, sum(fit for name, fit in zip(order, reproduced) if name in departing)
+        if length > order.index(departing[0]):
+            candidates[mistake] = length, sum(fit for name, fit in zip(order, reproduced) if name in departing)
     if not candidates:
         return Diagnosis([], 0, len(departing))
     best = max(candidates.values())

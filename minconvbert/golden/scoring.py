@@ -27,10 +27,12 @@ class Line:
 
     @property
     def verdict(self):
-        if self.misnamed or not self.caught:
-            return f"WRONGLY NAMED in {', '.join(self.misnamed)}" if self.misnamed else "MISSED"
-        others = [mistake for _, _, fits in self.caught.values() for mistake in fits if mistake != self.mistake]
-        return "named" if self.named else f"or {'; '.join(dict.fromkeys(others))}" if others else "not named"
+        if self.misnamed:
+            return f"WRONGLY NAMED in {', '.join(self.misnamed)}"
+        if self.named or not self.caught:
+            return "named" if self.named else "MISSED"
+        fits = dict.fromkeys(mistake for _, _, fits in self.caught.values() for mistake in fits)
+        return "; or ".join(fits) or "not named"
 
     @property
     def at(self):
