@@ -144,7 +144,7 @@ def matrix(values, rows=(), columns=(), title="", highest=None):
         raise ValueError(f"values must be a matrix (R, C), but their shape is {values.shape}")
     side = min(0.3, 9 / max(values.shape))
     figure = drawing(max(2.2, side * values.shape[1]) + 1.6, max(1.4, side * values.shape[0]) + 1.1)
-    figure.set_layout_engine("compressed")             # square cells leave room that the labels need
+    figure.set_layout_engine("compressed", w_pad=0.1)  # square cells leave room that the labels need
     axis = figure.subplots()
     image = _image(axis, values, highest)
     _label(axis.xaxis, columns)
