@@ -18,7 +18,7 @@ from minconvbert.config import ConvBertConfig
 from minconvbert.course import check
 from minconvbert.faces import ConvBertModel
 from minconvbert.model import attention_bias
-from minconvbert.ops import softmax
+from minconvbert.ops import dropout, softmax
 from minconvbert.tokenizer import ConvBertTokenizerFast
 
 # %% [markdown]
@@ -51,11 +51,13 @@ print(scores.round(3), weights.round(3), by_hand.round(3))
 # %% [markdown]
 # ## The functions
 #
-# `self_attention` does this for all tokens, heads and sentences at once. It moves the axis of the heads before that
-# of the tokens, so that `@` multiplies an `(L, Dh)` with a `(Dh, L)` matrix in each head.
+# A **head** is all of the above, with three maps of its own. The model has several in each layer, side by side, and
+# each may look at other tokens. `self_attention` does this for all tokens, heads and sentences at once. It moves the
+# axis of the heads before that of the tokens, so that `@` multiplies an `(L, Dh)` with a `(Dh, L)` matrix in each
+# head.
 
 # %%
-show(softmax, self_attention)
+show(softmax, self_attention, dropout)
 
 # %% [markdown]
 # Two habits of this code, for all that follows. `dims` at the head of a function is a statement about shapes that
@@ -65,6 +67,9 @@ show(softmax, self_attention)
 #
 # `softmax` takes off the largest number of each row first. That changes nothing, for exp(a − c) = exp(a) / exp(c) and
 # the factor cancels. It keeps exp from overflowing.
+#
+# `drop` is for training only: a mask that zeroes some of the weights at random, and makes the others larger by as
+# much. A block that was given one keeps it in `acts`, for the way back. Elsewhere it is None.
 #
 # ## They agree
 
@@ -126,7 +131,8 @@ acts["weights"][0, 0].round(3)
 # ## What it looks like
 #
 # The trained model, on a sentence. Each row is a token that looks, each column a token that is looked at. A row sums
-# to 1. Here is the head that looks farthest, on average over the sentence, and below it the one that stays nearest.
+# to 1. A dark column is a token that nearly all others look at. Here is the head that looks farthest, on average over
+# the sentence, and below it the one that stays nearest.
 
 # %%
 folder = tour.default_model()
@@ -147,8 +153,8 @@ view.matrix(maps[layer, head], tokens, tokens, f"layer {layer}, head {head}: {di
 # %% [markdown]
 # In BERT all heads are of this kind. Many of them look at near neighbours only, and that is more than is needed for
 # such a task: *we observe some heads only need to learn local dependencies*, says the abstract of ConvBERT, and
-# replaces such heads by a convolution. In the model here half of the heads are convolutions. So its attention is free
-# for what lies farther off.
+# replaces such heads by a convolution. In the model here half of the heads are convolutions. That should leave its
+# attention free for what lies farther off. Is it so?
 #
 # How much of each head's weight falls on tokens at most four places away, the reach of a kernel of nine taps? The
 # dashed line is what it would be if a head looked at all tokens alike. Above it, a head prefers its neighbourhood;
@@ -164,9 +170,12 @@ axis.axhline(even, color=FAINT, linestyle="--", linewidth=1)
 axis.set_xticks(np.arange(len(near)) + 0.12, [f"layer {i}" for i in range(len(near))])
 axis.set_ylim(0, 1)
 axis.set_title("share of attention within four tokens")
-axis.legend(ncols=2);
+axis.legend(ncols=2)
+assert np.abs(near - even).max() < 0.2
 
 # %% [markdown]
+# All heads stay near the line. On this sentence no head is one for neighbours only.
+#
 # ## Exercises
 #
 # Replace the body of a function, put your name in, and run the cell: `check` compares it with the package on fresh

@@ -187,7 +187,8 @@ show(span_dynamic_conv)
 # ### They agree
 
 # %%
-cfg = ConvBertConfig(hidden_size=4, num_attention_heads=2, conv_kernel_size=3)          # H = 1, Dh = 2
+cfg = ConvBertConfig(hidden_size=4, num_attention_heads=2, conv_kernel_size=3)
+assert (cfg.heads, cfg.head_size) == (1, 2)             # of its two heads one convolves, on half of the width (05)
 out, acts = span_dynamic_conv(x, query=x, mask=None, p=p, cfg=cfg)
 assert np.allclose(acts["span_key"][0, 1], [2, 1])
 assert np.allclose(acts["match"][0, 1], [2, 2])
@@ -254,7 +255,8 @@ view.two_contexts(out, tokens, second, second_tokens, word="bank")
 # ## What it costs
 #
 # For a layer of the published base model (`D` 768, 6 attention heads and 6 convolution heads of width 64, `K` 9), the
-# convolution has these parameters. Its pictures cost `9 L` weights a head where attention has `L²`.
+# block of both has these parameters. Those with `conv` in their names are the convolution's. For a sentence it computes
+# `9 L` kernel weights a head where attention computes `L²`.
 
 # %%
 base = ConvBertConfig()

@@ -210,10 +210,15 @@ for j, (kind, colour) in enumerate((("attention", BLUE), ("convolution", ORANGE)
     axis.bar(np.arange(len(parts)) + 0.4 * j - 0.2, [part[j] for part in parts], 0.38, color=colour, label=kind)
 axis.set_xticks(range(len(parts)), [f"layer {i}" for i in range(len(parts))])
 axis.set_title("size of what each half adds to the hidden state")
-axis.legend();
+axis.legend()
+assert all(from_convolution > 2 * from_attention for from_attention, from_convolution in parts[:-1])
 
 # %% [markdown]
+# Here the convolution does most of the work in all layers but the last, where both do as much.
+#
 # ## Exercises
+#
+# The first is a backward pass. Come back to it after 06.
 
 # %%
 def grouped_linear_backward(dy, x, weight):

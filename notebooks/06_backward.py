@@ -110,7 +110,7 @@ show(softmax_backward)
 #
 # Tap by tap it is a product, so rule 2: what `padded[:, j : j + L]` gets is `kernel * dout`; what the kernel gets is
 # `padded * dout`, summed over whatever shared that kernel weight. The same part of `padded` is read by several taps,
-# so rule 3: `+=`. At last the zeros at both ends are cut off; nobody learns from them.
+# so rule 3: `+=`. At last the zeros at both ends are cut off (`unpad`); nobody learns from them.
 #
 # By hand: one channel, tokens (1, 2, 4), one kernel for all of (10, 20, 30), and `dout` = (1, 0, 0). Only out₀ = 20·1
 # + 30·2 matters. Token 0 gets **20**, token 1 gets **30**, token 2 nothing. The kernel gets what its taps saw at
@@ -176,8 +176,8 @@ print(f"0.1% too large: relative error {error:.1e}")
 #
 # Too large a step, and the loss is no longer straight. Too small, and the two losses differ by less than the rounding
 # of the machine. In between is a valley. In float64 it is wide and deep: with a step of 1e-6 the error is about
-# 1e-10. In float32 one must hit a step near 1e-3 to get 1e-4, and with 1e-6 the measured gradient is noise. **Check
-# gradients in float64.**
+# 1e-10. In float32 one must hit a step near 1e-3 to get 1e-4, and with 1e-6 the measured gradient is off by some
+# percent. **Check gradients in float64.**
 
 # %%
 def layer_norm_error(h, dtype):
@@ -226,12 +226,12 @@ print("with dout = ones: softmax", np.abs(softmax_backward(ones, y)).max(), "  l
 # `key.bias` adds the same vector to all keys. So it adds the same number to all scores of a row, and the softmax
 # cannot see it (03). Its gradient is exactly 0. What the machine computes is rounding noise.
 #
-# This breaks a common test. Compare two right implementations, each with its own noise, by *relative* error: it is
-# near 1, or above, and the right code fails. So compare a gradient with the size of the **largest gradient of the
-# case**, not with its own.
+# This breaks a common test. Compare two right implementations, each with its own noise, by *relative* error: it may be
+# a tenth, or more than 1, and the right code fails. So compare a gradient with the size of the **largest gradient of
+# the case**, not with its own.
 
 # %%
-x, masks, p, cfg = case("mixed_attention", seed="key bias")
+x, masks, p, cfg = case("mixed_attention", seed="key bias")             # the arguments that an exercise is checked on
 out, acts = mixed_attention(x, masks, p, cfg)
 dout = rng.normal(size=out.shape)
 _, grads = mixed_attention_backward(dout, acts, p, cfg)
