@@ -148,7 +148,7 @@ for word in ("water", "waterfall", "waterproofing", "antidisestablishmentarianis
 # %% [markdown]
 # ## Exercises
 #
-# The cells below stop with an error until you are right.
+# The cell below names the words that are still cut wrongly.
 
 # %%
 # Write the rule yourself. `vocab` is any container of pieces; give back a list of pieces, or ["[UNK]"].

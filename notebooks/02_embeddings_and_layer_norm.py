@@ -155,7 +155,8 @@ dtable
 # ## What was learned
 #
 # The trained model has a row for each position. Rows that mean similar places point in similar directions. The
-# picture shows the cosine of the angle between any two of the first 32: 1 where they point the same way.
+# picture shows the cosine of the angle between any two of the first 32: 1 where they point the same way. (Position 0 is
+# like no other: `[CLS]` always stands there.)
 
 # %%
 folder = tour.default_model()

@@ -124,16 +124,24 @@ show(binary_nll, pretraining_loss)
 # ## The trained discriminator at work
 #
 # It reads a sentence with one word that does not belong. The bars say how likely it finds each word to be replaced.
+# Left, *his* was replaced, right *pain*.
 
 # %%
-pieces, probs = tour.detect("The doctor sang the patient about his pain.", folder)
-axis = picture(width=7)
-axis.bar(range(len(pieces)), probs, color=ORANGE)
-axis.set_xticks(range(len(pieces)), pieces, rotation=45, ha="right")
-axis.set_ylim(0, 1)
-axis.set_title("probability that the word was replaced");
+suspected = []
+for axis, text in zip(picture(2, width=8, sharey=True), (
+        "The doctor asked the patient about he pain.", "The doctor asked the patient about his moon.")):
+    pieces, probs = tour.detect(text, folder)
+    axis.bar(range(len(pieces)), probs, color=ORANGE)
+    axis.set_xticks(range(len(pieces)), pieces, rotation=45, ha="right")
+    axis.set_ylim(0, 1)
+    axis.set_title("probability that the word was replaced")
+    suspected.append({piece for piece, prob in zip(pieces, probs) if prob > 0.4})
+assert suspected == [{"he", "pain"}, set()]
 
 # %% [markdown]
+# *he pain* is no English. One of the two must be wrong, and it cannot know which. *his moon* breaks no law, it only
+# makes no sense here, and that it does not see. A model this small has learned more of grammar than of the world.
+#
 # ## A whole pretraining, in seconds
 #
 # A language of a few words and one law: a noun in the plural takes a verb in the plural. *the dog sees a cat*, *the

@@ -126,6 +126,9 @@ for answer in predict(task, mine, tokenizer, params, cfg, length=48):
     print(" ".join(answer["words"]), "->", [(entity["kind"], entity["text"]) for entity in answer["entities"]])
 
 # %% [markdown]
+# Not all of it is right: *Tuesday* is nobody's name, and *Berlin* is missed. Perhaps the pieces are to blame. A tag is
+# read at the first one, and of `t ##ues ##day` and `be ##r ##lin` that says little.
+#
 # From the command line, for CoNLL and CoNLL-U files:
 #
 #     python -m minconvbert finetune token-classification --data data/who_where_when_train.conll \

@@ -139,17 +139,21 @@ axis.set_title(f"{new[number]['question']}  {answers[number]['answer']}");
 # %% [markdown]
 # ## A context longer than the model
 #
-# Forty-one sentences, 128 pieces to a window. The window that is surest answers.
+# Forty-one sentences, 128 pieces to a window. The window that is surest answers. We ask the same in two ways.
 
 # %%
 filler = "the sun was warm and the road was dusty . " * 20
-mine = [task.example(dict(question="who was it ?", context=f"{filler}at noon we found peter near the dark forest . {filler}"),
-                     "here", labelled=False)]
-print(len(task.encode(mine, tokenizer, cfg, length=128)), "windows")
-answer, = predict(task, mine, tokenizer, params, cfg, length=128)
-print(answer["answer"], "at character", answer["start"])
+context = f"{filler}at noon we found peter near the dark forest . {filler}"
+mine = [task.example(dict(question=question, context=context), "here", labelled=False)
+        for question in ("of whom do they speak ?", "who was it ?")]
+print(len(task.encode(mine[:1], tokenizer, cfg, length=128)), "windows")
+for one, answer in zip(mine, predict(task, mine, tokenizer, params, cfg, length=128)):
+    print(f"{one['question']:<24} {answer['answer']!r}, at character {answer['start']}")
 
 # %% [markdown]
+# The second answer is wrong. The sentences that it learned from were short, one to a window, and each held the answer.
+# Nothing taught it to doubt a window that does not.
+#
 # ## No answer
 #
 # SQuAD 2.0 asks questions that the context does not answer. Their label is the `[CLS]`, in all windows. So the sum at `[CLS]`

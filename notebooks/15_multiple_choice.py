@@ -75,7 +75,7 @@ moved = {summary: np.abs(scores_of(summary, 8) - scores_of(summary, 0)).max() fo
 assert moved["last"] > 3 * moved["first"]
 
 # %% [markdown]
-# Even the first token moves a little: that is the padding that a convolution sees (notebook 10). But the last token *is*
+# Even the first token moves, if less: that is the padding that a convolution sees (notebook 10). But the last token *is*
 # padding. `start` sets `summary_type="first"`. `last` is there for whoever wants it, and for models that were trained so.
 
 # %%

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 16. Masked words: a model for texts of your own
 #
-# **Claim.** Reading on is training. Fifteen lines about bees, with words hidden anew each time, and a model that put *clients*
-# and *drugs* into a hive puts combs there. No labels are needed: the text is its own.
+# **Claim.** Reading on is training. Fifteen lines about bees, with words hidden anew each time, and a model that put a *client*
+# and a *link* into a hive puts *workers* and a *comb* there. No labels are needed: the text is its own.
 #
 # Letters: `B` rows, `L` pieces in a row, `V` words in the vocabulary, `N` places that are asked for.
 
