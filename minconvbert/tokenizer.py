@@ -20,7 +20,7 @@ from . import tokenizer_files
 from .added import AddedToken, Finder
 from .files import default_model
 from .rows import SIDES, STRATEGIES, Pieces, joined
-from .wordpiece import CHUNK, FAST, PREFIX, SLOW, explain, match, normalize, split
+from .wordpiece import CHUNK, FAST, PREFIX, SLOW, SPACED, explain, match, normalize, split
 
 SPECIAL_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 NO_LIMIT, LARGE = int(1e30), int(1e20)  # `model_max_length` where there is none, as Hugging Face writes it and reads it
@@ -629,6 +629,8 @@ class ConvBertTokenizer(_Tokenizer):
         super()._get_ready()
         special = (token for token in self.added_tokens_decoder.values() if token.special)
         self._special = Finder({token.content: token for token in special})
+        if self.never_split or not self.do_basic_tokenize:
+            self._chunk = SPACED                       # a punctuation mark may be inside a word
 
     def _prepared(self, text):
         """In lower case but for special tokens, character by character: only the sigma at the end of a word tells."""

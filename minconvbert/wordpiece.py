@@ -26,8 +26,12 @@ from . import unicode8
 
 PREFIX = "##"  # of a piece that continues a word
 
-# What the pipeline can never join: the stretches between white space, whatever else the text holds.
-CHUNK = re.compile(r"[^\t\n\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+# Stretches of a text that have nothing to do with each other, so that each can be worked out, and remembered, alone:
+# white space parts them, and so does a plain punctuation mark, one that no accent and no control character follows.
+# Then come words of plain letters; whatever is left over stays together up to the next white space.
+SPACED = re.compile(r"[^\t\n\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+_MARK = r"[!-/:-@\[-`{-~](?=[\t\n\r -~]|\Z)"
+CHUNK = re.compile(rf"{_MARK}|[A-Za-z0-9]+(?=[\t\n\r ]|{_MARK}|\Z)|{SPACED.pattern}")
 
 
 class Rules(NamedTuple):

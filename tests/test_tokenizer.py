@@ -6,6 +6,7 @@ import lzma
 import pickle
 import time
 import unicodedata
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,15 @@ def test_what_is_remembered_is_what_is_worked_out(text, lower, accents):
     plain = tokenizer._work_out(without_special)
     for _ in range(2):
         assert tokenizer._pieces(without_special) == plain
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"strip_accents": False}, {"do_lower_case": False}])
+def test_chunks_have_nothing_to_do_with_each_other(kind, options):
+    """Every text of four of these: a mark may compose with the < before it, and a control character vanishes."""
+    tokenizer = kind(SHORT_VOCABULARY, **options)
+    for text in map("".join, product("aB<.é\u0338\u0301\x01\x7f \xa0", repeat=4)):
+        assert tokenizer.encode_ids(text) == tokenizer._work_out(text).ids, ascii(text)
 
 
 SHORT_VOCABULARY = [*SPECIAL, *"abcdeé'.,Σσ中", *(f"##{char}" for char in "abcdeéσ"), "abc", "##cde", "e\u0301"]
