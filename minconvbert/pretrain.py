@@ -363,7 +363,7 @@ def main(argv=None):
     check_ranges(args, 0, math.inf, "learning_rate", "warmup", "generator_width", "generator_layers", "seed")
     if args.processes > 1 and "MINCONVBERT_RANKS" not in os.environ:
         return _launch(args.processes, sys.argv[1:] if argv is None else ["pretrain", *argv])
-    ranks = _mpi_ranks() if args.processes > 1 else Ranks()
+    ranks = mpi_ranks() if args.processes > 1 else Ranks()
     try:
         return _pretrain(args, ranks)
     except Exception as error:
@@ -422,19 +422,23 @@ def _train_vocabulary(files, size, path, characters=20_000_000):
 
 
 def _launch(processes, arguments):
-    """Run the same command once for each rank, one BLAS thread each."""
-    environment = os.environ | dict(MINCONVBERT_RANKS=str(processes), OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    beside = Path(sys.executable).with_name("mpiexec")     # where pip puts it
-    mpiexec = str(beside) if beside.exists() else "mpiexec"
-    command = [mpiexec, "-n", str(processes), sys.executable, "-m", "minconvbert", *arguments]
+    """Run the same command once for each rank."""
+    command, environment = mpi_command(processes)
     try:
-        return subprocess.run(command, env=environment).returncode
+        return subprocess.run([*command, "-m", "minconvbert", *arguments], env=environment).returncode
     except FileNotFoundError:
         raise ValueError("--processes needs MPI, but there is no mpiexec; install the extra minconvbert[mpi] and an MPI"
                          " (pip install mpich)") from None
 
 
-def _mpi_ranks():
+def mpi_command(processes):
+    """-> the command that runs Python once for each rank; its environment: one BLAS thread each"""
+    environment = os.environ | dict(MINCONVBERT_RANKS=str(processes), OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    beside = Path(sys.executable).with_name("mpiexec")     # where pip puts it
+    return [str(beside) if beside.exists() else "mpiexec", "-n", str(processes), sys.executable], environment
+
+
+def mpi_ranks():
     try:
         from mpi4py import MPI
     except ImportError:
