@@ -11,11 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "parity"))
-from model import median_times
-from torch_finetuning import torch_model, torch_step
+from in_turn import PEAK, SIDES, compared, in_turn, serve
 
 from minconvbert import tasks
 from minconvbert.config import ConvBertConfig
@@ -25,6 +21,7 @@ from minconvbert.pretrain import PRESETS
 from minconvbert.tasks import batches
 
 CHOICES, LABELS = 4, 17
+RECIPE, STEPS = Recipe(), 1000
 
 
 def features_of(name, cfg, batch_size, length):
@@ -44,6 +41,31 @@ def features_of(name, cfg, batch_size, length):
     return features
 
 
+def made(name, args):
+    """-> task, configuration, parameters, features of one batch"""
+    task = tasks.get(name)
+    cfg = ConvBertConfig(**PRESETS[args.size].model, summary_type="first")
+    if name in ("text-classification", "token-classification"):
+        cfg = cfg.replace(num_labels=LABELS, problem_type="single_label_classification")
+    params = init_params(cfg, task.HEAD, np.random.default_rng(0))
+    return task, cfg, params, features_of(name, cfg, args.batch_size, args.length)
+
+
+def our_step(name, args):
+    task, cfg, params, features = made(name, args)
+    state, scale = fresh_state(params), layer_scales(params, cfg.num_hidden_layers)
+    return lambda: train_step(task, state, features, cfg, RECIPE, STEPS, scale)
+
+
+def their_step(name, args):
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "parity"))
+    from torch_finetuning import torch_model, torch_step
+    task, cfg, params, features = made(name, args)
+    batch = getattr(task, "stack", batches.stack)(features, cfg, (0, 0, range(len(features))))
+    theirs, moments = torch_model(cfg, task.HEAD, params).train(), {}
+    return lambda: torch_step(theirs, name, batch, moments, 10, STEPS, cfg, RECIPE)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=PRESETS, default="tiny")
@@ -51,28 +73,15 @@ def main():
     parser.add_argument("--length", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--tasks", nargs="+", choices=tasks.TASKS, default=tasks.TASKS)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    recipe, steps = Recipe(), 1000
-    for name in args.tasks:
-        task = tasks.get(name)
-        cfg = ConvBertConfig(**PRESETS[args.size].model, summary_type="first")
-        if name in ("text-classification", "token-classification"):
-            cfg = cfg.replace(num_labels=LABELS, problem_type="single_label_classification")
-        params = init_params(cfg, task.HEAD, np.random.default_rng(0))
-        features = features_of(name, cfg, args.batch_size, args.length)
-        state, scale = fresh_state(params), layer_scales(params, cfg.num_hidden_layers)
-        theirs, moments = torch_model(cfg, task.HEAD, params).train(), {}
-        batch = getattr(task, "stack", batches.stack)(features, cfg, (0, 0, range(len(features))))
-
-        def our_step():
-            train_step(task, state, features, cfg, recipe, steps, scale)
-
-        def their_step():
-            torch_step(theirs, name, batch, moments, 10, steps, cfg, recipe)
-
-        ours, others = median_times((our_step, their_step), args.repeats)
-        print(f"{args.size} {name:<22} minconvbert {1000 * ours:7.1f} ms   transformers {1000 * others:7.1f} ms   ratio"
-              f" {ours / others:.2f}   ({torch.get_num_threads()} threads)", flush=True)
+    if args.side:
+        step = our_step if args.side == "ours" else their_step
+        serve({name: step(name, args) for name in args.tasks})
+        return
+    same = ["--size", args.size, "--batch-size", args.batch_size, "--length", args.length, "--tasks", *args.tasks]
+    for name, pair in in_turn(same, (*args.tasks, PEAK), args.repeats).items():
+        print(compared(args.size, name, pair), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,21 @@
 
     OMP_NUM_THREADS=2 python benchmarks/model.py [--sizes base medium-small] [--batch 8] [--length 128] [--repeats 7]
 
-Prints medians and their ratio, and the peak memory of a training step of each in a process of its own. Needs the extra
-`parity`. Nothing else should run on the machine.
+Prints medians and their ratio, and the peak memory of each. "Products alone" are the matrix products of all linear maps,
+forward and backward, and nothing else: what NumPy's library and PyTorch's take for them on this machine. Needs the extra
+`parity`. Nothing else should run.
 """
 
 import argparse
-import statistics
-import subprocess
-import sys
-import time
 
 import numpy as np
+from in_turn import PEAK, SIDES, compared, in_turn, serve
 
 from minconvbert.config import ConvBertConfig
 from minconvbert.faces import ConvBertForMaskedLM
 from minconvbert.pretrain import PRESETS
+
+FORWARD, TRAINING, PRODUCTS = "forward", "forward + backward", "products alone"
 
 
 def inputs_of(cfg, batch, length):
@@ -29,7 +29,6 @@ def inputs_of(cfg, batch, length):
 
 
 def our_steps(cfg, batch, length):
-    """-> forward, forward and backward"""
     net = ConvBertForMaskedLM(cfg, rng=np.random.default_rng(0))
     ids, mask, labels = inputs_of(cfg, batch, length)
 
@@ -37,11 +36,11 @@ def our_steps(cfg, batch, length):
         net(ids, mask, labels=labels)
         net.backward(free=True)
 
-    return lambda: net(ids, mask, keep=False), training
+    return {FORWARD: lambda: net(ids, mask, keep=False), TRAINING: training,
+            PRODUCTS: products(net.params, batch * length)}
 
 
 def their_steps(cfg, batch, length):
-    """-> forward, forward and backward"""
     import torch
     import transformers
     options = {name: value for name, value in cfg.to_dict().items() if name != "model_type"}
@@ -57,24 +56,30 @@ def their_steps(cfg, batch, length):
             x.grad = None
         net(ids, attention_mask=mask, labels=labels).loss.backward()
 
-    return forward, training
+    params = {name: x.detach() for name, x in net.named_parameters()}
+    return {FORWARD: forward, TRAINING: training, PRODUCTS: products(params, batch * length)}
 
 
-def median_times(steps, repeats):
-    """In turn, so that whatever else the machine does falls on all of them; the first round warms up."""
-    times = [[] for _ in steps]
-    for _ in range(repeats + 1):
-        for step, seen in zip(steps, times):
-            began = time.perf_counter()
-            step()
-            seen.append(time.perf_counter() - began)
-    return [statistics.median(seen[1:]) for seen in times]
+def products(params, rows):
+    """-> a function that multiplies as the linear maps do: y = x W^T, dx = dy W, dW = dy^T x.   NumPy or PyTorch"""
+    weights = []
+    for name, weight in params.items():
+        if name.endswith("pointwise.weight"):
+            weights.append(weight[:, :, 0])
+        elif name.endswith("dense.weight") and weight.ndim == 3:
+            weights += [weight[group].T for group in range(weight.shape[0])]
+        elif weight.ndim == 2 and ("embeddings" not in name or "word_embeddings" in name):
+            weights.append(weight)
+    like = weights[0]
+    ones = like.new_ones if hasattr(like, "new_ones") else lambda shape: np.ones(shape, like.dtype)
+    inputs = {width: ones((rows, width)) for weight in weights for width in weight.shape}
 
+    def multiply():
+        for weight in weights:
+            x, dy = (inputs[width] for width in weight.shape[::-1])
+            x @ weight.T, dy @ weight, dy.T @ x
 
-def peak_memory():
-    """MiB, of this program alone: `ru_maxrss` would start from what the process had that started it."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+    return multiply
 
 
 def main():
@@ -83,27 +88,17 @@ def main():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--peak", choices=["ours", "theirs"], help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     for size in args.sizes:
-        cfg = ConvBertConfig(**PRESETS[size].model)
-        if args.peak:
-            steps = (our_steps if args.peak == "ours" else their_steps)(cfg, args.batch, args.length)
-            for _ in range(2):
-                steps[1]()
-            print(peak_memory())
-            continue
-        ours, theirs = our_steps(cfg, args.batch, args.length), their_steps(cfg, args.batch, args.length)
-        for what, pair in zip(("forward", "forward + backward"), zip(ours, theirs)):
-            a, b = median_times(pair, args.repeats)
-            print(f"{size:<14} {what:<20} minconvbert {a:.3f} s   transformers {b:.3f} s   ratio {a / b:.2f}",
-                  flush=True)
-        del ours, theirs
-        peaks = [float(subprocess.run(
-            [sys.executable, __file__, "--sizes", size, "--batch", str(args.batch), "--length", str(args.length),
-             "--peak", side], capture_output=True, text=True, check=True).stdout) for side in ("ours", "theirs")]
-        print(f"{size:<14} {'peak of a step':<20} minconvbert {peaks[0]:.0f} MiB   transformers {peaks[1]:.0f} MiB"
-              f"   ratio {peaks[0] / peaks[1]:.2f}", flush=True)
+        if args.side:
+            cfg = ConvBertConfig(**PRESETS[size].model)
+            serve((our_steps if args.side == "ours" else their_steps)(cfg, args.batch, args.length))
+            return
+        same = ["--sizes", size, "--batch", args.batch, "--length", args.length]
+        for name, pair in in_turn(same, (FORWARD, TRAINING, PEAK, PRODUCTS), args.repeats).items():
+            print(compared(size, name, pair), flush=True)
+
 
 
 if __name__ == "__main__":

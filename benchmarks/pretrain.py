@@ -11,19 +11,17 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "parity"))
+from in_turn import SIDES, WARM_UP, compared, in_turn, serve, timed
 
 from minconvbert.config import ConvBertConfig
 from minconvbert.electra import RowRandom, generator_config
 from minconvbert.pretrain import PRESETS, Ranks, fresh_state, masked_batch, mpi_command, mpi_ranks, train_step
 
-SPECIAL = dict(mask=4, cls=2, sep=3, pad=0)
+STEP, SPECIAL = "pretraining step", dict(mask=4, cls=2, sep=3, pad=0)
 
 
 def made(batch_size):
@@ -42,6 +40,7 @@ def our_step(batch_size, ranks=Ranks()):
 
 
 def their_step(batch_size):
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "parity"))
     from torch_pretraining import TorchPretraining, torch_adam_step
     recipe, cfg, generator, rows = made(batch_size)
     reference, moments = TorchPretraining(cfg, generator, fresh_state(cfg, generator, recipe)["params"]), {}
@@ -57,20 +56,9 @@ def their_step(batch_size):
     return step
 
 
-def median_times(steps, repeats):
-    """In turn; the first two rounds warm up."""
-    times = [[] for _ in steps]
-    for _ in range(repeats + 2):
-        for step, seen in zip(steps, times):
-            began = time.perf_counter()
-            step()
-            seen.append(time.perf_counter() - began)
-    return [statistics.median(seen[2:]) for seen in times]
-
-
-def time_of_processes(args):
+def median_of_processes(args):
     command, environment = mpi_command(args.processes)
-    command += [__file__, "--repeats", str(args.repeats), "--batch-size", str(args.batch_size), "--as-rank"]
+    command += [__file__, "--repeats", str(args.repeats), "--batch-size", str(args.batch_size), "--side", "rank"]
     return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
 
@@ -79,19 +67,21 @@ def main():
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--as-rank", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=(*SIDES, "rank"), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.as_rank:
+    if args.side == "rank":
         ranks = mpi_ranks()
-        (seconds,) = median_times([our_step(args.batch_size, ranks)], args.repeats)
+        step = our_step(args.batch_size, ranks)
+        seconds = [timed(step) for _ in range(WARM_UP + args.repeats)]
         if ranks.rank == 0:
-            print(seconds)
+            print(statistics.median(seconds[WARM_UP:]))
         return
-    ours, theirs = median_times([our_step(args.batch_size), their_step(args.batch_size)], args.repeats)
-    shared = time_of_processes(args)
-    print(f"{args.batch_size * 128} tokens a step; torch eager {theirs:.3f} s")
-    print(f"minconvbert, one process, as many threads   {ours:.3f} s   ratio {ours / theirs:.2f}")
-    print(f"minconvbert, {args.processes} processes, a thread to each  {shared:.3f} s   ratio {shared / theirs:.2f}")
+    if args.side:
+        serve({STEP: (our_step if args.side == "ours" else their_step)(args.batch_size)})
+        return
+    ((ours, theirs),) = in_turn(["--batch-size", args.batch_size], [STEP], args.repeats).values()
+    print(compared("tiny", STEP, (ours, theirs)))
+    print(compared("tiny", f"{args.processes} processes", (median_of_processes(args), theirs)))
 
 
 if __name__ == "__main__":
