@@ -1,9 +1,9 @@
-"""Time of a fine-tuning step of each head: ours against transformers eager with the same optimizer, in turn, same threads.
+"""Time of a fine-tuning step of each head: ours against transformers eager, same optimizer, in turn, same threads.
 
     OMP_NUM_THREADS=2 python benchmarks/finetune.py [--size tiny] [--batch-size 32] [--length 64] [--repeats 15]
 
-A step is forward, backward, clipping and Adam, with dropout. Ours makes its arrays from lists in every step, theirs gets
-tensors. Needs the extra `parity`. Nothing else should run on the machine.
+A step is forward, backward, clipping and Adam, with dropout. Ours makes its arrays from lists in every step, theirs
+gets tensors. Needs the extra `parity`. Nothing else should run on the machine.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=2 python benchmarks/model.py [--sizes base medium-small] [--batch 8] [--length 128] [--repeats 7]
 
-Prints medians and their ratio, and the peak memory of each. "Products alone" are the matrix products of all linear maps,
-forward and backward, and nothing else: what NumPy's library and PyTorch's take for them on this machine. Needs the extra
-`parity`. Nothing else should run.
+Prints medians and their ratio, and the peak memory of each. "Products alone" are the matrix products of all linear
+maps, forward and backward, and nothing else: what NumPy's library and PyTorch's take for them on this machine. Needs
+the extra `parity`. Nothing else should run.
 """
 
 import argparse

@@ -4,7 +4,8 @@
 
 --data: the folder where the data sets were unpacked; what is read of each, and how it is split, is told below. Every
 number is that of the last model of a run, on development data, so no model was chosen on the data it is measured on;
-the recipe, nearly one for all, was. Prints the table and the commands of each run; a run that is finished is not run again.
+the recipe, nearly one for all, was. Prints the table and the commands of each run; a run that is finished is not run
+again.
 """
 
 import argparse
@@ -69,7 +70,8 @@ def slots(data, train, dev):
 def queries(data, train, dev):
     """SNIPS, 7 intents; a tenth of the queries is held out."""
     for path, some in zip((train, dev), split(snips(data), lambda q: "".join(part["text"] for part in q[1]))):
-        lines(path, [dict(text="".join(part["text"] for part in parts).strip(), label=intent) for intent, parts in some])
+        lines(path, [dict(text="".join(part["text"] for part in parts).strip(), label=intent)
+                     for intent, parts in some])
 
 
 def names(data, train, dev):
@@ -148,9 +150,10 @@ def run(name, start, seed, folder, extra):
                str(seed), *RECIPE.split(), *options.split(), *["--random-init"] * (start == "random"), *extra]
     measured = folder / f"{out.name}.json"
     if not measured.exists():
-        subprocess.run([sys.executable, "-m", "minconvbert", *command], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        program = [sys.executable, "-m", "minconvbert"]
+        subprocess.run([*program, *command], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         printed = subprocess.run(
-            [sys.executable, "-m", "minconvbert", "evaluate", task, "--model", out.name, "--data", f"{name}-dev{suffix}"],
+            [*program, "evaluate", task, "--model", out.name, "--data", f"{name}-dev{suffix}"],
             cwd=folder, check=True, capture_output=True, text=True).stdout
         measured.write_text(json.dumps({key.replace(" ", "_"): float(value) for key, value in (
             line.rsplit(maxsplit=1) for line in printed.splitlines())}))

@@ -298,8 +298,8 @@ def fit(tensors, cfg, task, file, new_head=None):
     lacking = [name for name in wanted if name not in params and of_head(name)]
     if lacking and not extra:
         raise CheckpointError(
-            f"{file} must hold the head for {task}, but {listed(lacking)} are missing; pass new_head=, a dict of its"
-            " arrays or a numpy.random.Generator to draw it from")
+            f"{file} must hold the head for {task}, but {listed(lacking)} are missing; fine-tune the model for it, or"
+            " pass new_head=, a dict of its arrays or a numpy.random.Generator to draw it from")
     if not isinstance(new_head, (dict, np.random.Generator, type(None))):
         raise TypeError("new_head must be a dict of arrays or a numpy.random.Generator, but is"
                         f" {type(new_head).__name__}")

@@ -30,6 +30,9 @@ def atomic_path(path):
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)   # a full disk is reported without it
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

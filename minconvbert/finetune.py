@@ -27,7 +27,7 @@ from .files import PART, remove_parts, write_atomic
 from .initialize import init_params
 from .optim import adam_state, adam_step, clip_by_global_norm, learning_rate
 from .pretrain import check_ranges, load_state, save_state
-from .progress import Progress, append_json_line, read_json_lines
+from .progress import Progress, append_json_line, json_line, read_json_lines
 from .tasks import batches
 from .tokenizer import ConvBertTokenizerFast
 
@@ -210,7 +210,7 @@ def run(out, task, cfg, params, tokenizer, features, recipe, dev=None, decode=No
     kept = []
     if log.exists():                                   # steps after the last save are run again
         kept = [entry for entry in read_json_lines(log) if entry["step"] <= state["step"]]
-    write_atomic(log, "".join(json.dumps(entry) + "\n" for entry in kept))
+    write_atomic(log, "".join(map(json_line, kept)))
     best = None if dev is not None else dict(step=steps)
     for entry in kept:
         best = _better(entry, best) if "dev" in entry else best
@@ -241,7 +241,7 @@ def run(out, task, cfg, params, tokenizer, features, recipe, dev=None, decode=No
         plot(log, out / "curves.png")
     except ImportError:
         print("no curves.png: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
-    write_atomic(summary, json.dumps(about | dict(finished=True, best=best), indent=2) + "\n")
+    write_atomic(summary, json_line(about | dict(finished=True, best=best), indent=2))
     saved.unlink()
     return best
 
@@ -270,7 +270,7 @@ def _better(entry, best):
     """Of two logged measurements the one to keep: the first metric decides, and of equals the earlier one stays."""
     def score(one):
         value = next(iter(one["dev"].values()))
-        return -math.inf if math.isnan(value) else value
+        return -math.inf if value is None or math.isnan(value) else value   # as measured, or as logged
     return entry if best is None or score(entry) > score(best) else best
 
 
@@ -288,7 +288,7 @@ def plot(log, path):
     axes[0, 0].set(title="loss", xlabel="step")
     for name in measured[0]["dev"] if measured else ():
         values = [entry["dev"][name] for entry in measured]
-        if all(0 <= value <= 1 for value in values):
+        if all(value is not None and 0 <= value <= 1 for value in values):
             axes[0, 1].plot([entry["step"] for entry in measured], values, marker="o", markersize=3,
                             label=name.replace("_", " "))
     if measured:
@@ -494,7 +494,7 @@ def predict_main(argv):
         _write_answers(args.out, answers)
     else:
         for answer in answers:
-            print(json.dumps(answer, ensure_ascii=False))
+            print(json_line(answer), end="")
     return 0
 
 
@@ -510,4 +510,4 @@ def _fill_masks(examples, folder):
 
 
 def _write_answers(path, answers):
-    write_atomic(path, "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))
+    write_atomic(path, "".join(map(json_line, answers)))

@@ -19,7 +19,7 @@ from .electra import (
 from .files import remove_parts, write_atomic
 from .initialize import init_params
 from .optim import adam_state, adam_step, clip_by_global_norm, learning_rate
-from .progress import Progress, append_json_line, read_json_lines
+from .progress import Progress, append_json_line, json_line, read_json_lines
 from .safetensors_io import read_metadata, read_safetensors, write_safetensors
 from .shapes import sub, under
 from .tokenizer import ConvBertTokenizerFast
@@ -245,7 +245,7 @@ def run(files, out, recipe, cfg, tokenizer, ranks=Ranks(), dtype=np.float32, log
     state = load_state(saved, made_by) if saved.exists() else fresh_state(cfg, generator_cfg, recipe, dtype)
     if chief and log.exists():                         # steps after the last save are run again
         kept = [e for e in read_json_lines(log) if e["step"] <= state["step"] and "unigrams" not in e]
-        write_atomic(log, "".join(json.dumps(entry) + "\n" for entry in kept))
+        write_atomic(log, "".join(map(json_line, kept)))
     if chief and not len(held_out):
         print(f"no held-out figures: that needs {corpus.HELD_OUT_EVERY} documents, with blank lines between them",
               file=sys.stderr)
@@ -310,8 +310,9 @@ def plot(log, path):
     entries = read_json_lines(log)
     trained = [entry for entry in entries if "rate" in entry]
     held_out = [entry for entry in entries if "held_out" in entry]
-    losses = [name for name in ("generator_loss", "discriminator_loss", "loss") if name in trained[0]][:2]
-    figure, axes = plt.subplots(1, len(losses) + 1, figsize=(4 * len(losses) + 4, 3.2), layout="constrained")
+    losses = [name for name in ("generator_loss", "discriminator_loss", "loss") if trained and name in trained[0]][:2]
+    figure = plt.figure(figsize=(4 * len(losses) + 4, 3.2), layout="constrained")
+    axes = figure.subplots(1, len(losses) + 1, squeeze=False)[0]
     for axis, name in zip(axes, losses):
         axis.plot([e["step"] for e in trained], [e[name] for e in trained], linewidth=0.8)
         axis.set(title=name.replace("_", " "), xlabel="step", ylabel="nats")

@@ -1,6 +1,7 @@
 """A progress bar on stderr, and logs of one JSON object a line."""
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -42,7 +43,18 @@ def _clock(seconds):
 def append_json_line(path, **entries):
     """Add one line to a log."""
     with open(path, "a", encoding="utf-8") as log:
-        log.write(json.dumps(entries) + "\n")
+        log.write(json_line(entries))
+
+
+def json_line(entries, indent=None):
+    """JSON that ends a line. Numbers that are not finite are null: JSON has no words for them."""
+    def finite(x):
+        if isinstance(x, dict):
+            return {name: finite(part) for name, part in x.items()}
+        if isinstance(x, (list, tuple)):
+            return [finite(part) for part in x]
+        return None if isinstance(x, float) and not math.isfinite(x) else x
+    return json.dumps(finite(entries), ensure_ascii=False, allow_nan=False, indent=indent) + "\n"
 
 
 def read_json_lines(path):

@@ -1,6 +1,7 @@
 """The loop: rates, parts of a batch, what a run leaves, what a kill cannot hurt, and the three commands."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from minconvbert import checkpoint, finetune, tasks
 from minconvbert.__main__ import main
 from minconvbert.config import ConvBertConfig, param_shapes
 from minconvbert.finetune import Recipe, evaluate, fresh_state, layer_scales, start, train
-from minconvbert.progress import read_json_lines
+from minconvbert.progress import json_line, read_json_lines
 from minconvbert.safetensors_io import read_safetensors
 
 QUICK = ["--learning-rate", "0.003", "--layer-decay", "1", "--batch-size", "8", "--length", "24", "--log-every", "1",
@@ -140,6 +141,18 @@ def test_pairs_several_labels_and_numbers(material, tmp_path, capsys):
     assert best["mean_squared_error"] < 0.3
     cfg = ConvBertConfig.from_json(tmp_path / "several")
     assert cfg.problem_type == "multi_label_classification" and cfg.id2label == {0: "cat", 1: "dog"}
+
+
+def test_figures_that_are_no_numbers_are_null_in_json(material, tmp_path):
+    """Labels that are all alike have no correlation with anything; a context without pieces has no score."""
+    write_lines(tmp_path / "alike.jsonl", [dict(text="the red cat", label=1.5)] * 8)
+    assert main(["finetune", "text-classification", "--data", str(tmp_path / "alike.jsonl"), "--dev",
+                 str(tmp_path / "alike.jsonl"), "--model", str(material / "model"), "--out", str(tmp_path / "run"),
+                 "--batch-size", "4"]) == 0
+    for name in ("log.jsonl", "training.json"):
+        written = (tmp_path / "run" / name).read_text()
+        assert '"pearson": null' in written and "NaN" not in written
+    assert json_line(dict(margin=math.inf, more=[(1.0, math.nan)])) == '{"margin": null, "more": [[1.0, null]]}\n'
 
 
 def test_questions_without_an_answer(material, tmp_path, capsys):

@@ -59,6 +59,9 @@ def test_conll(file):
     assert without_where(found) == [dict(words=["Ann", "runs"], tags=["B-PER", "O"]), dict(words=["Bob"], tags=["B-PER"])]
     assert [place.rpartition(" ")[2] for one in found for place in one["places"]] == ["3", "4", "7"]
     assert tokens.read(file("b.conll", "10\u00a0000\tO\n"))[0]["words"] == ["10\u00a0000"]
+    for end in ("\r", "\r\n"):
+        assert without_where(tokens.read(file("c.conll", f"Ann B-PER{end}{end}Bob O{end}"))) == [
+            dict(words=["Ann"], tags=["B-PER"]), dict(words=["Bob"], tags=["O"])]
 
 
 def test_words_without_tags(file):
@@ -211,14 +214,15 @@ def test_what_is_wrong_is_told_with_its_line(file, task, name, content, message)
     (["x", "y", ["x"]], r"line 3: a label must be a name or a whole number, but is \['x'\]"),
     ([1, 2, 3.5], "line 3: a label must be a name or a whole number, but is 3.5.*or say --problem"),
     ([["x"], ["y"], "x"], "line 3: the label must be a list of names, but is 'x'"),
-    ([1.5, 2, "high"], "line 3: the label must be a finite number, but is 'high'"),
-    ([1.5, float("nan"), 2], "line 2: the label must be a finite number, but is nan"),
+    ([1.5, 2, "high"], "line 3: the label must be a number of at most 1e.18, but is 'high'"),
+    ([1.5, float("nan"), 2], "line 2: the label must be a number of at most 1e.18, but is nan"),
     (["x", "x", "x"], r"at least two labels to tell apart, but there are only \['x'\]"),
     ([[], [], []], "at least one label, but all examples have none"),
     (["x", "", "y"], "line 2: a label must be a name"),
     ([0, 1, True], "line 3: a label must be a name or a whole number, but is True"),
-    ([0.5, True, 1], "line 2: the label must be a finite number, but is True"),
-    ([0.5, 10**400, 1], "line 2: the label must be a finite number, but is 1000"),
+    ([0.5, True, 1], "line 2: the label must be a number of at most 1e.18, but is True"),
+    ([0.5, 10**400, 1], "line 2: the label must be a number of at most 1e.18, but is 1000"),
+    ([0.5, 1e300, 1], "line 2: the label must be a number of at most 1e.18, but is 1e.300"),
     (["4", "1.5", "2"], "labels must be names or numbers, but '4' and all others could be either: say --problem"),
 ])
 def test_labels_of_another_kind_half_way(labels, message):

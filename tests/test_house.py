@@ -68,7 +68,7 @@ def test_the_package_imports_numpy_regex_and_nothing_else():
 def test_sources_are_plain():
     for path in PACKAGE.rglob("*.py"):
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
-    for path in PACKAGE.glob("*.py"):
+    for path in (*PACKAGE.rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")):
         for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
             assert len(line) <= 120 or path.name == "unicode8.py", f"{path}:{number} is {len(line)} characters long"
 

@@ -64,6 +64,13 @@ def test_a_run_leaves_a_model_a_log_and_curves(material, tmp_path):
         "masked_loss", "masked_accuracy", "auc", "accuracy", "replaced"}
 
 
+def test_curves_of_a_log_with_nothing_in_it(tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "log.jsonl").write_text("")
+    pretrain.plot(tmp_path / "log.jsonl", tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_masked_words_alone(material, tmp_path):
     assert run_here(material, tmp_path, 6, "--objective", "masked-lm") == 0
     names = read_safetensors(tmp_path / "model" / "model.safetensors")
@@ -261,7 +268,7 @@ def test_a_full_disk_leaves_the_last_state_whole(material, tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left on device: .*state.safetensors"):
         pretrain.save_state(
             tmp_path / "state.safetensors", dict(step=9, params={"a": np.ones(3)}, moments={}), {})
     assert (tmp_path / "state.safetensors").read_bytes() == before

@@ -172,6 +172,7 @@ def best_span(logits, spans, longest=LONGEST_ANSWER):
 def decode(examples, features, logits, cfg, threshold=None):
     """answer, its start in the context, and margin: by how much the score of no answer is above that of the answer
 
+    A context without pieces has no answer and an infinite margin, which JSON writes as null.
     The score of no answer is the lowest of all windows at [CLS]. Where the margin is above the threshold, the answer is
     "" and `start` None; `span` is what it would have been. Without a threshold there is always an answer.
     """

@@ -10,17 +10,17 @@ SHOWN = 80                                             # characters of what was 
 
 
 def lines(path):
-    """(number, line) of a UTF-8 file.
+    """(number, line) of a UTF-8 file; lines end in LF, CRLF or CR.
 
     Raises ValueError, with the number of the line, if it is not UTF-8.
     """
     with open(path, "rb") as file:
-        for number, raw in enumerate(file, 1):
+        for number, raw in enumerate((line for lines in file for line in lines.splitlines()), 1):
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise ValueError(f"{path}, line {number}: the file must be UTF-8 text, but {error}") from None
-            yield number, line.rstrip("\r\n")
+            yield number, line
 
 
 def examples(path, make, labelled):

@@ -18,6 +18,7 @@ HEAD = "sequence_classification"
 FIELDS = ("text", "text_pair")
 PROBLEMS = {"single-label": "single_label_classification", "multi-label": "multi_label_classification",
             "regression": "regression"}
+LARGEST = 1e18                                         # of a number to learn: its square must fit float32
 
 
 def read(path, labelled=True):
@@ -72,8 +73,9 @@ def _value(one, problem):
             value = float(label) if isinstance(label, (int, float, str)) and not isinstance(label, bool) else np.nan
         except (ValueError, OverflowError):
             value = np.nan
-        if not np.isfinite(value):
-            raise ValueError(f"{where}: the label must be a finite number, but is {reading.shown(label)}")
+        if not abs(value) <= LARGEST:
+            raise ValueError(f"{where}: the label must be a number of at most {LARGEST:g}, but is"
+                             f" {reading.shown(label)}")
         return value
     if problem == "multi_label_classification":
         if not isinstance(label, list):

@@ -116,7 +116,8 @@ def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None,
     lines = _lines(shown, width)
     width = max(width, _width_of(lines))
     thumbnails_width, thumbnails_height = _thumbnails_size(shown, width)
-    heights = [_height_of(lines, shown, layer, head, token), pair_height, 3, *([2.9] if second else []), thumbnails_height]
+    heights = [_height_of(lines, shown, layer, head, token), pair_height, 3, *([2.9] if second else []),
+               thumbnails_height]
     figure = drawing(width, sum(heights) + 0.5)
     _title(figure, f"What “{_plain(shown.tokens[token])}” takes from its sentence", layer, head)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -191,7 +192,7 @@ def _width_of(lines):
 
 
 def _room(lines, shown, layer, head, token):
-    """-> of each line the weight that its highest bar upwards has, and its lowest downwards; and the gap for the words"""
+    """-> of each line the weight of its highest bar upwards, and of its lowest downwards; and the gap for the words"""
     L, half = len(shown.tokens), shown.half
     attention, band = shown.maps[layer, head, token], shown.bands[layer, head, token]
     highest = max(attention.max(), band.max())
