@@ -119,7 +119,7 @@ assert (difference("masked_loss", "span, K=1", "span") > 0.5).all()
 #   tasks. These have seen 3 million tokens, and a kernel that is predicted has to learn to predict first. The order of
 #   *plain*, *dynamic* and *span* here neither confirms nor refutes the paper's.
 # * **Groups** save a third of the encoder's parameters, at no loss that so few seeds could show.
-# * A spread over two or three seeds is itself a rough number.
+# * A spread over three seeds is itself a rough number.
 #
 # The AUC is that of a discriminator against its *own* generator. A better generator makes a harder task, so compare
 # AUCs with one eye on the loss beside them.
