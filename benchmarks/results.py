@@ -102,6 +102,20 @@ def next_sentence(data, train, dev):
         path.write_text("".join(text.splitlines(keepends=True)[:most]), encoding="utf-8")
 
 
+def follows(data, train, dev):
+    """The same novels as pairs: does the second text follow the first? The right sentence, and one of the others."""
+    for path, name, most in ((train, "train", 6000), (dev, "dev", None)):
+        text = (data / f"choice_next_sentence/fiction_{name}.jsonl").read_text(encoding="utf-8")
+        pairs = []
+        for line in text.splitlines()[:most]:
+            one = json.loads(line)
+            others = [choice for n, choice in enumerate(one["choices"]) if n != one["label"]]
+            for label, choice in (("yes", one["choices"][one["label"]]),
+                                  ("no", others[zlib.crc32(one["context"].encode()) % len(others)])):
+                pairs.append(dict(text=one["context"], text_pair=choice, label=label))
+        lines(path, pairs)
+
+
 def reasons(data, train, dev):
     """ComVE task B: why a statement makes no sense, three reasons; the right one's place is a hash of the statement."""
     for path, name in ((train, "train"), (dev, "dev")):
@@ -127,7 +141,9 @@ def words(data, train, dev):
 # set: (how to make it, task, suffix, metric, baseline of the data's README, options)
 SETS = {
     "intents": (intents, "text-classification", ".jsonl", "accuracy", "90.7 (TF-IDF)", "--epochs 6 --batch-size 64"),
-    "queries": (queries, "text-classification", ".jsonl", "accuracy", "97.6 (TF-IDF)", "--epochs 4"),
+    "queries": (queries, "text-classification", ".jsonl", "accuracy", "97.6 (TF-IDF)",
+                "--epochs 4 --learning-rate 5e-4"),
+    "follows": (follows, "text-classification", ".jsonl", "accuracy", "-", "--epochs 4 --learning-rate 5e-4"),
     "tags": (tags, "token-classification", ".conllu", "accuracy", "88.1 (most frequent tag)", "--epochs 3"),
     "slots": (slots, "token-classification", ".conll", "f1", "-", "--epochs 3"),
     "names": (names, "token-classification", ".conll", "f1", "-", "--epochs 6"),
