@@ -15,7 +15,7 @@ def lines(path):
     Raises ValueError, with the number of the line, if it is not UTF-8.
     """
     with open(path, "rb") as file:
-        for number, raw in enumerate((line for lines in file for line in lines.splitlines()), 1):
+        for number, raw in enumerate((line for part in file for line in part.splitlines()), 1):
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
