@@ -373,8 +373,9 @@ _mistake("tokenizer: accents kept", "wordpiece.normalize",
          "if lowercase if strip_accents is None else strip_accents:", "if False:")
 _mistake("tokenizer: ideographs not spread", "wordpiece.normalize", "if spread_chinese:", "if False:")
 _mistake("tokenizer: control characters kept", "wordpiece.normalize", "if not rules.is_dropped(char)", "if True")
-_mistake("tokenizer: punctuation stays with its word", "wordpiece.split",
-         'char == " " or rules.is_punctuation(char)', 'char == " "')
+_mistake("tokenizer: punctuation stays with its word",
+         ("wordpiece.split", 'char == " " or rules.is_punctuation(char)', 'char == " "'),
+         ("tokenizer._Tokenizer._get_ready", "else CHUNK", "else SPACED"))
 _mistake("tokenizer: pieces that continue a word lack ##", "wordpiece.match", 'PREFIX if start else ""', '""')
 _mistake("tokenizer: shortest piece, not the longest", "wordpiece.match",
          "range(len(word), start, -1)", "range(start + 1, len(word) + 1)")
