@@ -1,4 +1,8 @@
-"""The activations that a configuration may name: each with its slope, the derivative that backward multiplies by."""
+"""The activations that a configuration may name: each with its slope, the derivative that backward multiplies by.
+
+A slope is given both x and y = f(x), for much of it is known from the forward: the slope of tanh is 1 - y^2, and the
+factor by which a `gelu` lets x through is y / x.
+"""
 
 import math
 
@@ -12,21 +16,29 @@ def activate(x, name):
     return _by_blocks(ACTIVATIONS[name][0], x)
 
 
-def activate_backward(dy, x, name):
+def activate_backward(dy, x, y, name):
     """-> dx (...) = dy f'(x)"""
-    dims("dy[...], x[...]", dy, x)
-    dx = _by_blocks(ACTIVATIONS[name][1], x)
-    dx *= dy
-    return dx
+    dims("dy[...], x[...], y[...]", dy, x, y)
+    slope = ACTIVATIONS[name][1]
+    return _by_blocks(lambda dy, x, y: dy * slope(x, y), dy, x, y)
 
 
-def _by_blocks(f, x, block=2**15):
+def _by_blocks(f, *arrays, block=2**15):
     # The ten or so passes of an activation run twice as fast on blocks that stay in the cache.
-    y = np.empty(x.size, x.dtype)
-    flat = x.reshape(-1)
-    for start in range(0, x.size, block):
-        y[start : start + block] = f(flat[start : start + block])
-    return y.reshape(x.shape)
+    out = np.empty_like(arrays[0], order="C")
+    flat_out, *flat = (a.reshape(-1) for a in (out, *arrays))
+    for start in range(0, out.size, block):
+        part = slice(start, start + block)
+        flat_out[part] = f(*(a[part] for a in flat))
+    return out
+
+
+def gate(x, y, at_zero=0.5):
+    """y / x, the factor by which an activation y = x gate(x) let x through; at x = 0 it cannot be told from y."""
+    with np.errstate(invalid="ignore"):
+        g = y / x
+    g[x == 0] = at_zero
+    return g
 
 
 def gelu(x):
@@ -34,8 +46,13 @@ def gelu(x):
     return x * normal_cdf(x)
 
 
-def gelu_slope(x):
-    return normal_cdf(x) + x * np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+def gelu_slope(x, y):
+    """Phi(x) + x phi(x), with phi the density of the normal distribution."""
+    density = np.exp(-0.5 * x * x)
+    density *= 1 / math.sqrt(2 * math.pi)
+    density *= x
+    density += gate(x, y)
+    return density
 
 
 def normal_cdf(x):
@@ -75,9 +92,10 @@ def gelu_tanh(x, scale=math.sqrt(2 / math.pi)):
     return 0.5 * x * (1 + np.tanh(scale * x * (1 + 0.044715 * x * x)))
 
 
-def gelu_tanh_slope(x, scale=math.sqrt(2 / math.pi)):
-    tanh = np.tanh(scale * x * (1 + 0.044715 * x * x))
-    return 0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * scale * (1 + 3 * 0.044715 * x * x)
+def gelu_tanh_slope(x, y, scale=math.sqrt(2 / math.pi)):
+    """g + 2 y (1 - g) scale (1 + 3 * 0.044715 x^2), with the gate g = 0.5 (1 + tanh(...))."""
+    g = gate(x, y)
+    return g + 2 * y * (1 - g) * scale * (1 + 3 * 0.044715 * x * x)
 
 
 def sigmoid(x):
@@ -85,18 +103,15 @@ def sigmoid(x):
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def sigmoid_slope(x):
-    y = sigmoid(x)
-    return y * (1 - y)
+def silu(x, scale=1.0):
+    """x sigmoid(scale x)"""
+    return x * sigmoid(scale * x)
 
 
-def silu(x):
-    """x sigmoid(x)"""
-    return x * sigmoid(x)
-
-
-def silu_slope(x):
-    return sigmoid(x) + x * sigmoid_slope(x)
+def silu_slope(x, y, scale=1.0):
+    """g + scale y (1 - g), with the gate g = sigmoid(scale x)."""
+    g = gate(x, y)
+    return g + scale * y * (1 - g)
 
 
 def softplus(x):
@@ -109,29 +124,29 @@ def mish(x):
     return x * np.tanh(softplus(x))
 
 
-def mish_slope(x):
-    tanh = np.tanh(softplus(x))
-    return tanh + x * (1 - tanh * tanh) * sigmoid(x)
+def mish_slope(x, y):
+    """g + x (1 - g^2) sigmoid(x), with the gate g = tanh(softplus(x))."""
+    g = gate(x, y, at_zero=0.6)
+    return g + x * (1 - g * g) * sigmoid(x)
 
 
-# name: (f, its slope)
+# name: (f(x), its slope (x, y))
 ACTIVATIONS = {
     "gelu": (gelu, gelu_slope),
     "gelu_new": (gelu_tanh, gelu_tanh_slope),
     "gelu_pytorch_tanh": (gelu_tanh, gelu_tanh_slope),
     "gelu_accurate": (gelu_tanh, gelu_tanh_slope),
     # Hugging Face writes sqrt(2 / pi) with ten digits here.
-    "gelu_fast": (lambda x: gelu_tanh(x, 0.7978845608), lambda x: gelu_tanh_slope(x, 0.7978845608)),
-    "gelu_10": (lambda x: np.clip(gelu(x), -10, 10), lambda x: gelu_slope(x) * (np.abs(gelu(x)) <= 10)),
-    "quick_gelu": (
-        lambda x: x * sigmoid(1.702 * x), lambda x: sigmoid(1.702 * x) + 1.702 * x * sigmoid_slope(1.702 * x)),
-    "relu": (lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype)),
-    "relu2": (lambda x: np.square(np.maximum(x, 0)), lambda x: 2 * np.maximum(x, 0)),
-    "leaky_relu": (lambda x: np.where(x > 0, x, 0.01 * x), lambda x: np.where(x > 0, 1, 0.01).astype(x.dtype)),
+    "gelu_fast": (lambda x: gelu_tanh(x, 0.7978845608), lambda x, y: gelu_tanh_slope(x, y, 0.7978845608)),
+    "gelu_10": (lambda x: np.clip(gelu(x), -10, 10), lambda x, y: gelu_slope(x, y) * (x <= 10)),
+    "quick_gelu": (lambda x: silu(x, 1.702), lambda x, y: silu_slope(x, y, 1.702)),
+    "relu": (lambda x: np.maximum(x, 0), lambda x, y: (x > 0).astype(x.dtype)),
+    "relu2": (lambda x: np.square(np.maximum(x, 0)), lambda x, y: 2 * np.maximum(x, 0)),
+    "leaky_relu": (lambda x: np.where(x > 0, x, 0.01 * x), lambda x, y: np.where(x > 0, 1, 0.01).astype(x.dtype)),
     "silu": (silu, silu_slope),
     "swish": (silu, silu_slope),
-    "tanh": (np.tanh, lambda x: 1 - np.square(np.tanh(x))),
-    "sigmoid": (sigmoid, sigmoid_slope),
+    "tanh": (np.tanh, lambda x, y: 1 - y * y),
+    "sigmoid": (sigmoid, lambda x, y: y * (1 - y)),
     "mish": (mish, mish_slope),
-    "linear": (lambda x: x, np.ones_like),
+    "linear": (lambda x: x, lambda x, y: np.ones_like(x)),
 }

@@ -39,15 +39,16 @@ def depthwise_conv_backward(dout, x, weight):
 def separable_conv(x, depthwise, pointwise, bias):
     """A depthwise convolution, then one linear map of every position.
 
-    x (B, L, D), depthwise (D, 1, K), pointwise (A, D, 1), bias (A, 1)  ->  (B, L, A)
+    x (B, L, D), depthwise (D, 1, K), pointwise (A, D, 1), bias (A, 1)  ->  (B, L, A), mixed (B, L, D), between the two
     """
     dims("pointwise[A D 1], bias[A 1]", pointwise, bias)
-    return linear(depthwise_conv(x, depthwise), pointwise[:, :, 0], bias[:, 0])
+    mixed = depthwise_conv(x, depthwise)
+    return linear(mixed, pointwise[:, :, 0], bias[:, 0]), mixed
 
 
-def separable_conv_backward(dout, x, depthwise, pointwise):
+def separable_conv_backward(dout, x, mixed, depthwise, pointwise):
     """-> dx (B, L, D), ddepthwise (D, 1, K), dpointwise (A, D, 1), dbias (A, 1)"""
-    dmixed, dpointwise, dbias = linear_backward(dout, depthwise_conv(x, depthwise), pointwise[:, :, 0])
+    dmixed, dpointwise, dbias = linear_backward(dout, mixed, pointwise[:, :, 0])
     dx, ddepthwise = depthwise_conv_backward(dmixed, x, depthwise)
     return dx, ddepthwise, dpointwise[:, :, None], dbias[:, None]
 
@@ -106,7 +107,7 @@ def span_dynamic_conv(x, query, mask, p, cfg):
     B, L, D, A = dims("x[B L D], query[B L A]", x, query)
     H, Dh, K = cfg.heads, cfg.head_size, cfg.conv_kernel_size
 
-    span_key = separable_conv(                                                       # (B, L, H Dh)
+    span_key, span_mixed = separable_conv(                                           # (B, L, H Dh), (B, L, D)
         hide(x, mask), p["key_conv_attn_layer.depthwise.weight"], p["key_conv_attn_layer.pointwise.weight"],
         p["key_conv_attn_layer.bias"])
     match = query * span_key
@@ -116,13 +117,14 @@ def span_dynamic_conv(x, query, mask, p, cfg):
     value = value.reshape(B, L, H, Dh)                                               # (B, L, H, Dh)
     out = dynamic_conv(value, kernel)
 
-    acts = dict(x=x, query=query, span_key=span_key, match=match, kernel=kernel, value=value, out=out)
+    acts = dict(x=x, query=query, span_mixed=span_mixed, span_key=span_key, match=match, kernel=kernel, value=value,
+                out=out)
     return out, acts if mask is None else acts | dict(mask=mask)
 
 
 def span_dynamic_conv_backward(dout, acts, p, cfg):
     """-> dx (B, L, D), dquery (B, L, H Dh), grads"""
-    x, query, span_key, mask = acts["x"], acts["query"], acts["span_key"], acts.get("mask")
+    x, query, mask, span_key = acts["x"], acts["query"], acts.get("mask"), acts["span_key"]
     match, kernel, value = acts["match"], acts["kernel"], acts["value"]
     B, L, H, Dh, K = dims("value[B L H Dh], kernel[B L H K], dout[B L H Dh]", value, kernel, dout)
     g = {}
@@ -139,7 +141,7 @@ def span_dynamic_conv_backward(dout, acts, p, cfg):
     dquery, dspan_key = dmatch * span_key, dmatch * query
     (dx_span, g["key_conv_attn_layer.depthwise.weight"], g["key_conv_attn_layer.pointwise.weight"],
      g["key_conv_attn_layer.bias"]) = separable_conv_backward(
-        dspan_key, hide(x, mask), p["key_conv_attn_layer.depthwise.weight"],
+        dspan_key, hide(x, mask), acts["span_mixed"], p["key_conv_attn_layer.depthwise.weight"],
         p["key_conv_attn_layer.pointwise.weight"])
 
     return dx_value + hide(dx_span, mask), dquery, g

@@ -146,6 +146,16 @@ def _softmax(rng, hard):
     return values | dict(y=ops.softmax(values["x"]))
 
 
+def _activate(rng, hard):
+    values = _draw(rng, "x[B L D], dy[B L D]")
+    return values | dict(name="gelu", y=activations.activate(values["x"], "gelu"))
+
+
+def _separable_conv(rng, hard):
+    values = _draw(rng, "x[B L D], depthwise[D 1 K], pointwise[O D 1], bias[O 1], dout[B L O]")
+    return values | dict(mixed=conv.depthwise_conv(values["x"], values["depthwise"]))
+
+
 def _self_attention(rng, hard):
     values = _draw(rng, "query[B L H Dh], key[B L H Dh], value[B L H Dh], dout[B L H Dh]")
     B, L, H, _ = values["query"].shape
@@ -229,9 +239,9 @@ _CASES = {
     "embedding": _embedding,
     "layer_norm": _simple("x[B L D], weight[D], bias[D], dy[B L D]", eps=1e-5),
     "softmax": _softmax,
-    "activate": _simple("x[B L D], dy[B L D]", name="gelu"),
+    "activate": _activate,
     "depthwise_conv": _simple("x[B L D], weight[D 1 K], dout[B L D]"),
-    "separable_conv": _simple("x[B L D], depthwise[D 1 K], pointwise[O D 1], bias[O 1], dout[B L O]"),
+    "separable_conv": _separable_conv,
     "dynamic_conv": _simple("value[B L H Dh], kernel[B L H K], dout[B L H Dh]"),
     "span_dynamic_conv": _block(conv.span_dynamic_conv, ".attention.self"),
     "self_attention": _self_attention,
@@ -311,7 +321,7 @@ HINTS = {
         "softmax less one-hot, times dloss, over the number of labels that count; zero where a label is ignored.",
     "binary_cross_entropy_backward dlogits": "sigmoid(logits) - wanted, times dloss, over how many there are.",
     "dhidden": "It has the shape of hidden: zero at all tokens that the head did not look at.",
-    "ddense": "activate_backward, with what went into the activation.",
+    "ddense": "activate_backward, with what went into the activation and what came out.",
     "dinputs_embeds":
         "The sum of word, position and type passes its gradient on unchanged: that of the sum is that of each.",
     "word_embeddings.weight": "embedding_backward with the input ids; the row of pad_token_id gets nothing.",

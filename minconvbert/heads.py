@@ -37,7 +37,7 @@ def masked_lm_backward(dlogits, acts, p, cfg):
     dnormed, g[_table(cfg)], g["generator_lm_head.bias"] = linear_backward(dlogits, acts["normed"], p[_table(cfg)])
     dactive, g["generator_predictions.LayerNorm.weight"], g["generator_predictions.LayerNorm.bias"] = (
         layer_norm_backward(dnormed, acts["active"], p["generator_predictions.LayerNorm.weight"], cfg.layer_norm_eps))
-    ddense = activate_backward(dactive, acts["dense"], "gelu")
+    ddense = activate_backward(dactive, acts["dense"], acts["active"], "gelu")
     dhidden[counted], g["generator_predictions.dense.weight"], g["generator_predictions.dense.bias"] = linear_backward(
         ddense, acts["hidden"], p["generator_predictions.dense.weight"])
     return dhidden, g
@@ -62,7 +62,7 @@ def discriminator_backward(dlogits, acts, p, cfg):
     (dactive, g["discriminator_predictions.dense_prediction.weight"],
      g["discriminator_predictions.dense_prediction.bias"]) = linear_backward(
         dlogits[..., None], acts["active"], p["discriminator_predictions.dense_prediction.weight"])
-    ddense = activate_backward(dactive, acts["dense"], cfg.hidden_act)
+    ddense = activate_backward(dactive, acts["dense"], acts["active"], cfg.hidden_act)
     dhidden, g["discriminator_predictions.dense.weight"], g["discriminator_predictions.dense.bias"] = linear_backward(
         ddense, acts["hidden"], p["discriminator_predictions.dense.weight"])
     return dhidden, g
@@ -77,18 +77,20 @@ def sequence_classification(hidden, p, cfg, rng=None):
     drops = [dropout_mask(first.shape, cfg.classifier_dropout_prob, rng, first.dtype) for _ in range(2)]
     first = dropout(first, drops[0])
     dense = linear(first, p["classifier.dense.weight"], p["classifier.dense.bias"])
-    active = dropout(activate(dense, cfg.hidden_act), drops[1])
-    logits = linear(active, p["classifier.out_proj.weight"], p["classifier.out_proj.bias"])
-    acts = dict(hidden=hidden, first=first, dense=dense, active=active)
+    active = activate(dense, cfg.hidden_act)
+    dropped = dropout(active, drops[1])
+    logits = linear(dropped, p["classifier.out_proj.weight"], p["classifier.out_proj.bias"])
+    acts = dict(hidden=hidden, first=first, dense=dense, active=active, dropped=dropped)
     return logits, acts if drops[0] is None else acts | dict(drop_first=drops[0], drop_active=drops[1])
 
 
 def sequence_classification_backward(dlogits, acts, p, cfg):
     """-> dhidden (B, L, D), zero but for the first token; grads"""
     g = {}
-    dactive, g["classifier.out_proj.weight"], g["classifier.out_proj.bias"] = linear_backward(
-        dlogits, acts["active"], p["classifier.out_proj.weight"])
-    ddense = activate_backward(dropout(dactive, acts.get("drop_active")), acts["dense"], cfg.hidden_act)
+    ddropped, g["classifier.out_proj.weight"], g["classifier.out_proj.bias"] = linear_backward(
+        dlogits, acts["dropped"], p["classifier.out_proj.weight"])
+    dactive = dropout(ddropped, acts.get("drop_active"))
+    ddense = activate_backward(dactive, acts["dense"], acts["active"], cfg.hidden_act)
     dfirst, g["classifier.dense.weight"], g["classifier.dense.bias"] = linear_backward(
         ddense, acts["first"], p["classifier.dense.weight"])
     dhidden = np.zeros_like(acts["hidden"])
@@ -152,8 +154,8 @@ def multiple_choice(hidden, p, cfg, rng=None, cls_index=None):
     drop_last = dropout_mask(active.shape, cfg.summary_last_dropout, rng, active.dtype)
     summary = dropout(active, drop_last)
     logits = linear(summary, p["classifier.weight"], p["classifier.bias"])[:, 0]
-    acts = dict(hidden=hidden, at=at, picked=picked, projected=projected, summary=summary, drop_first=drop_first,
-                drop_last=drop_last)
+    acts = dict(hidden=hidden, at=at, picked=picked, projected=projected, active=active, summary=summary,
+                drop_first=drop_first, drop_last=drop_last)
     return logits, {name: a for name, a in acts.items() if a is not None}
 
 
@@ -162,8 +164,8 @@ def multiple_choice_backward(dlogits, acts, p, cfg):
     g, hidden = {}, acts["hidden"]
     dsummary, g["classifier.weight"], g["classifier.bias"] = linear_backward(
         dlogits[:, None], acts["summary"], p["classifier.weight"])
-    dpicked = activate_backward(
-        dropout(dsummary, acts.get("drop_last")), acts["projected"], cfg.summary_activation or "linear")
+    dactive = dropout(dsummary, acts.get("drop_last"))
+    dpicked = activate_backward(dactive, acts["projected"], acts["active"], cfg.summary_activation or "linear")
     if cfg.summary_use_proj:
         dpicked, g["sequence_summary.summary.weight"], g["sequence_summary.summary.bias"] = linear_backward(
             dpicked, acts["picked"], p["sequence_summary.summary.weight"])

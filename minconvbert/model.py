@@ -166,7 +166,8 @@ def feed_forward(x, p, cfg):
 
 def feed_forward_backward(dout, acts, p, cfg):
     """-> dx (B, L, D), grads"""
-    return dense_linear_backward(activate_backward(dout, acts["dense"], cfg.hidden_act), acts["x"], p)
+    ddense = activate_backward(dout, acts["dense"], acts["out"], cfg.hidden_act)
+    return dense_linear_backward(ddense, acts["x"], p)
 
 
 def dense_linear(x, p):

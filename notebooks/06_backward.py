@@ -286,12 +286,13 @@ verdict
 # * `dynamic_conv_backward(dout, value, kernel)` → dvalue, dkernel
 # * `linear_backward(dy, x, weight)` → dx, dweight, dbias
 # * `softmax_backward(dy, y)` → dx, with `y` the **output** of the softmax
-# * `separable_conv_backward(dout, x, depthwise, pointwise)` → dx, ddepthwise, dpointwise, dbias
+# * `separable_conv_backward(dout, x, mixed, depthwise, pointwise)` → dx, ddepthwise, dpointwise, dbias; `mixed` is what
+#   stood between its two steps
 # * `hide(x, mask)` is its own backward: what was zeroed on the way forward is zeroed on the way back. With
 #   `mask=None` it does nothing.
 #
-# `acts` holds what the forward kept: `x, query, span_key, match, kernel, value`, and `mask` if there was one. `p`
-# holds the parameters. Return three things: `dx`; `dquery` (the query was made elsewhere, and its gradient goes back
+# `acts` holds what the forward kept: `x, query, span_mixed, span_key, match, kernel, value`, and `mask` if there was
+# one. `p` holds the parameters. Return three things: `dx`; `dquery` (the query was made elsewhere, and its gradient goes back
 # there); and `grads`, a dict with the names of `p`.
 #
 # Shapes: `linear` made scores of `(B, L, H·K)` and they were reshaped to `(B, L, H, K)` for the softmax. Reshape back

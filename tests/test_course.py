@@ -108,7 +108,7 @@ SPAN = """
         dquery = dmatch * span_key
         dspan_key = dmatch * query
         dx_span, *of_span = separable_conv_backward(
-            dspan_key, hide(x, mask), p["key_conv_attn_layer.depthwise.weight"],
+            dspan_key, hide(x, mask), acts["span_mixed"], p["key_conv_attn_layer.depthwise.weight"],
             p["key_conv_attn_layer.pointwise.weight"])
         for name, gradient in zip(("depthwise.weight", "pointwise.weight", "bias"), of_span):
             grads["key_conv_attn_layer." + name] = gradient
@@ -130,7 +130,7 @@ def span(change=None, to=""):
     ("return dx_value + hide(dx_span, mask)", "return dx_value", "dx", "which it returns, is wrong"),
     ("hide(dvalue.reshape(B, L, H * Dh), mask)", "dvalue.reshape(B, L, H * Dh)", 'g["conv_out_layer.weight"]',
      "first draw was right"),
-    ("hide(x, mask), p[", "x, p[", 'g["key_conv_attn_layer.depthwise.weight"]', "first draw was right"),
+    ("hide(x, mask), acts[", "x, acts[", 'g["key_conv_attn_layer.depthwise.weight"]', "first draw was right"),
     ('gradient\n', 'gradient[..., 0]\n', 'grads["key_conv_attn_layer.depthwise.weight"]', "its shape is"),
     ("dquery, grads", "dquery", 'grads["conv_out_layer.weight"]', "missing"),
 ])

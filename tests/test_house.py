@@ -23,7 +23,8 @@ NO_BACKWARD = {
     "dropout", "hide",                                            # their own backward
     "pad",                                                        # undone by unpad
     "unpad", "dropout_mask", "attention_bias", "conv_mask", "model_inputs", "check_labels",  # read no parameters
-    "standardize", "erf", "normal_cdf", "gelu", "gelu_tanh", "sigmoid", "silu", "softplus", "mish",  # inside others
+    "standardize", "row_sum", "erf", "normal_cdf", "gate",        # inside others
+    "gelu", "gelu_tanh", "sigmoid", "silu", "softplus", "mish",   # inside activate
     "negative_log_likelihood", "mean",                            # inside the losses
     "generator_config", "init_pretraining", "part_params", "part_grads", "mask_tokens", "sample_words",
     "replace_tokens",
@@ -98,11 +99,11 @@ def ops_and_arguments(dtype):
         (ops.grouped_linear, x, grouped, bias), (ops.grouped_linear_backward, rows, x, grouped),
         (ops.embedding, ids, table), (ops.embedding_backward, x, ids, table),
         (ops.layer_norm, x, scale, scale, 1e-12), (ops.layer_norm_backward, other, x, scale, 1e-12),
-        (ops.standardize, x, 1e-12), (ops.softmax, x), (ops.softmax_backward, other, x),
+        (ops.standardize, x, 1e-12), (ops.row_sum, x), (ops.softmax, x), (ops.softmax_backward, other, x),
         (ops.dropout, x, ops.dropout_mask(x.shape, 0.3, rng, dtype)),
         (conv.depthwise_conv, x, depthwise), (conv.depthwise_conv_backward, other, x, depthwise),
         (conv.separable_conv, x, depthwise, pointwise, column),
-        (conv.separable_conv_backward, rows, x, depthwise, pointwise),
+        (conv.separable_conv_backward, rows, x, other, depthwise, pointwise),
         (conv.dynamic_conv, value, kernel), (conv.dynamic_conv_backward, value, value, kernel),
         (losses.negative_log_likelihood, x, labels), (losses.cross_entropy, x, labels),
         (losses.mean_squared_error, x, other), (losses.binary_cross_entropy, x, other),
@@ -113,7 +114,7 @@ def ops_and_arguments(dtype):
         yield losses.binary_cross_entropy_backward, dloss, x, other
     for name in ACTIVATIONS:
         yield activate, x, name
-        yield activate_backward, other, x, name
+        yield activate_backward, other, x, activate(x, name), name
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

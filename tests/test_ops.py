@@ -99,8 +99,9 @@ def test_convolutions(K, L):
     padded = np.pad(arrays["x"], ((0, 0), (K // 2, K // 2), (0, 0)))
     by_hand = sum(padded[:, j : j + L] * arrays["depthwise"][:, 0, j] for j in range(K))
     assert_close(conv.depthwise_conv(arrays["x"], arrays["depthwise"]), by_hand, 1e-14)
-    check(lambda a: conv.separable_conv(a["x"], a["depthwise"], a["pointwise"], a["bias"]),
-          lambda dy, a: conv.separable_conv_backward(dy, a["x"], a["depthwise"], a["pointwise"]), arrays, None,
+    check(lambda a: conv.separable_conv(a["x"], a["depthwise"], a["pointwise"], a["bias"])[0],
+          lambda dy, a: conv.separable_conv_backward(
+              dy, a["x"], conv.depthwise_conv(a["x"], a["depthwise"]), a["depthwise"], a["pointwise"]), arrays, None,
           ("x", "depthwise", "pointwise", "bias"))
     check(lambda a: conv.depthwise_conv(a["x"], a["depthwise"]),
           lambda dy, a: conv.depthwise_conv_backward(dy, a["x"], a["depthwise"]),
@@ -135,13 +136,27 @@ def test_self_attention(dropped):
 def test_activations(name):
     x = np.concatenate([RNG(0).normal(0, 2, 200), [9.9, 10.4, -12.0, 30.0, -30.0]])
     x[np.abs(x) < 1e-3] = 0.5                           # relu has no slope at 0
+    y = activations.activate(x, name)
     check(lambda a: activations.activate(a["x"], name),
-          lambda dy, a: (activations.activate_backward(dy, a["x"], name),), {"x": frozen(x)}, None, ("x",))
+          lambda dy, a: (activations.activate_backward(dy, a["x"], y, name),), {"x": frozen(x)}, None, ("x",))
     assert set(ACTIVATION_NAMES) == set(activations.ACTIVATIONS)
-    for f in activations.ACTIVATIONS[name]:
-        exact, single = f(x), f(x.astype(np.float32))
+    f, slope = activations.ACTIVATIONS[name]
+    x32, y32 = x.astype(np.float32), f(x.astype(np.float32))
+    for exact, single in ((y, y32), (slope(x, y), slope(x32, y32))):
         assert single.dtype == np.float32
         assert np.abs(single - exact).max() < 4e-6 * max(1, np.abs(exact).max())
+
+
+@pytest.mark.parametrize("name", sorted(set(ACTIVATION_NAMES) - {"relu", "leaky_relu"}))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_slopes_at_zero_and_far_out(name, dtype):
+    f, slope = activations.ACTIVATIONS[name]
+    near = np.float64(1e-6)
+    at = np.array([0, -0.0, 1e-30, -1e-30], dtype)
+    by_difference = (f(np.array([near])) - f(np.array([-near]))) / (2 * near)
+    assert slope(at, f(at)) == pytest.approx(np.repeat(by_difference, 4), abs=1e-6)
+    far = np.array([-300, -60, 60, 300], dtype)
+    assert np.isfinite(slope(far, f(far))).all()
 
 
 def test_erf_in_float32():

@@ -139,7 +139,7 @@ def _line(rng):
 for _name in ("gelu", "gelu_new", "quick_gelu", "relu", "silu", "mish", "gelu_10"):
     _op(f"activation.{_name}", f"The activation that configurations call {_name}", _line,
         lambda x, name=_name: activations.activate(x, name),
-        lambda dout, out, x, name=_name: activations.activate_backward(dout, x, name), ("x",))
+        lambda dout, out, x, name=_name: activations.activate_backward(dout, x, out, name), ("x",))
 
 _op("dropout", "y = x mask, with the mask given: 0, or 1 / (1 - p) = 1.25",
     lambda rng: dict(x=draw(rng, 3, 5), mask=(rng.random((3, 5)) >= 0.2) * 1.25),
@@ -156,8 +156,9 @@ for _id, _L, _K, _flag in (("", 7, 5, {}), (".one_tap", 4, 1, {}),
         lambda dout, out, value, kernel: conv.dynamic_conv_backward(dout, value, kernel), ("value", "kernel"), **_flag)
 _op("separable_conv", "A depthwise convolution, then a linear map of every position, then one bias",
     _make(x=(2, 7, 4), depthwise=(4, 1, 5), pointwise=(6, 4, 1), bias=(6, 1)),
-    lambda x, depthwise, pointwise, bias: conv.separable_conv(x, depthwise, pointwise, bias),
-    lambda dout, out, x, depthwise, pointwise, bias: conv.separable_conv_backward(dout, x, depthwise, pointwise),
+    lambda x, depthwise, pointwise, bias: conv.separable_conv(x, depthwise, pointwise, bias)[0],
+    lambda dout, out, x, depthwise, pointwise, bias: conv.separable_conv_backward(
+        dout, x, conv.depthwise_conv(x, depthwise), depthwise, pointwise),
     ("x", "depthwise", "pointwise", "bias"), bias="The bias comes once, after the pointwise map, and is not zero.")
 
 

@@ -18,15 +18,16 @@ FORMULAS = {
     "conv.match": "query * span_key",
     "match": "query * span_key", "conv.scores": "match W^T + b, as (B, L, H, K): a head's K taps are neighbours",
     "scores": "match W^T + b, as (B, L, H, K): a head's K taps are neighbours",
-    "conv.kernel": "softmax(scores) over the K taps",
-    "kernel": "softmax(scores) over the K taps",
+    "conv.kernel": "softmax(scores) over the K taps", "kernel": "softmax(scores) over the K taps",
     "conv.value": "x W_o^T + b_o, a map of the convolution's own (conv_out_layer), split into heads",
     "conv.out": "sum_j kernel[t, h, j] value[t + j - K // 2, h]",
     "self.out": "heads that attend, then heads that convolve, side by side",
-    "dense": "a linear map of what went in", "intermediate.out": "activation(dense)", "active": "activation(dense)",
+    "dense": "a linear map of what went in", "intermediate.out": "activation(dense)",
+    "active": "activation(dense), or of projected where choices are compared",
     "normed": "layer norm of active", "logits": "what the head gives", "first": "the first token",
     "picked": "the token that stands for all",
-    "projected": "linear map of picked", "summary": "activation(projected)", "probs": "softmax(logits)",
+    "projected": "linear map of picked", "summary": "activation(projected), dropped in training",
+    "dropped": "what came before, dropped in training", "probs": "softmax(logits)",
     "conv.x": "part of the gradient of x that comes through the convolution",
     "conv.span_x": "part of it, through the span key",
     "conv.value_x": "part of it, through the value", "intermediate.x": "the part that comes through the feed-forward",
@@ -57,7 +58,7 @@ def formula(name, case):
     if found := re.match(r"step(\d+)\.(?:([mv])\.)?(.*)", rest):
         kind = {"m": "first moment of ", "v": "second moment of ", None: ""}[found[2]]
         return f"gradient of {found[3]}" if group == "in" else f"{kind}{found[3]} after step {found[1]}"
-    if "drop" in rest:
+    if re.search(r"\bdrop(_|\.|$)", rest):
         return "mask of dropout: 0, or 1 / (1 - p)"
     parts = rest.split(".")
     text = next((FORMULAS[tail] for i in range(len(parts)) if (tail := ".".join(parts[i:])) in FORMULAS), "")

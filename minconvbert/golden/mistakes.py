@@ -94,11 +94,11 @@ _mistake("embeddings_project backward: against what it gives to the norm, not wh
 for _eps in ("1e-3", "1e-5", "1e-6", "1e-8"):
     _mistake(f"LayerNorm: eps {_eps}", "ops.standardize", "+ eps)", f"+ {_eps})")
 _mistake("LayerNorm: eps outside of the root", "ops.standardize",
-         "1 / np.sqrt((centred * centred).mean(-1, keepdims=True) + eps)",
-         "1 / (np.sqrt((centred * centred).mean(-1, keepdims=True)) + eps)")
-_mistake("LayerNorm: variance divided by D - 1", "ops.standardize", "(centred * centred).mean(-1, keepdims=True)",
-         "(centred * centred).sum(-1, keepdims=True) / (x.shape[-1] - 1)")
-_mistake("LayerNorm: mean not subtracted", "ops.standardize", "x - x.mean(-1, keepdims=True)", "x.copy()")
+         "1 / np.sqrt(row_sum(centred * centred) / D + eps)",
+         "1 / (np.sqrt(row_sum(centred * centred) / D) + eps)")
+_mistake("LayerNorm: variance divided by D - 1", "ops.standardize", "(centred * centred) / D",
+         "(centred * centred) / (D - 1)")
+_mistake("LayerNorm: mean not subtracted", "ops.standardize", "x - row_sum(x) / D", "x.copy()")
 _mistake("LayerNorm: weight missing", "ops.layer_norm", "y *= weight", "pass")
 _mistake("LayerNorm: bias missing", "ops.layer_norm", "y += bias", "pass")
 _mistake("LayerNorm: bias added before the weight", "ops.layer_norm",
@@ -113,29 +113,28 @@ _mistake("LayerNorm backward: weight left out", "ops.layer_norm_backward",
 
 # Softmax
 _mistake("softmax: over the wrong axis", ("ops.softmax", "x.max(-1,", "x.max(-2,"),
-         ("ops.softmax", "y.sum(-1,", "y.sum(-2,"))
+         ("ops.softmax", "row_sum(y)", "y.sum(-2, keepdims=True)"))
 _mistake("softmax: base 2", "ops.softmax", "np.exp(y, out=y)", "np.exp2(y, out=y)")
 _mistake("softmax backward: sum over the row left out", "ops.softmax_backward",
-         "dx -= y * dx.sum(-1, keepdims=True)", "pass")
-_mistake("softmax backward: sum of dy in place of the sum of dy y", "ops.softmax_backward", "y * dx.sum", "y * dy.sum")
+         "dx -= y * row_sum(dx)", "pass")
+_mistake("softmax backward: sum of dy in place of the sum of dy y", "ops.softmax_backward",
+         "row_sum(dx)", "row_sum(dy)")
 
 # Activations
-_SLOPE = "normal_cdf(x) + x * np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))"
 _mistake("GELU: tanh in place of erf", ("activations.gelu", "x * normal_cdf(x)", "gelu_tanh(x)"),
-         ("activations.gelu_slope", _SLOPE, "gelu_tanh_slope(x)"))
-_mistake("GELU: sigmoid(1.702 x) in place of erf", ("activations.gelu", "x * normal_cdf(x)", "x * sigmoid(1.702 * x)"),
-         ("activations.gelu_slope", _SLOPE, "sigmoid(1.702 * x) + 1.702 * x * sigmoid_slope(1.702 * x)"))
+         ("activations.gelu_slope", "density = ", "return gelu_tanh_slope(x, y)\n    "))
+_mistake("GELU: sigmoid(1.702 x) in place of erf", ("activations.gelu", "x * normal_cdf(x)", "silu(x, 1.702)"),
+         ("activations.gelu_slope", "density = ", "return silu_slope(x, y, 1.702)\n    "))
 _mistake("GELU: relu in its place", ("activations.gelu", "x * normal_cdf(x)", "np.maximum(x, 0)"),
-         ("activations.gelu_slope", _SLOPE, "(x > 0).astype(x.dtype)"))
+         ("activations.gelu_slope", "density = ", "return (x > 0).astype(x.dtype)\n    "))
 _mistake("GELU: 1 / sqrt(2) missing in erf", "activations.normal_cdf", "x * (1 / math.sqrt(2))", "x * 1.0")
 _mistake("gelu_new: erf in place of tanh", ("activations.gelu_tanh",
          "0.5 * x * (1 + np.tanh(scale * x * (1 + 0.044715 * x * x)))", "x * normal_cdf(x)"),
-         ("activations.gelu_tanh_slope", "return 0.5 * (1 + tanh)", "return gelu_slope(x)\n    0.5 * (1 + tanh)"))
-_mistake("GELU backward: density left out", "activations.gelu_slope", _SLOPE, "normal_cdf(x)")
+         ("activations.gelu_tanh_slope", "g = gate(x, y)", "return gelu_slope(x, y)"))
+_mistake("GELU backward: density left out", "activations.gelu_slope", "density *= x", "density *= 0")
 _mistake("GELU backward: density without 1 / sqrt(2 pi)", "activations.gelu_slope",
-         " * (1 / math.sqrt(2 * math.pi))", "")
-_mistake("SiLU backward: slope of the sigmoid alone", "activations.silu_slope",
-         "sigmoid(x) + x * sigmoid_slope(x)", "sigmoid(x)")
+         "density *= 1 / math.sqrt(2 * math.pi)", "pass")
+_mistake("SiLU backward: slope of the sigmoid alone", "activations.silu_slope", "g + scale * y * (1 - g)", "g")
 _mistake("gelu_10: not clipped", "activations.activate", "ACTIVATIONS[name][0]",
          'ACTIVATIONS["gelu" if name == "gelu_10" else name][0]')
 
@@ -178,7 +177,7 @@ _mistake("separable convolution: pointwise weight transposed", "conv.separable_c
          "pointwise.reshape(pointwise.shape[1], -1).T")
 _mistake("separable convolution: depthwise part left out", "conv.separable_conv", "depthwise_conv(x, depthwise)", "x")
 _mistake("separable convolution backward: gradient of the pointwise weight against x", "conv.separable_conv_backward",
-         "linear_backward(dout, depthwise_conv(x, depthwise),", "linear_backward(dout, x,")
+         "linear_backward(dout, mixed,", "linear_backward(dout, x,")
 _mistake("conv_kernel_layer: head and tap axes swapped", "conv.span_dynamic_conv", "scores.reshape(B, L, H, K)",
          "scores.reshape(B, L, K, H).swapaxes(2, 3)")
 _mistake("convolution kernel: softmax over the heads, not the taps", "conv.span_dynamic_conv",
@@ -296,7 +295,7 @@ _mistake("sequence head: last token, not the first", "heads.sequence_classificat
 _mistake("sequence head: tanh, not hidden_act", "heads.sequence_classification",
          "activate(dense, cfg.hidden_act)", "np.tanh(dense)")
 _mistake("sequence head: dense and activation left out", "heads.sequence_classification",
-         "dropout(activate(dense, cfg.hidden_act), drops[1])", "first.copy()")
+         "activate(dense, cfg.hidden_act)", "first.copy()")
 _mistake("answer: start and end swapped", "heads.question_answering",
          'p["qa_outputs.bias"]),', 'p["qa_outputs.bias"])[..., ::-1],')
 _mistake("answer: loss summed, not averaged, over start and end", "heads.span_loss",

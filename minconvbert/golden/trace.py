@@ -17,7 +17,6 @@ MODULES = (activations, attention, conv, heads, losses, model, ops, optim, wordp
 # (module, function, {argument or "->" and place of the result: its names in the successive calls of one layer})
 FORWARD = [
     (attention, "softmax", {0: ["attention.self.attn.scores"]}),
-    (conv, "depthwise_conv", {"->": ["attention.self.conv.span_mixed"]}),
     (conv, "softmax", {0: ["attention.self.conv.scores"]}),
     (model, "dense_linear", {"->": ["attention.output.dense", "intermediate.dense", "output.dense"]}),
 ]
@@ -56,8 +55,8 @@ output.drop output.total output.LayerNorm output.out out
 """.split()
 EMBEDDINGS = "word_embeddings token_type_embeddings position_embeddings word total LayerNorm drop out".split()
 HEADS = """
-hidden first picked dropped generator_predictions.dense discriminator_predictions.dense classifier.dense
-sequence_summary dense projected active summary generator_predictions.LayerNorm normed generator_lm_head
+hidden first picked generator_predictions.dense discriminator_predictions.dense classifier.dense
+sequence_summary dense projected active summary dropped generator_predictions.LayerNorm normed generator_lm_head
 discriminator_predictions.dense_prediction classifier qa_outputs logits probs loss
 """.split()
 
