@@ -38,10 +38,11 @@ def cross_entropy_backward(dloss, probs, labels, ignored=IGNORED):
     """-> dlogits (..., V): probs less 1 at the label, so each row sums to zero"""
     dims("probs[... V], labels[...]", probs, labels)
     counted = labels != ignored
-    dlogits = probs.copy()
-    at_label = np.where(counted, labels, 0)[..., None]
-    np.put_along_axis(dlogits, at_label, np.take_along_axis(probs, at_label, -1) - 1, -1)
-    dlogits *= (counted * (dloss / max(1, counted.sum()))).astype(probs.dtype)[..., None]
+    dcounted = probs[counted]                                                        # (rows that count, V)
+    dcounted[np.arange(len(dcounted)), labels[counted]] -= 1
+    dcounted *= probs.dtype.type(dloss / max(1, len(dcounted)))
+    dlogits = np.zeros_like(probs)
+    dlogits[counted] = dcounted
     return dlogits
 
 

@@ -46,7 +46,8 @@ def grouped_linear(x, weight, bias):
     y = np.matmul(x.reshape(-1, G, I).swapaxes(0, 1), weight)                        # (G, rows, O)
     y = y.swapaxes(0, 1).reshape(*x.shape[:-1], G * O)
     dims("y[... O], bias[O]", y, bias)
-    return y + bias
+    y += bias
+    return y
 
 
 def grouped_linear_backward(dy, x, weight):

@@ -57,7 +57,7 @@ _mistake("grouped linear: groups of outputs interleaved", "ops.grouped_linear", 
          "y.transpose(1, 2, 0).reshape(")
 _mistake("grouped linear: weight transposed", "ops.grouped_linear", ".swapaxes(0, 1), weight)",
          ".swapaxes(0, 1), weight.reshape(G, O, I).swapaxes(1, 2))")
-_mistake("grouped linear: bias missing", "ops.grouped_linear", "return y + bias", "return y")
+_mistake("grouped linear: bias missing", "ops.grouped_linear", "y += bias", "pass")
 _mistake("grouped linear: every group uses the first one's weight", "ops.grouped_linear", ".swapaxes(0, 1), weight)",
          ".swapaxes(0, 1), weight[:1])")
 _mistake("grouped linear backward: gradient of x through the transposed weight", "ops.grouped_linear_backward",
@@ -316,15 +316,17 @@ _mistake("cross-entropy: ignored labels count in the mean", "losses.cross_entrop
 _mistake("cross-entropy: summed, not averaged", "losses.cross_entropy", "mean(nll, counted)", "(nll * counted).sum()")
 _mistake("cross-entropy: labels of -100 taken as class 0", "losses.cross_entropy", "mean(nll, counted)", "nll.mean()")
 _mistake("cross-entropy backward: divided by all labels, ignored ones too", "losses.cross_entropy_backward",
-         "max(1, counted.sum())", "labels.size")
+         "max(1, len(dcounted))", "labels.size")
 _mistake("cross-entropy backward: not divided by the number of labels", "losses.cross_entropy_backward",
-         "max(1, counted.sum())", "1")
+         "max(1, len(dcounted))", "1")
 _mistake("cross-entropy backward: upstream gradient left out", "losses.cross_entropy_backward",
          "(dloss / max", "(1 / max")
 _mistake("cross-entropy backward: label not subtracted", "losses.cross_entropy_backward",
-         "at_label, -1) - 1, -1)", "at_label, -1), -1)")
-_mistake("cross-entropy backward: gradient for ignored labels", "losses.cross_entropy_backward", "(counted * (dloss",
-         "(np.ones(labels.shape) * (dloss")
+         "labels[counted]] -= 1", "labels[counted]] -= 0")
+_mistake("cross-entropy backward: gradient for ignored labels",
+         ("losses.cross_entropy_backward", "counted = labels != ignored",
+          "real, labels = (labels != ignored).sum(), np.maximum(labels, 0)\n    counted = labels >= 0"),
+         ("losses.cross_entropy_backward", "max(1, len(dcounted))", "max(1, real)"))
 _mistake("mean squared error: half of it", "losses.mean_squared_error", ".mean()", ".mean() / 2")
 _mistake("mean squared error: summed, not averaged", "losses.mean_squared_error", ".mean()", ".sum()")
 _mistake("mean squared error backward: factor 2 missing", "losses.mean_squared_error_backward", "2 * dloss", "dloss")
