@@ -24,6 +24,8 @@ def activate_backward(dy, x, y, name):
 
 
 def _by_blocks(f, *arrays, block=2**15):
+    if arrays[0].dtype.kind != "f":
+        raise TypeError(f"an activation needs floats, but they are {arrays[0].dtype}; use astype(float)")
     # The ten or so passes of an activation run twice as fast on blocks that stay in the cache.
     out = np.empty_like(arrays[0], order="C")
     flat_out, *flat = (a.reshape(-1) for a in (out, *arrays))

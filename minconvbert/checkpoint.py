@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import re
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,8 @@ def save(folder, cfg, params, task=None, dtype=None, max_shard_bytes=5_000_000_0
     """
     stored = _to_store(params, cfg, task, dtype, allow_nonfinite)
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} must be a folder, for more than one file is written, but is a file")
     folder.mkdir(parents=True, exist_ok=True)
     stale = [*folder.glob("model-*-of-*.safetensors"), folder / "model.safetensors.index.json",
              folder / "model.safetensors"]
@@ -135,6 +138,8 @@ def finite(array):
 
 def find(source):
     """The file that holds the tensors, or lists those that do, of a folder, a file, or a model on the hub."""
+    if not isinstance(source, (str, PathLike)):
+        raise TypeError(f"a checkpoint must be a path or the name of a model on the hub, but is {source!r}")
     path = Path(source)
     bundle = Path(f"{path}.index")
     if bundle.is_file():

@@ -85,6 +85,8 @@ def mask_tokens(input_ids, attention_mask, rng, mask_id, special_ids, share=0.15
     as it is. Special tokens and padding are never drawn.   Source: pretrain_helpers.mask.
     """
     B, L = dims("input_ids[B L], attention_mask[B L]", input_ids, attention_mask)
+    if not isinstance(rng, RowRandom) or len(rng.rows) != B:
+        raise ValueError(f"rng must be a RowRandom of {B} rows; write RowRandom(seed, step, range({B}))")
     most = int((share + 0.005) * L) if most is None else most
     candidates = (attention_mask != 0) & ~np.isin(input_ids, special_ids)
     masked, rows, positions = input_ids.copy(), [], []

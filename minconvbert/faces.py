@@ -9,7 +9,7 @@ from .config import ConvBertConfig
 from .electra import init_pretraining, mask_tokens, pretraining_loss, pretraining_loss_backward
 from .heads import HEADS, task_model, task_model_backward
 from .initialize import init_params
-from .model import convbert, convbert_backward, model_inputs
+from .model import as_array, convbert, convbert_backward, model_inputs
 
 
 @dataclass
@@ -31,6 +31,13 @@ class ModelOutput:
     acts: dict | None = None
 
 
+def checked_config(config):
+    """The same configuration.   Raises TypeError if it is something else."""
+    if not isinstance(config, ConvBertConfig):
+        raise TypeError(f"config must be a ConvBertConfig, but is {type(config).__name__}")
+    return config
+
+
 class ConvBertModel:
     """Hidden states of tokens.
 
@@ -43,9 +50,7 @@ class ConvBertModel:
 
     def __init__(self, config, params=None, rng=None, scheme="hf", dtype=np.float32):
         """`params` as they are, checked by name and shape; without them, fresh ones from `rng` (see `init_params`)."""
-        if not isinstance(config, ConvBertConfig):
-            raise TypeError(f"config must be a ConvBertConfig, but is {type(config).__name__}")
-        self.config = config
+        self.config = checked_config(config)
         self.params = (init_params(config, self.task, rng, scheme, dtype) if params is None
                        else checkpoint.check_params(params, config, self.task))
         self.dtype = next(iter(self.params.values())).dtype
@@ -119,7 +124,7 @@ class _WithHead(ConvBertModel):
 
     def _finish(self, scores, acts, labels, keep, by_embeds, **fields):
         _, _, loss_of, _ = HEADS[self.task]
-        loss, loss_acts = (None, None) if labels is None else loss_of(scores, np.asarray(labels), self.config)
+        loss, loss_acts = (None, None) if labels is None else loss_of(scores, as_array("labels", labels), self.config)
         self._ran = dict(acts=acts, loss_acts=loss_acts, by_embeds=by_embeds) if keep else None
         return self._output(acts, "convbert.", loss=loss, **fields)
 
@@ -131,6 +136,8 @@ class _WithHead(ConvBertModel):
         ran = self._last_run()
         if ran["loss_acts"] is None:
             raise ValueError("backward needs a loss: pass labels when calling the model")
+        if np.ndim(dloss) or not isinstance(dloss, (int, float, np.number, np.ndarray)):
+            raise TypeError(f"dloss must be one number, as the loss is, but is {dloss!r}")
         self._ran = None if free else ran
         _, _, _, loss_backward = HEADS[self.task]
         dinputs_embeds, grads = task_model_backward(
@@ -167,13 +174,15 @@ class ConvBertForMultipleChoice(_WithHead):
         """As the other heads, with an axis for the N choices after that of the batch."""
         arrays = dict(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids,
                       position_ids=position_ids, inputs_embeds=inputs_embeds)
-        arrays = {name: np.asarray(a) for name, a in arrays.items() if a is not None}
+        arrays = {name: as_array(name, a) for name, a in arrays.items() if a is not None}
+        given = arrays.get("input_ids", arrays.get("inputs_embeds"))
         for name, a in arrays.items():
             axes = 4 if name == "inputs_embeds" else 3
             if a.ndim != axes:
                 raise ValueError(f"{name} must have {axes} axes, (B, N, L{', E' * (axes == 4)}) for N choices, but its"
                                  f" shape is {a.shape}")
-        given = arrays.get("input_ids", arrays.get("inputs_embeds"))
+            if given is not None and a.shape[:3] != given.shape[:3]:
+                raise ValueError(f"{name} must be (B, N, L) = {given.shape[:3]}, but its shape is {a.shape}")
         rows = {name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()}
         inputs = self._inputs(**rows, cls_index=None if cls_index is None else np.asarray(cls_index).reshape(-1))
         logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
@@ -195,7 +204,8 @@ class ConvBertForQuestionAnswering(_WithHead):
         logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
         labels = None
         if start_positions is not None:
-            labels = [np.asarray(positions).reshape(-1) for positions in (start_positions, end_positions)]
+            labels = [as_array(name, positions).reshape(-1) for name, positions in (
+                ("start_positions", start_positions), ("end_positions", end_positions))]
             if not all(positions.shape == logits.shape[:1] for positions in labels):
                 raise ValueError(f"start_positions and end_positions must be (B,) = {logits.shape[:1]}, but their"
                                  f" shapes are {np.shape(start_positions)} and {np.shape(end_positions)}")
@@ -214,7 +224,7 @@ class ConvBertForPreTraining:
 
     def __init__(self, config, generator_config, params=None, rng=None, scheme="original", dtype=np.float32):
         """`params` as `electra.init_pretraining` names them; without them, fresh ones from `rng`."""
-        self.config, self.generator_config = config, generator_config
+        self.config, self.generator_config = checked_config(config), checked_config(generator_config)
         rng = np.random.default_rng(0) if rng is None else rng
         fresh = init_pretraining(config, generator_config, rng, scheme, dtype)
         if params is not None:
@@ -227,6 +237,9 @@ class ConvBertForPreTraining:
 
     def __call__(self, input_ids, attention_mask=None, token_type_ids=None, *, rng, special, dropout=False):
         """Mask, fill, detect.   rng: a `RowRandom`; special: ids of `mask`, `cls`, `sep`, `pad`"""
+        missing = {"mask", "cls", "sep", "pad"} - set(special)
+        if missing:
+            raise ValueError(f"special must have the ids of mask, cls, sep and pad, but lacks {sorted(missing)}")
         batch = model_inputs(self.config, input_ids, attention_mask, token_type_ids)
         masked, places = mask_tokens(
             batch["input_ids"], batch["attention_mask"], rng, special["mask"], list(special.values()))

@@ -16,12 +16,14 @@ import numpy as np
 
 from . import faces
 from .losses import negative_log_likelihood
+from .model import as_array
 
 
 class _TF:
     """What the TensorFlow classes do otherwise."""
 
     def __init__(self, config, params=None, **options):
+        config = faces.checked_config(config)
         if "gelu_pytorch_tanh" in (config.hidden_act, config.summary_activation):
             raise ValueError("the TensorFlow classes have no gelu_pytorch_tanh; use gelu_new, which is the same")
         changes = dict(tie_word_embeddings=True)
@@ -33,7 +35,7 @@ class _TF:
 
     def _finish(self, logits, acts, labels, keep, by_embeds, /, **fields):
         if labels is not None:
-            labels = self._checked(np.asarray(labels), logits)
+            labels = self._checked(as_array("labels", labels), logits)
         out = super()._finish(logits, acts, labels, keep, by_embeds, **fields)
         if labels is not None:
             out.loss = self._losses(out.loss, logits, labels)

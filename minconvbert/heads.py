@@ -229,9 +229,9 @@ def span_loss(logits, labels, cfg):
 
     Positions are cut to [0, L], and those at L, outside the window, are ignored.
     """
-    B, L = dims("logits[B L 2], labels[B 2]", logits, labels)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"start_positions and end_positions must be integers, but they are {labels.dtype}")
+    B, L = dims("logits[B L 2], labels[B 2]", logits, labels)
     by_position = np.ascontiguousarray(logits.swapaxes(1, 2))                        # (B, 2, L)
     labels = np.clip(labels, 0, L)
     (start, start_probs), (end, end_probs) = (

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .config import param_shapes
+from .ops import require_generator
 
 # Denses that the original leaves to TensorFlow's default, Glorot's uniform distribution.
 GLOROT = ("embeddings_project", "discriminator_predictions.dense_prediction", "classifier.dense", "classifier.out_proj",
@@ -23,6 +24,7 @@ def init_params(cfg, task=None, rng=None, scheme="hf", dtype=np.float32):
     if np.dtype(dtype).kind != "f":
         raise TypeError(f"dtype must be a kind of float, but is {np.dtype(dtype)}")
     rng = np.random.default_rng(0) if rng is None else rng
+    require_generator(rng)
     return {name: _draw(name, shape, cfg, rng, scheme).astype(dtype)
             for name, shape in param_shapes(cfg, task).items()}
 

@@ -1,5 +1,7 @@
 """Embeddings, feed-forward, layer, encoder: the whole of ConvBERT but its heads."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from .activations import activate, activate_backward
@@ -45,7 +47,7 @@ def attention_bias(mask, cfg, dtype):
     mask (B, L), 1 = real and 0 = padded  ->  (B, 1, 1, L).   A mask of four axes is such a sum already, taken as it is.
     """
     if mask.ndim == 4:
-        return mask.astype(dtype)
+        return np.maximum(mask, np.finfo(dtype).min).astype(dtype)
     value = np.finfo(dtype).min if cfg.mask_value is None else cfg.mask_value
     return np.where(mask, 0, value).astype(dtype)[:, None, None, :]
 
@@ -198,7 +200,7 @@ def model_inputs(cfg, input_ids=None, attention_mask=None, token_type_ids=None, 
         both = "neither" if input_ids is None else "both"
         raise ValueError(f"pass either input_ids or inputs_embeds, but {both} came")
     if inputs_embeds is not None:
-        inputs_embeds = np.asarray(inputs_embeds)
+        inputs_embeds = as_array("inputs_embeds", inputs_embeds)
         if inputs_embeds.dtype.kind != "f":
             raise TypeError(f"inputs_embeds must be floats, but they are {inputs_embeds.dtype}")
         if inputs_embeds.ndim != 3 or inputs_embeds.shape[2] != cfg.embedding_size:
@@ -236,7 +238,7 @@ def model_inputs(cfg, input_ids=None, attention_mask=None, token_type_ids=None, 
 def _attention_mask(mask, shape, cfg):
     if mask is None:
         return np.ones(shape, np.int64)
-    mask = np.asarray(mask)
+    mask = as_array("attention_mask", mask)
     if mask.ndim == 4:
         B, L = shape
         if mask.dtype.kind != "f":
@@ -257,13 +259,21 @@ def _attention_mask(mask, shape, cfg):
     return mask.astype(np.int64)
 
 
-def _integers(name, ids):
+def as_array(name, values):
+    """A NumPy array of what a user passes.   Raises ValueError if its rows are ragged, TypeError if it is a dict."""
+    if isinstance(values, Mapping):
+        raise TypeError(f"{name} must be an array, but is a dict; write model(**batch)")
     try:
-        ids = np.asarray(ids)
+        return np.asarray(values)
     except ValueError:
         raise ValueError(f"{name} must have rows of one length, but they are ragged; pad the shorter ones") from None
+
+
+def _integers(name, ids):
+    ids = as_array(name, ids)
     if ids.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be integers, but they are {ids.dtype}")
+        raise TypeError(f"{name} must be integers, but they are {ids.dtype}"
+                        + ("; a tokenizer makes them of text" if ids.dtype.kind in "US" else ""))
     return ids
 
 

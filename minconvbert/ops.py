@@ -150,6 +150,12 @@ def row_sum(x):
     return np.einsum("...n->...", x)[..., None]        # x.sum takes three times as long
 
 
+def require_generator(rng):
+    """Raises TypeError if numbers cannot be drawn from `rng` as from a `numpy.random.Generator`."""
+    if not hasattr(rng, "random") or isinstance(rng, np.random.RandomState):
+        raise TypeError(f"rng must be a numpy.random.Generator, but is {rng!r}; write np.random.default_rng(seed)")
+
+
 def dropout_mask(shape, p, rng, dtype):
     """0 with probability p, else 1 / (1 - p), so that the mean stays; None if `rng` is None or p is 0.
 
@@ -157,8 +163,7 @@ def dropout_mask(shape, p, rng, dtype):
     """
     if rng is None or p == 0:
         return None
-    if not hasattr(rng, "random") or isinstance(rng, np.random.RandomState):
-        raise TypeError(f"rng must be a numpy.random.Generator, but is {rng!r}; write np.random.default_rng(seed)")
+    require_generator(rng)
     mask = (rng.random(shape, dtype=np.float32) >= p).astype(dtype)
     mask *= 1 / (1 - p)
     return mask

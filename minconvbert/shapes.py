@@ -26,13 +26,15 @@ def dims(spec, *arrays):
 
     A leading `...` stands for any axes at all, the same in every array. A number stands for itself.
 
-    Raises ValueError if a shape does not fit, TypeError if floats of two widths meet.
+    Raises ValueError if a shape does not fit, TypeError if something is no array or floats of two widths meet.
     """
     sizes, seen_in, floats = {}, {}, {}
     for (name, letters), array in zip(_parse(spec), arrays, strict=True):
-        shape = array.shape
+        shape = getattr(array, "shape", None)
+        if shape is None:
+            raise TypeError(f"{name} must be a NumPy array, but is {type(array).__name__}; use np.array")
         if letters[:1] == ["..."]:
-            cut = max(0, array.ndim - len(letters) + 1)
+            cut = max(0, len(shape) - len(letters) + 1)
             shape = (shape[:cut], *shape[cut:])
         fits, why = len(shape) == len(letters), ""
         for letter, size in zip(letters, shape) if fits else ():

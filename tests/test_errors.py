@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from helpers import random_inputs, random_params, small_config
-from minconvbert import ConvBertConfig, ConvBertForMultipleChoice, ConvBertModel
+from minconvbert import (
+    ConvBertConfig, ConvBertForMultipleChoice, ConvBertForPreTraining, ConvBertModel, TFConvBertModel)
+from minconvbert.activations import activate
 from minconvbert.conv import dynamic_conv
+from minconvbert.electra import RowRandom, generator_config
 from minconvbert.ops import linear
 from minconvbert.shapes import dims
 from test_model import FACES
@@ -119,6 +122,10 @@ IDS = np.arange(1, 7).reshape(2, 3)
     (TypeError, dict(input_ids=IDS, rng=np.random.RandomState(0)), "write np.random.default_rng(seed)"),
     (TypeError, dict(inputs_embeds=np.ones((2, 3, 24), int)), "inputs_embeds must be floats, but they are int64"),
     (ValueError, dict(inputs_embeds=np.ones((2, 3, 8))), "(B, L, E) with E = embedding_size = 24"),
+    (ValueError, dict(inputs_embeds=[[[1.0], [1.0, 2]]]), "inputs_embeds must have rows of one length"),
+    (ValueError, dict(input_ids=IDS, attention_mask=[[1, 1, 1], [1, 1]]), "attention_mask must have rows of one length"),
+    (TypeError, dict(input_ids=dict(input_ids=IDS)), "input_ids must be an array, but is a dict; write model(**batch)"),
+    (TypeError, dict(input_ids="Nice try."), "input_ids must be integers, but they are <U9; a tokenizer makes them of"),
 ])
 def test_inputs(kind, given, message):
     net = ConvBertModel(small_config(), random_params(small_config()))
@@ -152,6 +159,8 @@ def test_inputs_of_another_width_than_the_parameters():
      "labels of a regression must be (3, 1), but their shape is (2,)"),
     ("sequence_classification", dict(num_labels=1, problem_type="single_label_classification"), [0, 0, 0], ValueError,
      "num_labels must be at least 2 for a single_label_classification, but is 1"),
+    ("masked_lm", {}, [[1, 2], [3]], ValueError, "labels must have rows of one length, but they are ragged"),
+    ("question_answering", {}, [1, 2, [3]], ValueError, "start_positions must have rows of one length"),
     ("question_answering", {}, [1.5] * 3, TypeError, "start_positions and end_positions must be integers"),
     ("question_answering", {}, [1, 2], ValueError,
      "start_positions and end_positions must be (B,) = (3,), but their shapes are (2,) and (2,)"),
@@ -180,6 +189,15 @@ def test_backward_without_a_loss():
         net.backward()
 
 
+@pytest.mark.parametrize("dloss", ["1", np.ones(3), None])
+def test_the_gradient_of_a_loss_is_one_number(dloss):
+    cfg = small_config()
+    net = FACES["masked_lm"](cfg, random_params(cfg, "masked_lm"))
+    net(IDS, labels=IDS)
+    with pytest.raises(TypeError, match="dloss must be one number, as the loss is, but is"):
+        net.backward(dloss)
+
+
 @pytest.mark.parametrize(
     "dhidden", [np.ones((2, 3, 23)), np.ones((2, 3, 24), np.float32), np.ones((2, 3, 24), int), 1.0])
 def test_the_gradient_of_hidden_states_is_like_them(dhidden):
@@ -189,12 +207,18 @@ def test_the_gradient_of_hidden_states_is_like_them(dhidden):
         net.backward(dhidden)
 
 
-def test_choices_have_an_axis_of_their_own():
+@pytest.mark.parametrize("given, message", [
+    (dict(input_ids=IDS), "input_ids must have 3 axes, (B, N, L) for N choices, but its shape is (2, 3)"),
+    (dict(input_ids=IDS[None], attention_mask=np.ones((2, 1, 3))),
+     "attention_mask must be (B, N, L) = (1, 2, 3), but its shape is (2, 1, 3)"),
+    (dict(input_ids=IDS[None], token_type_ids=np.ones((1, 3, 2), int)),
+     "token_type_ids must be (B, N, L) = (1, 2, 3), but its shape is (1, 3, 2)"),
+])
+def test_choices_have_an_axis_of_their_own(given, message):
     cfg = small_config()
     net = ConvBertForMultipleChoice(cfg, random_params(cfg, "multiple_choice"))
-    message = "input_ids must have 3 axes, (B, N, L) for N choices, but its shape is (2, 3)"
     with pytest.raises(ValueError, match=re.escape(message)):
-        net(IDS)
+        net(**given)
 
 
 @pytest.mark.parametrize("kind, cls_index, message", [
@@ -220,6 +244,54 @@ def test_parameters_are_checked_by_kind():
         ConvBertModel(cfg, {name: x.astype(np.float16) for name, x in params.items()})
     with pytest.raises(TypeError, match="dtype must be a kind of float, but is int64"):
         ConvBertModel(cfg, dtype=np.int64)
+    with pytest.raises(TypeError, match="rng must be a numpy.random.Generator, but is 0; write np.random.default_rng"):
+        ConvBertModel(cfg, rng=0)
+    with pytest.raises(TypeError, match="config must be a ConvBertConfig, but is str"):
+        TFConvBertModel("config.json")
+
+
+def test_a_mask_for_wider_floats_hides_as_well():
+    cfg = small_config()
+    net = ConvBertModel(cfg, {name: x.astype(np.float32) for name, x in random_params(cfg).items()})
+    hidden = np.where([1, 1, 0], 0, np.finfo(np.float64).min)[None, None, None]
+    by_sum, by_tokens = net(IDS, attention_mask=hidden), net(IDS, attention_mask=[[1, 1, 0]] * 2)
+    assert (by_sum.last_hidden_state == by_tokens.last_hidden_state).all()
+
+
+@pytest.mark.parametrize("given, kind, message", [
+    (dict(rng=np.random.default_rng(0)), ValueError, "rng must be a RowRandom of 2 rows; write RowRandom(seed, step,"),
+    (dict(rng=RowRandom(0, 0, range(3))), ValueError, "rng must be a RowRandom of 2 rows"),
+    (dict(special=dict(cls=2, sep=3, pad=0)), ValueError,
+     "special must have the ids of mask, cls, sep and pad, but lacks ['mask']"),
+])
+def test_pretraining(given, kind, message):
+    cfg = small_config()
+    net = ConvBertForPreTraining(cfg, generator_config(cfg))
+    right = dict(rng=RowRandom(0, 0, range(2)), special=dict(mask=1, cls=2, sep=3, pad=0))
+    assert np.isfinite(net(IDS, **right).loss)
+    with pytest.raises(kind, match=re.escape(message)):
+        net(IDS, **right | given)
+    with pytest.raises(TypeError, match="config must be a ConvBertConfig, but is NoneType"):
+        ConvBertForPreTraining(cfg, None)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: linear([[1.0]], np.ones((1, 1)), np.ones(1)), "x must be a NumPy array, but is list; use np.array"),
+    (lambda: activate(np.arange(3), "gelu"), "an activation needs floats, but they are int64; use astype(float)"),
+    (lambda: ConvBertModel.from_pretrained(None),
+     "a checkpoint must be a path or the name of a model on the hub, but is None"),
+])
+def test_kinds_of_arguments(call, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        call()
+
+
+def test_a_file_where_a_folder_should_be(tmp_path):
+    file = tmp_path / "model"
+    file.write_text("mine")
+    with pytest.raises(ValueError, match="model must be a folder, for more than one file is written, but is a file"):
+        ConvBertModel(small_config()).save_pretrained(file)
+    assert file.read_text() == "mine"
 
 
 def test_parameters_are_checked_by_name_and_shape():
