@@ -23,7 +23,7 @@ def activate_backward(dy, x, y, name):
     return _by_blocks(lambda dy, x, y: dy * slope(x, y), dy, x, y)
 
 
-def _by_blocks(f, *arrays, block=2**15):
+def _by_blocks(f, *arrays, block=2**16):
     if arrays[0].dtype.kind != "f":
         raise TypeError(f"an activation needs floats, but they are {arrays[0].dtype}; use astype(float)")
     # The ten or so passes of an activation run twice as fast on blocks that stay in the cache.

@@ -43,9 +43,9 @@ def grouped_linear(x, weight, bias):
     """
     _check_groups("x", x, weight, 1)
     G, I, O = weight.shape
-    y = np.matmul(x.reshape(-1, G, I).swapaxes(0, 1), weight)                        # (G, rows, O)
-    y = y.swapaxes(0, 1).reshape(*x.shape[:-1], G * O)
+    y = np.empty((*x.shape[:-1], G * O), x.dtype)
     dims("y[... O], bias[O]", y, bias)
+    np.matmul(x.reshape(-1, G, I).swapaxes(0, 1), weight, out=y.reshape(-1, G, O).swapaxes(0, 1))
     y += bias
     return y
 
@@ -57,7 +57,8 @@ def grouped_linear_backward(dy, x, weight):
     G, I, O = weight.shape
     dy_groups = dy.reshape(-1, G, O).swapaxes(0, 1)                                  # (G, rows, O)
     x_groups = x.reshape(-1, G, I).swapaxes(0, 1)                                    # (G, rows, I)
-    dx = np.matmul(dy_groups, weight.swapaxes(1, 2)).swapaxes(0, 1).reshape(x.shape)
+    dx = np.empty(x.shape, x.dtype)
+    np.matmul(dy_groups, weight.swapaxes(1, 2), out=dx.reshape(-1, G, I).swapaxes(0, 1))
     return dx, np.matmul(x_groups.swapaxes(1, 2), dy_groups), dy.reshape(-1, G * O).sum(0)
 
 

@@ -135,7 +135,7 @@ def test_float32_that_sums_in_another_order_passes(monkeypatch):
          f"x.reshape(-1, I)[:, {shuffled('I')}] @ weight.T[{shuffled('I')}]"),
         ("ops.linear_backward", "(dy_rows @ weight)", f"(dy_rows[:, {shuffled('O')}] @ weight[{shuffled('O')}])"),
         ("ops.linear_backward", "dy_rows.T @ x_rows", "dy_rows[::-1].T @ x_rows[::-1]"),
-        ("ops.grouped_linear", ".swapaxes(0, 1), weight)", ".swapaxes(0, 1)[..., ::-1], weight[:, ::-1])"),
+        ("ops.grouped_linear", ".swapaxes(0, 1), weight, ", ".swapaxes(0, 1)[..., ::-1], weight[:, ::-1], "),
         ("ops.row_sum", 'np.einsum("...n->...", x)[..., None]', "x[..., ::-1].cumsum(-1)[..., -1:]"),
         ("conv.depthwise_conv", "for j in range(K)", "for j in reversed(range(K))"),
         ("conv.dynamic_conv", "for j in range(K)", "for j in (*range(1, K, 2), *range(0, K, 2))"),

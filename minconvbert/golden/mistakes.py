@@ -53,15 +53,15 @@ _mistake("linear backward: gradient of the weight averaged, not summed", "ops.li
          "dy_rows.T @ x_rows / len(x_rows)")
 _mistake("grouped linear: groups of inputs interleaved", "ops.grouped_linear", "x.reshape(-1, G, I).swapaxes(0, 1)",
          "x.reshape(-1, I, G).transpose(2, 0, 1)")
-_mistake("grouped linear: groups of outputs interleaved", "ops.grouped_linear", "y.swapaxes(0, 1).reshape(",
-         "y.transpose(1, 2, 0).reshape(")
-_mistake("grouped linear: weight transposed", "ops.grouped_linear", ".swapaxes(0, 1), weight)",
-         ".swapaxes(0, 1), weight.reshape(G, O, I).swapaxes(1, 2))")
+_mistake("grouped linear: groups of outputs interleaved", "ops.grouped_linear", "y.reshape(-1, G, O).swapaxes(0, 1)",
+         "y.reshape(-1, O, G).transpose(2, 0, 1)")
+_mistake("grouped linear: weight transposed", "ops.grouped_linear", ", weight, out",
+         ", weight.reshape(G, O, I).swapaxes(1, 2), out")
 _mistake("grouped linear: bias missing", "ops.grouped_linear", "y += bias", "pass")
-_mistake("grouped linear: every group uses the first one's weight", "ops.grouped_linear", ".swapaxes(0, 1), weight)",
-         ".swapaxes(0, 1), weight[:1])")
+_mistake("grouped linear: every group uses the first one's weight", "ops.grouped_linear", ", weight, out",
+         ", weight[:1], out")
 _mistake("grouped linear backward: gradient of x through the transposed weight", "ops.grouped_linear_backward",
-         "weight.swapaxes(1, 2))", "weight.reshape(G, O, I))")
+         "weight.swapaxes(1, 2)", "weight.reshape(G, O, I)")
 _mistake("grouped linear backward: gradient of the weight transposed", "ops.grouped_linear_backward",
          "np.matmul(x_groups.swapaxes(1, 2), dy_groups)",
          "np.matmul(dy_groups.swapaxes(1, 2), x_groups).reshape(weight.shape)")
