@@ -124,7 +124,7 @@ def span_dynamic_conv(x, query, mask, p, cfg):
 
 def span_dynamic_conv_backward(dout, acts, p, cfg):
     """-> dx (B, L, D), dquery (B, L, H Dh), grads"""
-    x, query, mask, span_key = acts["x"], acts["query"], acts.get("mask"), acts["span_key"]
+    x, query, span_key, mask = acts["x"], acts["query"], acts["span_key"], acts.get("mask")
     match, kernel, value = acts["match"], acts["kernel"], acts["value"]
     B, L, H, Dh, K = dims("value[B L H Dh], kernel[B L H K], dout[B L H Dh]", value, kernel, dout)
     g = {}
