@@ -68,8 +68,8 @@ def normal_cdf(x):
 def erf(x):
     """The error function; exact to rounding in float64, to 1.4e-7 in float32.
 
-    In float32, erf(x) = tanh(x q(x^2)) with a polynomial q fitted to atanh(erf(x)) / x. (Its first two terms alone are
-    the "tanh approximation" of GELU.) Beyond 3.9, erf is within rounding of 1 in float32.
+    In float32, erf(x) = tanh(x q(x^2)) with a polynomial q fitted to atanh(erf(x)) / x. (The "tanh
+    approximation" of GELU is such a polynomial of two terms.) Beyond 3.9, erf is within rounding of 1 in float32.
     """
     if x.dtype != np.float32:
         return _exact_erf(x).astype(x.dtype)
@@ -101,8 +101,9 @@ def gelu_tanh_slope(x, y, scale=math.sqrt(2 / math.pi)):
 
 
 def sigmoid(x):
-    """1 / (1 + exp(-x)), written so that exp cannot overflow"""
-    return 0.5 * (1 + np.tanh(0.5 * x))
+    """1 / (1 + exp(-x)); where exp overflows, 1 / inf is the 0 that is wanted"""
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
 
 
 def silu(x, scale=1.0):

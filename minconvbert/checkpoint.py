@@ -121,14 +121,19 @@ def check_params(params, cfg, task=None):
     Raises ValueError naming those that are missing, unknown or misshapen, TypeError for what is not all floats of one
     width.
     """
+    check_kinds(params)
+    _check_names_and_shapes(params, cfg, task, "params")
+    return {name: params[name] for name in param_shapes(cfg, task)}
+
+
+def check_kinds(params):
+    """Raises TypeError if params are no dict of arrays that are all floats of one width."""
     if not isinstance(params, dict) or not all(isinstance(array, np.ndarray) for array in params.values()):
         raise TypeError("params must be a dict of names to NumPy arrays, but is a"
                         f" {type(params).__name__} of other things")
-    _check_names_and_shapes(params, cfg, task, "params")
     kinds = {str(array.dtype) for array in params.values()}
     if len(kinds) > 1 or any(array.dtype.kind != "f" for array in params.values()):
         raise TypeError(f"params must all be floats of one width, but they are {listed(sorted(kinds))}")
-    return {name: params[name] for name in param_shapes(cfg, task)}
 
 
 def finite(array):

@@ -90,6 +90,8 @@ class ConvBertConfig:
     def __post_init__(self):
         for f in fields(self):
             self._check_kind(f.name, f.type)
+            if isinstance(value := getattr(self, f.name), float):
+                object.__setattr__(self, f.name, float(value))     # a np.float64 would widen arrays of float32
         positive = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
                     "max_position_embeddings", "type_vocab_size", "embedding_size", "head_ratio", "conv_kernel_size",
                     "num_groups", "num_labels")
@@ -129,6 +131,8 @@ class ConvBertConfig:
                      getattr(self, name))
         _require(self.id2label is None or self.id2label.keys() == set(range(self.num_labels)), "id2label",
                  f"a label for each of 0 .. num_labels - 1 = {self.num_labels - 1}", self.id2label)
+        _require(all(isinstance(label, (str, int)) for label in (self.id2label or {}).values()), "id2label",
+                 "a dict of numbers to strings", self.id2label)
 
     def _check_kind(self, name, kind):
         value = getattr(self, name)
@@ -149,6 +153,8 @@ class ConvBertConfig:
 
         Raises ValueError if `model_type` is another model's, or a value cannot work.
         """
+        if not isinstance(entries, dict):
+            raise TypeError(f"entries must be a dict, but are {type(entries).__name__}")
         entries = dict(entries)
         model_type = entries.pop("model_type", "convbert")
         _require(model_type in ("convbert", "conv_bert"), "model_type", "'convbert'", model_type)

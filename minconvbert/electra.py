@@ -31,13 +31,17 @@ class RowRandom:
 
     def random(self, shape, dtype=np.float64):
         """Uniform on [0, 1); the first axis is that of the rows."""
+        if shape[0] != len(self.rows):
+            raise ValueError(f"rng must be a RowRandom of {shape[0]} rows, but has {len(self.rows)}; write"
+                             f" RowRandom(seed, step, range({shape[0]}))")
         return np.stack([row.random(shape[1:], dtype=dtype) for row in self.rows])
 
 
 def generator_config(cfg, width=0.25, layers=1.0):
     """The configuration of the generator: `width` times as wide, `layers` times as deep, its embeddings shared.
 
-    Source: get_generator_config. A generator of one head is full width there, which only that reading can express.
+    Source: get_generator_config. A generator of one head is full width there, which only the head_ratio_semantics
+    "original" can express.
     """
     heads = max(1, round(cfg.num_attention_heads * width))
     hidden = round(cfg.hidden_size * width)
@@ -80,9 +84,10 @@ def mask_tokens(input_ids, attention_mask, rng, mask_id, special_ids, share=0.15
 
     input_ids, attention_mask (B, L)  ->  masked ids (B, L), places: rows, positions, labels (N,)
 
-    Of n real tokens, round(share * n) places are drawn, at least 1 and at most `most`; with replacement, so that a
-    place can be drawn twice and then counts twice. 85% of the draws hide their word behind [MASK], the rest leave it
-    as it is. Special tokens and padding are never drawn.   Source: pretrain_helpers.mask.
+    Of n real tokens, round(share * n) places are drawn, at least 1 and at most `most` (by default int(0.155 L), which
+    is none below seven tokens); with replacement, so that a place can be drawn twice and then counts twice. 85% of the
+    draws hide their word behind [MASK], the rest leave it as it is. Special tokens and padding are never drawn.
+    Source: pretrain_helpers.mask.
     """
     B, L = dims("input_ids[B L], attention_mask[B L]", input_ids, attention_mask)
     if not isinstance(rng, RowRandom) or len(rng.rows) != B:
@@ -128,7 +133,7 @@ def replace_tokens(input_ids, places, sampled):
     """
     at = places["rows"] * input_ids.shape[1] + places["positions"]
     at, first = np.unique(at, return_index=True)
-    corrupted = input_ids.copy()
+    corrupted = input_ids.astype(np.int64)
     corrupted.reshape(-1)[at] = sampled[first]
     return corrupted, (corrupted != input_ids).astype(np.int64)
 

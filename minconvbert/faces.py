@@ -38,6 +38,14 @@ def checked_config(config):
     return config
 
 
+def _dtype_of(params):
+    dtype = next(iter(params.values())).dtype
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"params must be float32 or float64 to reckon with, but they are {dtype}; use astype, or load"
+                        " them with dtype=np.float32")
+    return dtype
+
+
 class ConvBertModel:
     """Hidden states of tokens.
 
@@ -49,14 +57,11 @@ class ConvBertModel:
     task = None
 
     def __init__(self, config, params=None, rng=None, scheme="hf", dtype=np.float32):
-        """`params` as they are, checked by name and shape; without them, fresh ones from `rng` (see `init_params`)."""
+        """`params` as they are, checked by name and shape; without them, fresh ones (see `init_params`)."""
         self.config = checked_config(config)
         self.params = (init_params(config, self.task, rng, scheme, dtype) if params is None
                        else checkpoint.check_params(params, config, self.task))
-        self.dtype = next(iter(self.params.values())).dtype
-        if self.dtype not in (np.float32, np.float64):
-            raise TypeError(f"params must be float32 or float64 to reckon with, but they are {self.dtype}; use astype,"
-                            " or load them with dtype=np.float32")
+        self.dtype = _dtype_of(self.params)
         self._ran = None
 
     @classmethod
@@ -76,7 +81,7 @@ class ConvBertModel:
         """
         inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         hidden, acts = convbert(inputs, self.params, self.config, rng, keep)
-        self._ran = dict(acts=acts, hidden=hidden, by_embeds=inputs_embeds is not None) if keep else None
+        self._ran = dict(acts=acts, hidden=hidden, embeds_shape=np.shape(inputs_embeds)) if keep else None
         return self._output(acts, last_hidden_state=hidden)
 
     def backward(self, dlast_hidden_state, free=False):
@@ -91,7 +96,11 @@ class ConvBertModel:
                              f" {dlast_hidden_state.dtype} of {dlast_hidden_state.shape}")
         self._ran = None if free else ran
         dinputs_embeds, grads = convbert_backward(dlast_hidden_state, ran["acts"], self.params, self.config, free)
-        return grads | ({"inputs_embeds": dinputs_embeds} if ran["by_embeds"] else {})
+        return self._gradients(grads, dinputs_embeds, ran)
+
+    def _gradients(self, grads, dinputs_embeds, ran):
+        shape = ran["embeds_shape"]                    # () if there were ids
+        return grads | {"inputs_embeds": dinputs_embeds.reshape(shape)} if shape else grads
 
     def _last_run(self):
         if self._ran is None:
@@ -120,12 +129,12 @@ class _WithHead(ConvBertModel):
         """
         inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
-        return self._finish(logits, acts, labels, keep, inputs_embeds is not None, logits=logits)
+        return self._finish(logits, acts, labels, keep, np.shape(inputs_embeds), logits=logits)
 
-    def _finish(self, scores, acts, labels, keep, by_embeds, **fields):
+    def _finish(self, scores, acts, labels, keep, embeds_shape, **fields):
         _, _, loss_of, _ = HEADS[self.task]
         loss, loss_acts = (None, None) if labels is None else loss_of(scores, as_array("labels", labels), self.config)
-        self._ran = dict(acts=acts, loss_acts=loss_acts, by_embeds=by_embeds) if keep else None
+        self._ran = dict(acts=acts, loss_acts=loss_acts, embeds_shape=embeds_shape) if keep else None
         return self._output(acts, "convbert.", loss=loss, **fields)
 
     def backward(self, dloss=1.0, free=False):
@@ -136,14 +145,15 @@ class _WithHead(ConvBertModel):
         ran = self._last_run()
         if ran["loss_acts"] is None:
             raise ValueError("backward needs a loss: pass labels when calling the model")
-        if np.ndim(dloss) or not isinstance(dloss, (int, float, np.number, np.ndarray)):
+        if (not isinstance(dloss, (int, float, np.number, np.ndarray)) or np.ndim(dloss)
+                or np.asarray(dloss).dtype.kind not in "iuf"):
             raise TypeError(f"dloss must be one number, as the loss is, but is {dloss!r}")
         self._ran = None if free else ran
         _, _, _, loss_backward = HEADS[self.task]
         dinputs_embeds, grads = task_model_backward(
             self.task, loss_backward(dloss, ran["loss_acts"]).reshape(ran["acts"]["logits"].shape), ran["acts"],
             self.params, self.config, free)
-        return grads | ({"inputs_embeds": dinputs_embeds} if ran["by_embeds"] else {})
+        return self._gradients(grads, dinputs_embeds, ran)
 
 
 class ConvBertForMaskedLM(_WithHead):
@@ -183,11 +193,16 @@ class ConvBertForMultipleChoice(_WithHead):
                                  f" shape is {a.shape}")
             if given is not None and a.shape[:3] != given.shape[:3]:
                 raise ValueError(f"{name} must be (B, N, L) = {given.shape[:3]}, but its shape is {a.shape}")
+        if cls_index is not None and given is not None:
+            cls_index = as_array("cls_index", cls_index)
+            if cls_index.shape != given.shape[:2]:
+                raise ValueError(f"cls_index must be (B, N) = {given.shape[:2]}, but its shape is {cls_index.shape}")
+            cls_index = cls_index.reshape(-1)
         rows = {name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()}
-        inputs = self._inputs(**rows, cls_index=None if cls_index is None else np.asarray(cls_index).reshape(-1))
+        inputs = self._inputs(**rows, cls_index=cls_index)
         logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
         logits = logits.reshape(given.shape[:2])
-        return self._finish(logits, acts, labels, keep, inputs_embeds is not None, logits=logits)
+        return self._finish(logits, acts, labels, keep, np.shape(inputs_embeds), logits=logits)
 
 
 class ConvBertForQuestionAnswering(_WithHead):
@@ -197,7 +212,7 @@ class ConvBertForQuestionAnswering(_WithHead):
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
                  start_positions=None, end_positions=None, rng=None, keep=True):
-        """As the other heads; positions outside the window are ignored."""
+        """As the other heads; positions of L and beyond are ignored, negative ones count as 0, as in Hugging Face."""
         if (start_positions is None) != (end_positions is None):
             raise ValueError("pass start_positions and end_positions together, but one of them came alone")
         inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
@@ -210,7 +225,7 @@ class ConvBertForQuestionAnswering(_WithHead):
                 raise ValueError(f"start_positions and end_positions must be (B,) = {logits.shape[:1]}, but their"
                                  f" shapes are {np.shape(start_positions)} and {np.shape(end_positions)}")
             labels = np.stack(labels, axis=1)
-        return self._finish(logits, acts, labels, keep, inputs_embeds is not None,
+        return self._finish(logits, acts, labels, keep, np.shape(inputs_embeds),
                             start_logits=logits[..., 0], end_logits=logits[..., 1])
 
 
@@ -218,26 +233,37 @@ class ConvBertForPreTraining:
     """Generator and discriminator together.   labels are made from the input  ->  losses, logits of both
 
         model = ConvBertForPreTraining(config, generator_config(config))
-        out = model(input_ids, attention_mask, token_type_ids, rng=RowRandom(seed, step, range(len(input_ids))))
+        special = dict(mask=4, cls=2, sep=3, pad=0)
+        out = model(input_ids, attention_mask, rng=RowRandom(seed, step, range(len(input_ids))), special=special)
         grads = model.backward()
     """
 
     def __init__(self, config, generator_config, params=None, rng=None, scheme="original", dtype=np.float32):
         """`params` as `electra.init_pretraining` names them; without them, fresh ones from `rng`."""
         self.config, self.generator_config = checked_config(config), checked_config(generator_config)
+        for name in ("vocab_size", "embedding_size", "max_position_embeddings", "type_vocab_size"):
+            ours, theirs = getattr(config, name), getattr(generator_config, name)
+            if ours != theirs:
+                raise ValueError(f"generator_config must have {name} = {ours}, for both parts share the embeddings, but"
+                                 f" has {theirs}")
         rng = np.random.default_rng(0) if rng is None else rng
         fresh = init_pretraining(config, generator_config, rng, scheme, dtype)
         if params is not None:
+            checkpoint.check_kinds(params)
             wrong = sorted(name for name in fresh.keys() | params.keys()
                            if name not in fresh or name not in params or fresh[name].shape != params[name].shape)
             if wrong:
                 raise ValueError(f"params must have the names and shapes of init_pretraining, but differ in {wrong}")
         self.params = fresh if params is None else params
+        self.dtype = _dtype_of(self.params)
         self._ran = None
 
     def __call__(self, input_ids, attention_mask=None, token_type_ids=None, *, rng, special, dropout=False):
         """Mask, fill, detect.   rng: a `RowRandom`; special: ids of `mask`, `cls`, `sep`, `pad`"""
-        missing = {"mask", "cls", "sep", "pad"} - set(special)
+        self._ran = None
+        if not isinstance(special, dict) or not all(isinstance(i, (int, np.integer)) for i in special.values()):
+            raise TypeError(f"special must be a dict of names to ids, but is {special!r}")
+        missing = {"mask", "cls", "sep", "pad"} - special.keys()
         if missing:
             raise ValueError(f"special must have the ids of mask, cls, sep and pad, but lacks {sorted(missing)}")
         batch = model_inputs(self.config, input_ids, attention_mask, token_type_ids)

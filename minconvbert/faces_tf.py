@@ -14,8 +14,8 @@ They differ from the PyTorch ones in this, and in nothing else (transformers 4.5
 
 import numpy as np
 
-from . import faces
-from .losses import negative_log_likelihood
+from . import checkpoint, faces
+from .losses import IGNORED, negative_log_likelihood
 from .model import as_array
 
 
@@ -31,12 +31,19 @@ class _TF:
             changes["mask_value"] = -10000.0
         if not config.summary_use_proj:
             changes["summary_type"] = "last"
+        if params is not None and not config.tie_word_embeddings:
+            params = {name: x for name, x in params.items() if name != "generator_lm_head.weight"}
         super().__init__(config.replace(**changes), params, **options)
+        self._given = config.replace(tie_word_embeddings=True)
 
-    def _finish(self, logits, acts, labels, keep, by_embeds, /, **fields):
+    def save_pretrained(self, folder, **options):
+        """As the others; what TensorFlow does otherwise belongs to the class, and not to the model that is saved."""
+        checkpoint.save(folder, self._given, self.params, task=self.task, **options)
+
+    def _finish(self, logits, acts, labels, keep, embeds_shape, /, **fields):
         if labels is not None:
             labels = self._checked(as_array("labels", labels), logits)
-        out = super()._finish(logits, acts, labels, keep, by_embeds, **fields)
+        out = super()._finish(logits, acts, labels, keep, embeds_shape, **fields)
         if labels is not None:
             out.loss = self._losses(out.loss, logits, labels)
         return out
@@ -67,7 +74,7 @@ class TFConvBertForTokenClassification(_TF, faces.ConvBertForTokenClassification
     """A label for each token; labels below zero are ignored; the loss is an array of one."""
 
     def _checked(self, labels, logits):
-        return np.where(labels < 0, -100, labels)
+        return np.where(labels < 0, IGNORED, labels) if labels.dtype.kind == "i" else labels
 
 
 class TFConvBertForSequenceClassification(_TF, faces.ConvBertForSequenceClassification):
@@ -75,7 +82,8 @@ class TFConvBertForSequenceClassification(_TF, faces.ConvBertForSequenceClassifi
 
     def _checked(self, labels, logits):
         several, problem = self.config.num_labels > 1, self.config.problem_type
-        if several and (labels.dtype.kind not in "iu" or problem not in (None, "single_label_classification")):
+        allowed = (None, "single_label_classification" if several else "regression")
+        if problem not in allowed or (several and labels.dtype.kind not in "iu"):
             raise ValueError("the TensorFlow classes take one label for each sentence, or one number if num_labels = 1;"
                              f" use ConvBertForSequenceClassification for labels of shape {labels.shape} and kind"
                              f" {labels.dtype}")

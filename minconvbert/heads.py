@@ -251,7 +251,8 @@ def tokens_loss(logits, labels, cfg):
     """The mean over real tokens of the binary cross-entropy.   logits (B, L), labels (B, L) of 0, 1 or -100  ->  ()"""
     dims("logits[B L], labels[B L]", logits, labels)
     counted = check_labels(labels, 2)
-    return mean(binary_nll(logits, labels * counted), counted), dict(logits=logits, labels=labels)
+    wanted = (labels * counted).astype(logits.dtype)
+    return mean(binary_nll(logits, wanted), counted), dict(logits=logits, labels=labels)
 
 
 def tokens_loss_backward(dloss, acts):

@@ -13,7 +13,7 @@ GLOROT = ("embeddings_project", "discriminator_predictions.dense_prediction", "c
 
 
 def init_params(cfg, task=None, rng=None, scheme="hf", dtype=np.float32):
-    """A flat dict of fresh parameters: biases 0, norms 1, weights random.
+    """A flat dict of fresh parameters: biases 0, norms 1, weights random; without `rng`, from seed 0.
 
     "hf": normal of deviation `initializer_range`, the embedding of `pad_token_id` zero.
     "original": normal cut off at two deviations; depthwise convolutions of deviation 1 / K; Glorot uniform where the

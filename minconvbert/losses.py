@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .activations import sigmoid
 from .shapes import dims
 
 IGNORED = -100
@@ -54,7 +55,8 @@ def mean_squared_error(predicted, wanted):
 
 def mean_squared_error_backward(dloss, predicted, wanted):
     """-> dpredicted (...)"""
-    return (predicted - wanted) * predicted.dtype.type(2 * dloss / predicted.size)
+    dims("predicted[...], wanted[...]", predicted, wanted)
+    return (predicted - wanted) * predicted.dtype.type(2 * dloss / max(1, predicted.size))
 
 
 def binary_cross_entropy(logits, wanted):
@@ -64,23 +66,25 @@ def binary_cross_entropy(logits, wanted):
 
 def binary_cross_entropy_backward(dloss, logits, wanted):
     """-> dlogits (...) = sigmoid(logits) - wanted, over their number"""
-    return binary_nll_backward(logits.dtype.type(dloss / logits.size), logits, wanted)
+    return binary_nll_backward(logits.dtype.type(dloss / max(1, logits.size)), logits, wanted)
 
 
 def binary_nll(logits, wanted):
     """log(1 + exp(z)) - z wanted, element by element, written so that exp cannot overflow.   (...)  ->  (...)"""
     dims("logits[...], wanted[...]", logits, wanted)
+    # The two large terms first: where they cancel, the small third one survives.
     return np.maximum(logits, 0) - logits * wanted + np.log1p(np.exp(-np.abs(logits)))
 
 
 def binary_nll_backward(dnll, logits, wanted):
     """-> dlogits (...)"""
-    return dnll * (0.5 * (1 + np.tanh(0.5 * logits)) - wanted)
+    dims("dnll[...], logits[...], wanted[...]", np.broadcast_to(dnll, logits.shape), logits, wanted)
+    return dnll * (sigmoid(logits) - wanted)
 
 
 def mean(values, counted):
     """The mean of the values that are counted; nan if none is.   values, counted (...)  ->  ()"""
-    total = (values * counted).sum()
+    total = np.where(counted, values, 0).sum()
     return total / counted.sum(dtype=total.dtype) if counted.any() else total.dtype.type(np.nan)
 
 

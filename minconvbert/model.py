@@ -44,11 +44,13 @@ def convbert_backward(dhidden, acts, p, cfg, free=False):
 def attention_bias(mask, cfg, dtype):
     """What is added to the attention scores: 0 at real tokens, `mask_value` at padded ones.
 
-    mask (B, L), 1 = real and 0 = padded  ->  (B, 1, 1, L).   A mask of four axes is such a sum already, taken as it is.
+    mask (B, L), 1 = real and 0 = padded  ->  (B, 1, 1, L).   A mask of four axes is added as it is, within the range
+    of the dtype.
     """
+    lowest, highest = np.finfo(dtype).min, np.finfo(dtype).max
     if mask.ndim == 4:
-        return np.maximum(mask, np.finfo(dtype).min).astype(dtype)
-    value = np.finfo(dtype).min if cfg.mask_value is None else cfg.mask_value
+        return np.clip(mask, lowest, highest).astype(dtype)
+    value = lowest if cfg.mask_value is None else max(float(lowest), cfg.mask_value)
     return np.where(mask, 0, value).astype(dtype)[:, None, None, :]
 
 
@@ -260,11 +262,14 @@ def _attention_mask(mask, shape, cfg):
 
 
 def as_array(name, values):
-    """A NumPy array of what a user passes.   Raises ValueError if its rows are ragged, TypeError if it is a dict."""
+    """A NumPy array of what a user passes: a copy, for backward still reads it when the user has refilled theirs.
+
+    Raises ValueError if its rows are ragged, TypeError if it is a dict.
+    """
     if isinstance(values, Mapping):
         raise TypeError(f"{name} must be an array, but is a dict; write model(**batch)")
     try:
-        return np.asarray(values)
+        return np.array(values)
     except ValueError:
         raise ValueError(f"{name} must have rows of one length, but they are ragged; pad the shorter ones") from None
 
@@ -274,7 +279,7 @@ def _integers(name, ids):
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, but they are {ids.dtype}"
                         + ("; a tokenizer makes them of text" if ids.dtype.kind in "US" else ""))
-    return ids
+    return ids.astype(np.int64, copy=False)            # narrower ones could not hold every id that replaces another
 
 
 def _below(name, ids, size, size_name):

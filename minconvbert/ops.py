@@ -152,8 +152,8 @@ def row_sum(x):
 
 
 def require_generator(rng):
-    """Raises TypeError if numbers cannot be drawn from `rng` as from a `numpy.random.Generator`."""
-    if not hasattr(rng, "random") or isinstance(rng, np.random.RandomState):
+    """Raises TypeError if `rng` is something else than a `numpy.random.Generator`."""
+    if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy.random.Generator, but is {rng!r}; write np.random.default_rng(seed)")
 
 
@@ -164,8 +164,11 @@ def dropout_mask(shape, p, rng, dtype):
     """
     if rng is None or p == 0:
         return None
-    require_generator(rng)
-    mask = (rng.random(shape, dtype=np.float32) >= p).astype(dtype)
+    try:
+        mask = (rng.random(shape, dtype=np.float32) >= p).astype(dtype)
+    except (AttributeError, TypeError):
+        require_generator(rng)
+        raise
     mask *= 1 / (1 - p)
     return mask
 

@@ -151,3 +151,9 @@ def test_the_discriminator_teaches_the_generator_nothing(setup):
     for name, g in part_grads(alone, "generator").items():
         if not name.startswith("embeddings."):
             assert (g == grads[name]).all(), name
+
+
+def test_narrow_ids_do_not_wrap():
+    narrow, places = np.array([[7, 9]], np.uint8), dict(rows=np.array([0]), positions=np.array([1]))
+    corrupted, replaced = replace_tokens(narrow, places, np.array([635]))
+    assert corrupted.tolist() == [[7, 635]] and replaced.tolist() == [[0, 1]]

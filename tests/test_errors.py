@@ -35,6 +35,7 @@ from test_model import FACES
     (dict(problem_type="ranking"), "problem_type must be None or one of regression"),
     (dict(summary_type="attn"), "summary_type must be one of last, first, mean, cls_index, but is 'attn'"),
     (dict(id2label={0: "a"}), "id2label must be a label for each of 0 .. num_labels - 1 = 1"),
+    (dict(id2label={0: ["a"], 1: ["b"]}), "id2label must be a dict of numbers to strings, but is {0: ['a'], 1: ['b']}"),
     (dict(id2label={0: "a", "1": "b"}), "id2label must be a label for each of 0 .. num_labels - 1 = 1"),
     (dict(initializer_range=float("inf")), "initializer_range must be finite and not negative, but is inf"),
 ])
@@ -120,6 +121,8 @@ IDS = np.arange(1, 7).reshape(2, 3)
     (TypeError, dict(input_ids=IDS, rng=0),
      "rng must be a numpy.random.Generator, but is 0; write np.random.default_rng(seed)"),
     (TypeError, dict(input_ids=IDS, rng=np.random.RandomState(0)), "write np.random.default_rng(seed)"),
+    (TypeError, dict(input_ids=IDS, rng=np.random), "rng must be a numpy.random.Generator, but is <module"),
+    (ValueError, dict(input_ids=IDS, rng=RowRandom(0, 0, range(3))), "rng must be a RowRandom of 2 rows, but has 3"),
     (TypeError, dict(inputs_embeds=np.ones((2, 3, 24), int)), "inputs_embeds must be floats, but they are int64"),
     (ValueError, dict(inputs_embeds=np.ones((2, 3, 8))), "(B, L, E) with E = embedding_size = 24"),
     (ValueError, dict(inputs_embeds=[[[1.0], [1.0, 2]]]), "inputs_embeds must have rows of one length"),
@@ -189,7 +192,7 @@ def test_backward_without_a_loss():
         net.backward()
 
 
-@pytest.mark.parametrize("dloss", ["1", np.ones(3), None])
+@pytest.mark.parametrize("dloss", ["1", np.ones(3), None, np.array(None), 1j])
 def test_the_gradient_of_a_loss_is_one_number(dloss):
     cfg = small_config()
     net = FACES["masked_lm"](cfg, random_params(cfg, "masked_lm"))
@@ -223,7 +226,7 @@ def test_choices_have_an_axis_of_their_own(given, message):
 
 @pytest.mark.parametrize("kind, cls_index, message", [
     (ValueError, [[3, 0]], "cls_index must be from 0 to L - 1 = 2, but 3 is among them"),
-    (ValueError, [[1]], "cls_index must be (B,) = (2,), but its shape is (1,)"),
+    (ValueError, [[1]], "cls_index must be (B, N) = (1, 2), but its shape is (1, 1)"),
     (TypeError, [[1.0, 0.0]], "cls_index must be integers, but they are float64"),
 ])
 def test_the_token_that_stands_for_a_choice(kind, cls_index, message):
@@ -261,6 +264,8 @@ def test_a_mask_for_wider_floats_hides_as_well():
 @pytest.mark.parametrize("given, kind, message", [
     (dict(rng=np.random.default_rng(0)), ValueError, "rng must be a RowRandom of 2 rows; write RowRandom(seed, step,"),
     (dict(rng=RowRandom(0, 0, range(3))), ValueError, "rng must be a RowRandom of 2 rows"),
+    (dict(special=None), TypeError, "special must be a dict of names to ids, but is None"),
+    (dict(special=dict(mask="[MASK]", cls=2, sep=3, pad=0)), TypeError, "special must be a dict of names to ids"),
     (dict(special=dict(cls=2, sep=3, pad=0)), ValueError,
      "special must have the ids of mask, cls, sep and pad, but lacks ['mask']"),
 ])
@@ -271,8 +276,17 @@ def test_pretraining(given, kind, message):
     assert np.isfinite(net(IDS, **right).loss)
     with pytest.raises(kind, match=re.escape(message)):
         net(IDS, **right | given)
+    with pytest.raises(ValueError, match="backward needs a forward before it"):
+        net.backward()
     with pytest.raises(TypeError, match="config must be a ConvBertConfig, but is NoneType"):
         ConvBertForPreTraining(cfg, None)
+    with pytest.raises(ValueError, match="generator_config must have vocab_size = 40, for both parts share the embed"):
+        ConvBertForPreTraining(cfg, generator_config(cfg).replace(vocab_size=50))
+    with pytest.raises(TypeError, match="params must be a dict of names to NumPy arrays, but is a list"):
+        ConvBertForPreTraining(cfg, generator_config(cfg), params=[1])
+    with pytest.raises(TypeError, match="params must all be floats of one width, but they are int64"):
+        ConvBertForPreTraining(
+            cfg, generator_config(cfg), params={name: x.astype(np.int64) for name, x in net.params.items()})
 
 
 @pytest.mark.parametrize("call, message", [

@@ -53,3 +53,30 @@ def test_what_tensorflow_refuses():
             **inputs, start_positions=np.array([0, 9, 1]), end_positions=np.array([1, 1, 1]))
     with pytest.raises(ValueError, match="use gelu_new"):
         build("Model", small_config(hidden_act="gelu_pytorch_tanh"))
+
+
+def test_what_tensorflow_does_otherwise_is_not_saved(tmp_path):
+    cfg = small_config(summary_type="first", summary_use_proj=False)
+    params = random_params(cfg, "multiple_choice")
+    faces_tf.TFConvBertForMultipleChoice(cfg, params).save_pretrained(tmp_path)
+    read = faces.ConvBertForMultipleChoice.from_pretrained(tmp_path).config
+    assert (read.summary_type, read.mask_value) == ("first", None)
+
+
+def test_the_output_table_of_an_untied_model_is_not_read():
+    cfg = small_config(tie_word_embeddings=False)
+    params = random_params(cfg, "masked_lm")
+    untied = faces_tf.TFConvBertForMaskedLM(cfg, params)
+    assert "generator_lm_head.weight" in params and "generator_lm_head.weight" not in untied.params
+    tied = faces.ConvBertForMaskedLM(untied.config, untied.params)
+    assert (untied([[1, 2]]).logits == tied([[1, 2]]).logits).all()
+
+
+@pytest.mark.parametrize("kind, changes, labels, error, message", [
+    ("ForSequenceClassification", dict(num_labels=1, problem_type="multi_label_classification"), [0.0, 1.0], ValueError,
+     "the TensorFlow classes take one label for each sentence"),
+    ("ForTokenClassification", {}, [["a", "b"]] * 2, TypeError, "labels must be integers, but they are <U1"),
+])
+def test_labels_that_tensorflow_does_not_take(kind, changes, labels, error, message):
+    with pytest.raises(error, match=message):
+        build(kind, small_config(**changes))([[1, 2], [3, 4]], labels=labels)

@@ -251,3 +251,44 @@ def test_what_is_exported():
         assert getattr(minconvbert, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'ConvBertForEverything'"):
         minconvbert.ConvBertForEverything
+
+
+def test_what_a_user_refills_does_not_change_the_gradients():
+    cfg = small_config()
+    net = FACES["masked_lm"](cfg, random_params(cfg, "masked_lm"))
+    inputs = random_inputs(cfg)
+    labels = inputs["input_ids"].copy()
+    net(**inputs, labels=labels)
+    before = net.backward()
+    for array in (*inputs.values(), labels):
+        array[:] = 1
+    after = net.backward()
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_the_gradient_of_inputs_embeds_has_their_shape():
+    cfg = small_config()
+    net = FACES["multiple_choice"](cfg, random_params(cfg, "multiple_choice"))
+    net(inputs_embeds=np.random.default_rng(0).normal(size=(2, 3, 4, cfg.embedding_size)), labels=[0, 2])
+    assert net.backward()["inputs_embeds"].shape == (2, 3, 4, cfg.embedding_size)
+
+
+def test_a_mask_value_beyond_float32_hides_a_whole_row():
+    cfg = small_config(mask_value=-1e300)
+    net = ConvBertModel(cfg, {name: x.astype(np.float32) for name, x in random_params(cfg).items()})
+    assert np.isfinite(net([[1, 2], [3, 4]], attention_mask=[[1, 1], [0, 0]]).last_hidden_state).all()
+
+
+def test_numbers_of_a_configuration_do_not_widen_arrays():
+    params = {name: x.astype(np.float32) for name, x in random_params(small_config()).items()}
+    eps = small_config().layer_norm_eps
+    hidden = [ConvBertModel(small_config(layer_norm_eps=kind(eps)), params)([[1, 2]]).last_hidden_state
+              for kind in (float, np.float64)]
+    assert hidden[0].dtype == hidden[1].dtype == np.float32 and (hidden[0] == hidden[1]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_loss_of_the_discriminator_is_as_wide_as_its_logits(dtype):
+    _, _, loss_of, loss_backward = HEADS["discriminator"]
+    loss, acts = loss_of(np.random.default_rng(0).normal(size=(2, 3)).astype(dtype), np.array([[0, 1, -100]] * 2), None)
+    assert loss.dtype == loss_backward(1.0, acts).dtype == dtype

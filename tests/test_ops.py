@@ -159,6 +159,23 @@ def test_slopes_at_zero_and_far_out(name, dtype):
     assert np.isfinite(slope(far, f(far))).all()
 
 
+@pytest.mark.parametrize("dtype, error", [(np.float32, 4e-7), (np.float64, 1e-15)])
+def test_sigmoid_keeps_its_digits_far_out(dtype, error):
+    x = np.array([-80, -20, -17, -1, 0, 1, 30], dtype)
+    assert activations.sigmoid(x) == pytest.approx([1 / (1 + math.exp(-v)) for v in x], rel=error)
+    assert (activations.sigmoid(np.array([-2000, 2000], dtype)) == [0, 1]).all()
+
+
+def test_losses_of_nothing_and_of_what_is_ignored():
+    empty = np.zeros((0, 3))
+    for loss in ("mean_squared_error", "binary_cross_entropy"):
+        assert getattr(losses, f"{loss}_backward")(1.0, empty, empty).shape == (0, 3)
+    logits = np.array([[1.0, 2, 3], [np.nan, 0, 1]])
+    assert losses.cross_entropy(logits, np.array([0, -100]))[0] == pytest.approx(math.log(1 + math.e + math.e**2))
+    with pytest.raises(ValueError, match="wanted must be"):
+        losses.mean_squared_error_backward(1.0, np.ones((3, 1)), np.ones(3))
+
+
 def test_erf_in_float32():
     x = np.linspace(-6, 6, 300_001).astype(np.float32)
     assert np.abs(activations.erf(x) - np.array([math.erf(v) for v in x])).max() < 1.4e-7

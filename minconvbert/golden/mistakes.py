@@ -221,7 +221,7 @@ _mistake("attention: mask upside down, tokens hidden and padding seen", "model.a
 _mistake("attention: 1 and 0 of the mask added to the scores", "model.attention_bias",
          "np.where(mask, 0, value)", "np.where(mask, 1, 0)")
 _mistake("attention: mask value -10000", "model.attention_bias",
-         "np.finfo(dtype).min if cfg.mask_value is None else cfg.mask_value", "-10000.0")
+         "lowest if cfg.mask_value is None else max(float(lowest), cfg.mask_value)", "-10000.0")
 _mistake("attention: mask applied after the softmax, weights not normed again", "attention.self_attention",
          "scores += bias\n    weights = softmax(scores)", "weights = softmax(scores) * (bias == 0)")
 _mistake("attention: softmax over the queries, not the keys", "attention.self_attention", "softmax(scores)",
@@ -306,7 +306,7 @@ _mistake("choice: first token, not the last", "heads.multiple_choice", "else L -
 _mistake("choice: summary activation left out", "heads.multiple_choice",
          'cfg.summary_activation or "linear"', '"linear"')
 _mistake("replaced words: padding counts in the loss", "heads.tokens_loss",
-         "mean(binary_nll(logits, labels * counted), counted)", "binary_nll(logits, labels * counted).mean()")
+         "mean(binary_nll(logits, wanted), counted)", "binary_nll(logits, wanted).mean()")
 _mistake("replaced words: hidden_act left out", "heads.discriminator",
          "activate(dense, cfg.hidden_act)", "dense.copy()")
 
@@ -332,7 +332,7 @@ _mistake("mean squared error: summed, not averaged", "losses.mean_squared_error"
 _mistake("mean squared error backward: factor 2 missing", "losses.mean_squared_error_backward", "2 * dloss", "dloss")
 _mistake("binary cross-entropy: summed over the labels", "losses.binary_cross_entropy", ".mean()", ".sum(-1).mean()")
 _mistake("binary cross-entropy backward: not divided by the number of labels", "losses.binary_cross_entropy_backward",
-         "dloss / logits.size", "dloss")
+         "dloss / max(1, logits.size)", "dloss")
 
 # Optimizer
 _mistake("Adam: with bias correction",
