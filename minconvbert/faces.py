@@ -57,7 +57,10 @@ class ConvBertModel:
     task = None
 
     def __init__(self, config, params=None, rng=None, scheme="hf", dtype=np.float32):
-        """`params` as they are, checked by name and shape; without them, fresh ones (see `init_params`)."""
+        """`params` as they are, checked by name and shape; without them, fresh ones.
+
+        rng, scheme, dtype: of fresh parameters, as in `init_params`.
+        """
         self.config = checked_config(config)
         self.params = (init_params(config, self.task, rng, scheme, dtype) if params is None
                        else checkpoint.check_params(params, config, self.task))

@@ -259,6 +259,7 @@ def test_a_mask_for_wider_floats_hides_as_well():
     hidden = np.where([1, 1, 0], 0, np.finfo(np.float64).min)[None, None, None]
     by_sum, by_tokens = net(IDS, attention_mask=hidden), net(IDS, attention_mask=[[1, 1, 0]] * 2)
     assert (by_sum.last_hidden_state == by_tokens.last_hidden_state).all()
+    assert np.isfinite(net(IDS, attention_mask=np.full((1, 1, 1, 3), 1e300)).last_hidden_state).all()
 
 
 @pytest.mark.parametrize("given, kind, message", [
@@ -292,6 +293,7 @@ def test_pretraining(given, kind, message):
 @pytest.mark.parametrize("call, message", [
     (lambda: linear([[1.0]], np.ones((1, 1)), np.ones(1)), "x must be a NumPy array, but is list; use np.array"),
     (lambda: activate(np.arange(3), "gelu"), "an activation needs floats, but they are int64; use astype(float)"),
+    (lambda: ConvBertConfig.from_dict([1, 2]), "entries must be a dict, but are list"),
     (lambda: ConvBertModel.from_pretrained(None),
      "a checkpoint must be a path or the name of a model on the hub, but is None"),
 ])
