@@ -12,7 +12,8 @@ import numpy as np
 
 from .heads import discriminator, discriminator_backward, masked_lm, masked_lm_backward
 from .initialize import init_params
-from .losses import binary_nll, binary_nll_backward, negative_log_likelihood
+from .losses import (
+    binary_nll, binary_nll_backward, negative_log_likelihood, negative_log_likelihood_backward)
 from .model import convbert, convbert_backward, model_inputs
 from .shapes import accumulate, dims, sub, under
 
@@ -31,10 +32,15 @@ class RowRandom:
 
     def random(self, shape, dtype=np.float64):
         """Uniform on [0, 1); the first axis is that of the rows."""
-        if shape[0] != len(self.rows):
-            raise ValueError(f"rng must be a RowRandom of {shape[0]} rows, but has {len(self.rows)}; write"
-                             f" RowRandom(seed, step, range({shape[0]}))")
+        _require_rows(self, shape[0])
         return np.stack([row.random(shape[1:], dtype=dtype) for row in self.rows])
+
+
+def _require_rows(rng, B):
+    rows = len(rng.rows) if isinstance(rng, RowRandom) else None
+    if rows != B:
+        found = "" if rows is None else f", but has {rows}"
+        raise ValueError(f"rng must be a RowRandom of {B} rows{found}; write RowRandom(seed, step, range({B}))")
 
 
 def generator_config(cfg, width=0.25, layers=1.0):
@@ -90,8 +96,7 @@ def mask_tokens(input_ids, attention_mask, rng, mask_id, special_ids, share=0.15
     Source: pretrain_helpers.mask.
     """
     B, L = dims("input_ids[B L], attention_mask[B L]", input_ids, attention_mask)
-    if not isinstance(rng, RowRandom) or len(rng.rows) != B:
-        raise ValueError(f"rng must be a RowRandom of {B} rows; write RowRandom(seed, step, range({B}))")
+    _require_rows(rng, B)
     most = int((share + 0.005) * L) if most is None else most
     candidates = (attention_mask != 0) & ~np.isin(input_ids, special_ids)
     masked, rows, positions = input_ids.copy(), [], []
@@ -155,9 +160,7 @@ def masked_word_loss(batch, places, p, cfg, rng=None, count=None):
 
 def masked_word_loss_backward(dloss, acts, p, cfg):
     """-> grads"""
-    dwords = acts["probs"].copy()
-    dwords[np.arange(len(dwords)), acts["labels"]] -= 1
-    dwords *= float(dloss / acts["count"])
+    dwords = negative_log_likelihood_backward(float(dloss / acts["count"]), acts["probs"], acts["labels"])
     dpicked, grads = masked_lm_backward(dwords, sub(acts, "head"), p, cfg)
     dhidden = np.zeros_like(acts["hidden"])
     np.add.at(dhidden, (acts["rows"], acts["positions"]), dpicked)

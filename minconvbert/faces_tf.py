@@ -32,7 +32,8 @@ class _TF:
         if not config.summary_use_proj:
             changes["summary_type"] = "last"
         if params is not None and not config.tie_word_embeddings:
-            params = {name: x for name, x in params.items() if name != "generator_lm_head.weight"}
+            checkpoint.check_kinds(params)
+            params = {name: x for name, x in params.items() if name != checkpoint.OUTPUT_TABLE}
         super().__init__(config.replace(**changes), params, **options)
         self._given = config.replace(tie_word_embeddings=True)
 

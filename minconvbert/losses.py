@@ -22,6 +22,14 @@ def negative_log_likelihood(logits, labels):
     return np.log(total) - at_label, probs
 
 
+def negative_log_likelihood_backward(dnll, probs, labels):
+    """-> dlogits (..., V): probs less 1 at the label, times dnll, one number for all rows"""
+    dims("probs[... V], labels[...]", probs, labels)
+    dlogits, at_label = probs * dnll, labels[..., None]
+    np.put_along_axis(dlogits, at_label, (np.take_along_axis(probs, at_label, -1) - 1) * dnll, -1)
+    return dlogits
+
+
 def cross_entropy(logits, labels, ignored=IGNORED):
     """The mean of -log softmax(logits)[label] over the labels that are not `ignored`.
 
@@ -36,14 +44,12 @@ def cross_entropy(logits, labels, ignored=IGNORED):
 
 
 def cross_entropy_backward(dloss, probs, labels, ignored=IGNORED):
-    """-> dlogits (..., V): probs less 1 at the label, so each row sums to zero"""
+    """-> dlogits (..., V): each row sums to zero, and one whose label is `ignored` is zero"""
     dims("probs[... V], labels[...]", probs, labels)
     counted = labels != ignored
-    dcounted = probs[counted]                                                        # (rows that count, V)
-    dcounted[np.arange(len(dcounted)), labels[counted]] -= 1
-    dcounted *= probs.dtype.type(dloss / max(1, len(dcounted)))
+    dnll = probs.dtype.type(dloss / max(1, counted.sum()))
     dlogits = np.zeros_like(probs)
-    dlogits[counted] = dcounted
+    dlogits[counted] = negative_log_likelihood_backward(dnll, probs[counted], labels[counted])
     return dlogits
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from . import checkpoint
+from .activations import sigmoid
 from .config import param_shapes
 from .files import default_model
 from .heads import discriminator, task_model
@@ -65,7 +66,7 @@ def detect(text, folder):
     ids = _encode(text, tokenizer, cfg)
     hidden, _ = convbert(model_inputs(cfg, ids), params, cfg, keep=False)
     logits, _ = discriminator(hidden, head, cfg)
-    return tokenizer.convert_ids_to_tokens(ids[0, 1:-1].tolist()), 1 / (1 + np.exp(-logits[0, 1:-1].astype(float)))
+    return tokenizer.convert_ids_to_tokens(ids[0, 1:-1].tolist()), sigmoid(logits[0, 1:-1].astype(float))
 
 
 def _encode(text, tokenizer, cfg):

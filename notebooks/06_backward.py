@@ -292,8 +292,8 @@ verdict
 #   `mask=None` it does nothing.
 #
 # `acts` holds what the forward kept: `x, query, span_mixed, span_key, match, kernel, value`, and `mask` if there was
-# one. `p` holds the parameters. Return three things: `dx`; `dquery` (the query was made elsewhere, and its gradient goes back
-# there); and `grads`, a dict with the names of `p`.
+# one. `p` holds the parameters. Return three things: `dx`; `dquery` (the query was made elsewhere, and its gradient
+# goes back there); and `grads`, a dict with the names of `p`.
 #
 # Shapes: `linear` made scores of `(B, L, H·K)` and they were reshaped to `(B, L, H, K)` for the softmax. Reshape back
 # before you go through the linear map. The same with the values, `(B, L, H, Dh)` and `(B, L, H·Dh)`. The mask is `(B,

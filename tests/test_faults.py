@@ -59,8 +59,8 @@ FAULTS = [
      "layer_norm_backward(dnormed, acts[\"dense\"]"),
     (heads, "task_model_backward", "accumulate(grads, g_head)", "grads |= g_head"),
     (heads, "task_model_backward", "accumulate(grads, g_head)", "grads = g_head | grads"),
-    (losses, "cross_entropy_backward", "-= 1", "-= 0.9"),
-    (losses, "cross_entropy_backward", "max(1, len(dcounted))", "labels.size"),
+    (losses, "negative_log_likelihood_backward", "- 1) * dnll", "- 0.9) * dnll"),
+    (losses, "cross_entropy_backward", "counted.sum()", "counted.size"),
 ]
 
 

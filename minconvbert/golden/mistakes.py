@@ -316,17 +316,17 @@ _mistake("cross-entropy: ignored labels count in the mean", "losses.cross_entrop
 _mistake("cross-entropy: summed, not averaged", "losses.cross_entropy", "mean(nll, counted)", "(nll * counted).sum()")
 _mistake("cross-entropy: labels of -100 taken as class 0", "losses.cross_entropy", "mean(nll, counted)", "nll.mean()")
 _mistake("cross-entropy backward: divided by all labels, ignored ones too", "losses.cross_entropy_backward",
-         "max(1, len(dcounted))", "labels.size")
+         "max(1, counted.sum())", "labels.size")
 _mistake("cross-entropy backward: not divided by the number of labels", "losses.cross_entropy_backward",
-         "max(1, len(dcounted))", "1")
+         "max(1, counted.sum())", "1")
 _mistake("cross-entropy backward: upstream gradient left out", "losses.cross_entropy_backward",
          "(dloss / max", "(1 / max")
-_mistake("cross-entropy backward: label not subtracted", "losses.cross_entropy_backward",
-         "labels[counted]] -= 1", "labels[counted]] -= 0")
+_mistake("cross-entropy backward: label not subtracted", "losses.negative_log_likelihood_backward",
+         "- 1) * dnll", "- 0) * dnll")
 _mistake("cross-entropy backward: gradient for ignored labels",
          ("losses.cross_entropy_backward", "counted = labels != ignored",
           "real, labels = (labels != ignored).sum(), np.maximum(labels, 0)\n    counted = labels >= 0"),
-         ("losses.cross_entropy_backward", "max(1, len(dcounted))", "max(1, real)"))
+         ("losses.cross_entropy_backward", "max(1, counted.sum())", "max(1, real)"))
 _mistake("mean squared error: half of it", "losses.mean_squared_error", ".mean()", ".mean() / 2")
 _mistake("mean squared error: summed, not averaged", "losses.mean_squared_error", ".mean()", ".sum()")
 _mistake("mean squared error backward: factor 2 missing", "losses.mean_squared_error_backward", "2 * dloss", "dloss")

@@ -10,6 +10,7 @@ import re
 import numpy as np
 
 from .. import metrics
+from ..activations import sigmoid
 from ..ops import softmax
 from . import reading
 from .batches import rows_of
@@ -116,7 +117,7 @@ def decode(examples, features, logits, cfg):
         if cfg.problem_type == "regression":
             answers.append(dict(value=float(z[0])))
         elif cfg.problem_type == "multi_label_classification":
-            probs = 0.5 * (1 + np.tanh(0.5 * z))
+            probs = sigmoid(z)
             answers.append(dict(labels=[names[i] for i in np.flatnonzero(probs > 0.5).tolist()],
                                 probabilities={names[i]: float(p) for i, p in enumerate(probs)}))
         else:
