@@ -18,7 +18,7 @@ import numpy as np
 from minconvbert import checkpoint
 from minconvbert.config import ConvBertConfig
 from minconvbert.initialize import init_params
-from minconvbert.pretrain import PRESETS
+from minconvbert.training.recipes import PRESETS
 
 # VmHWM, for ru_maxrss begins with what the process that started this one had.
 LOAD = """

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 from in_turn import PEAK, SIDES, compared, in_turn, serve
 
-from minconvbert import tasks
 from minconvbert.config import ConvBertConfig
-from minconvbert.finetune import Recipe, fresh_state, layer_scales, train_step
 from minconvbert.initialize import init_params
-from minconvbert.pretrain import PRESETS
-from minconvbert.tasks import batches
+from minconvbert.training import tasks
+from minconvbert.training.finetune import fresh_state, layer_scales, train_step
+from minconvbert.training.recipes import PRESETS, FinetuningRecipe
+from minconvbert.training.tasks import batches
 
 CHOICES, LABELS = 4, 17
-RECIPE, STEPS = Recipe(), 1000
+RECIPE, STEPS = FinetuningRecipe(), 1000
 
 
 def features_of(name, cfg, batch_size, length):

@@ -14,7 +14,7 @@ from in_turn import PEAK, SIDES, compared, in_turn, serve
 
 from minconvbert.config import ConvBertConfig
 from minconvbert.faces import ConvBertForMaskedLM
-from minconvbert.pretrain import PRESETS
+from minconvbert.training.recipes import PRESETS
 
 FORWARD, TRAINING, PRODUCTS = "forward", "forward + backward", "products alone"
 

@@ -19,7 +19,9 @@ from in_turn import SIDES, WARM_UP, compared, in_turn, serve, timed
 
 from minconvbert.config import ConvBertConfig
 from minconvbert.electra import RowRandom, generator_config
-from minconvbert.pretrain import PRESETS, Ranks, fresh_state, masked_batch, mpi_command, mpi_ranks, train_step
+from minconvbert.training.pretrain import fresh_state, masked_batch, train_step
+from minconvbert.training.ranks import Ranks, mpi_command, mpi_ranks
+from minconvbert.training.recipes import PRESETS
 
 STEP, SPECIAL = "pretraining step", dict(mask=4, cls=2, sep=3, pad=0)
 

@@ -186,7 +186,7 @@ def main():
     parser.add_argument("--extra", default="", help="more options for every run, as one string")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    table, commands = [], []
+    commands = []
     for name in args.sets:
         make, task, suffix, metric, baseline, _ = SETS[name]
         paths = [args.work / f"{name}-{part}{suffix}" for part in ("train", "dev")]

@@ -17,10 +17,10 @@ os.environ["RAYON_NUM_THREADS"] = "1"
 
 import tokenizers  # noqa: E402
 
-from minconvbert.corpus import read_documents  # noqa: E402
 from minconvbert.files import default_model  # noqa: E402
 from minconvbert.tokenizer import ConvBertTokenizer, ConvBertTokenizerFast  # noqa: E402
-from minconvbert.vocab import read_vocab  # noqa: E402
+from minconvbert.tokenizer.vocab import read_vocab  # noqa: E402
+from minconvbert.training.corpus import read_documents  # noqa: E402
 
 
 def paragraphs(corpus, number_of_bytes):

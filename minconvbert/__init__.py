@@ -16,6 +16,7 @@ thin faces over these functions.
 
 _EXPORTS = {
     "config": ("ConvBertConfig",),
+    "files": ("default_model",),
     "tokenizer": ("ConvBertTokenizer", "ConvBertTokenizerFast"),
     "faces": ("ConvBertModel", "ConvBertForMaskedLM", "ConvBertForSequenceClassification", "ConvBertForMultipleChoice",
               "ConvBertForTokenClassification", "ConvBertForQuestionAnswering", "ConvBertForPreTraining"),

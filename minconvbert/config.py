@@ -284,3 +284,21 @@ def param_shapes(cfg, task=None):
     else:
         raise ValueError(f"task must be None or one of {', '.join(TASKS)}, but is {task!r}")
     return shapes
+
+
+def multiplications(cfg, length):
+    """Multiply-adds of the bare model for one token of a sequence of `length`, by part."""
+    D, A, H, K, F = cfg.hidden_size, cfg.heads * cfg.head_size, cfg.heads, cfg.conv_kernel_size, cfg.intermediate_size
+    layer = {
+        "query, key, value": 3 * D * A,
+        "attention": 2 * length * A,
+        "span key": D * K + D * A,
+        "kernel": A + A * H * K,
+        "convolution": D * A + A * K,
+        "output of both halves": 2 * A * D,
+        "feed-forward": 2 * D * F // cfg.num_groups,
+    }
+    cost = {name: n * cfg.num_hidden_layers for name, n in layer.items()}
+    if cfg.embedding_size != D:
+        cost["embeddings_project"] = cfg.embedding_size * D
+    return cost

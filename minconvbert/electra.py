@@ -12,9 +12,9 @@ import numpy as np
 
 from .heads import discriminator, discriminator_backward, masked_lm, masked_lm_backward
 from .initialize import init_params
-from .losses import (
-    binary_nll, binary_nll_backward, negative_log_likelihood, negative_log_likelihood_backward)
-from .model import convbert, convbert_backward, model_inputs
+from .inputs import model_inputs
+from .losses import binary_nll, binary_nll_backward, negative_log_likelihood, negative_log_likelihood_backward
+from .model import convbert, convbert_backward
 from .shapes import accumulate, dims, sub, under
 
 GENERATOR_WEIGHT, DISCRIMINATOR_WEIGHT = 1.0, 50.0

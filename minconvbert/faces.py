@@ -9,7 +9,9 @@ from .config import ConvBertConfig
 from .electra import init_pretraining, mask_tokens, pretraining_loss, pretraining_loss_backward
 from .heads import HEADS, task_model, task_model_backward
 from .initialize import init_params
-from .model import as_array, convbert, convbert_backward, model_inputs
+from .inputs import as_array, model_inputs
+from .memory import keep_freed_memory
+from .model import convbert, convbert_backward
 
 
 @dataclass
@@ -61,6 +63,7 @@ class ConvBertModel:
 
         rng, scheme, dtype: of fresh parameters, as in `init_params`.
         """
+        keep_freed_memory()
         self.config = checked_config(config)
         self.params = (init_params(config, self.task, rng, scheme, dtype) if params is None
                        else checkpoint.check_params(params, config, self.task))

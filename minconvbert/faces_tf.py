@@ -15,8 +15,8 @@ They differ from the PyTorch ones in this, and in nothing else (transformers 4.5
 import numpy as np
 
 from . import checkpoint, faces
+from .inputs import as_array
 from .losses import IGNORED, negative_log_likelihood
-from .model import as_array
 
 
 class _TF:

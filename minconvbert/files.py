@@ -5,7 +5,6 @@ import os
 import tempfile
 from pathlib import Path
 
-
 PART = ".part"                                         # ends the name of a file that is being written
 
 

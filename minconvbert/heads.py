@@ -8,8 +8,18 @@ import numpy as np
 
 from .activations import activate, activate_backward
 from .losses import (
-    IGNORED, binary_cross_entropy, binary_cross_entropy_backward, binary_nll, binary_nll_backward, check_labels,
-    cross_entropy, cross_entropy_backward, mean, mean_squared_error, mean_squared_error_backward)
+    IGNORED,
+    binary_cross_entropy,
+    binary_cross_entropy_backward,
+    binary_nll,
+    binary_nll_backward,
+    check_labels,
+    cross_entropy,
+    cross_entropy_backward,
+    mean,
+    mean_squared_error,
+    mean_squared_error_backward,
+)
 from .model import convbert, convbert_backward
 from .ops import dropout, dropout_mask, layer_norm, layer_norm_backward, linear, linear_backward
 from .shapes import accumulate, dims, sub, take, under

@@ -4,19 +4,10 @@ An op is `y = f(x, ...)`; its backward is `dx, ... = f_backward(dy, ...)`. A bac
 forward was given or returned, just what it needs: `linear` both operands, `softmax` its output, `layer_norm` its input.
 """
 
-import ctypes
-import math
 
 import numpy as np
 
 from .shapes import dims
-
-# Large arrays go back to the system when they are freed, and every new one is fetched page by page. The C library of
-# Linux can be told to keep them at hand instead: a forward takes 20% less time.
-if hasattr(ctypes.pythonapi, "mallopt"):
-    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, HIGHEST, HIGHEST_BEFORE_2022 = -1, -3, 2**31 - 1, 2**25
-    for threshold in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-        ctypes.pythonapi.mallopt(threshold, HIGHEST) or ctypes.pythonapi.mallopt(threshold, HIGHEST_BEFORE_2022)
 
 
 def linear(x, weight, bias):

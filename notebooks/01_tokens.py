@@ -8,11 +8,11 @@
 
 # %%
 import numpy as np
-
 from figures import BLUE, ORANGE, picture, show
-from minconvbert import tour
+
+from minconvbert import default_model
 from minconvbert.tokenizer import ConvBertTokenizerFast
-from minconvbert.wordpiece import explain, match, normalize, split
+from minconvbert.tokenizer.wordpiece import explain, match, normalize, split
 
 # %% [markdown]
 # ## One word, by hand
@@ -84,7 +84,7 @@ assert words == ["he", "'", "s", "read", "zoe", "'", "s", "resume", "-", "-", "t
 # ## A sentence, with the vocabulary of the trained model
 
 # %%
-folder = tour.default_model()
+folder = default_model()
 tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
 encoded = tokenizer(text, return_offsets_mapping=True)
 for token, number, (start, end) in zip(tokenizer.convert_ids_to_tokens(encoded["input_ids"]), encoded["input_ids"],

@@ -8,13 +8,14 @@
 
 # %%
 import numpy as np
-
 from figures import BLUE, ORANGE, picture, show
-from minconvbert import tour, view
+
+from minconvbert import default_model, view
 from minconvbert.config import ConvBertConfig
 from minconvbert.course import check
 from minconvbert.faces import ConvBertModel
-from minconvbert.model import embeddings, model_inputs
+from minconvbert.inputs import model_inputs
+from minconvbert.model import embeddings
 from minconvbert.ops import embedding, embedding_backward, layer_norm, layer_norm_backward, standardize
 from minconvbert.shapes import sub
 from minconvbert.tokenizer import ConvBertTokenizerFast
@@ -159,7 +160,7 @@ dtable
 # like no other: `[CLS]` always stands there.)
 
 # %%
-folder = tour.default_model()
+folder = default_model()
 model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
 
 def cosines(a, b):

@@ -10,9 +10,9 @@
 import math
 
 import numpy as np
-
 from figures import BLUE, FAINT, ORANGE, picture, show
-from minconvbert import tour, view
+
+from minconvbert import default_model, view
 from minconvbert.attention import self_attention
 from minconvbert.config import ConvBertConfig
 from minconvbert.course import check
@@ -135,7 +135,7 @@ acts["weights"][0, 0].round(3)
 # the sentence, and below it the one that stays nearest.
 
 # %%
-folder = tour.default_model()
+folder = default_model()
 model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
 out, tokens = view.look(model, tokenizer, "The old man who lived by the river sold his boat to the two brothers.")
 maps = np.stack(out.attentions)[:, 0]                   # (layers, H, L, L)

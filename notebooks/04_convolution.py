@@ -13,9 +13,9 @@
 
 # %%
 import numpy as np
-
 from figures import BLUE, ORANGE, picture, show
-from minconvbert import tour, view
+
+from minconvbert import default_model, view
 from minconvbert.config import ConvBertConfig, param_shapes
 from minconvbert.conv import depthwise_conv, dynamic_conv, pad, separable_conv, span_dynamic_conv
 from minconvbert.course import check
@@ -223,7 +223,7 @@ for axis, kernels, title in zip(axes, (dynamic_kernel, span_kernel), titles):
         axis.bar(np.arange(3) + shift, kernels[0, place, 0], 0.38, color=colour, label=f"place {place}")
     axis.set_xticks(range(3), ["left", "self", "right"])
     axis.set_title(title)
-axes[0].legend();
+axes[0].legend()
 
 # %% [markdown]
 # ## Learned kernels
@@ -232,7 +232,7 @@ axes[0].legend();
 # attention maps, as `out.kernels`: one array `(B, L, H, K)` for each layer.
 
 # %%
-folder = tour.default_model()
+folder = default_model()
 model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
 
 out, tokens = view.look(model, tokenizer, "They sat on the bank of the river and looked at the water.")

@@ -10,9 +10,9 @@
 
 # %%
 import numpy as np
-
 from figures import BLUE, ORANGE, picture, show
-from minconvbert import tour, view
+
+from minconvbert import default_model, view
 from minconvbert.attention import mixed_attention, self_attention
 from minconvbert.config import ConvBertConfig, param_shapes
 from minconvbert.conv import span_dynamic_conv
@@ -188,7 +188,7 @@ assert np.allclose(out, by_hand)
 # parts, for each layer.
 
 # %%
-folder = tour.default_model()
+folder = default_model()
 model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
 cfg, params = model.config, model.params
 batch = tokenizer("The old man who lived by the river sold his boat to the two brothers.", return_tensors="np")

@@ -9,15 +9,28 @@
 
 # %%
 import numpy as np
-
 from figures import BLUE, ORANGE, picture, show
+
 from minconvbert.attention import mixed_attention, mixed_attention_backward, self_attention_backward
 from minconvbert.conv import (
-    depthwise_conv_backward, dynamic_conv, dynamic_conv_backward, hide, separable_conv_backward, span_dynamic_conv)
+    depthwise_conv_backward,
+    dynamic_conv,
+    dynamic_conv_backward,
+    hide,
+    separable_conv_backward,
+    span_dynamic_conv,
+)
 from minconvbert.course import check, stub
-from minconvbert.exercises import case
+from minconvbert.course.exercises import case
 from minconvbert.ops import (
-    layer_norm, layer_norm_backward, linear, linear_backward, softmax, softmax_backward, standardize)
+    layer_norm,
+    layer_norm_backward,
+    linear,
+    linear_backward,
+    softmax,
+    softmax_backward,
+    standardize,
+)
 
 # %% [markdown]
 # ## What a gradient is
@@ -194,7 +207,7 @@ axis = picture(width=6.5, height=3)
 for (dtype, error), colour in zip(errors.items(), (BLUE, ORANGE)):
     axis.loglog(steps, np.maximum(error, 1e-13), color=colour, label=dtype.__name__)
 axis.set(xlabel="step h", title="relative error of the measured gradient of layer norm")
-axis.legend();
+axis.legend()
 
 # %% [markdown]
 # ### Why `dout = ones` proves nothing

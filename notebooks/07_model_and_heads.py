@@ -10,17 +10,19 @@
 
 # %%
 import numpy as np
-
 from figures import BLUE, picture, show
-from minconvbert import tour, view
+
+from minconvbert import default_model, view
 from minconvbert.config import TASKS, ConvBertConfig, param_shapes
 from minconvbert.course import check
 from minconvbert.faces import ConvBertForMaskedLM, ConvBertModel
 from minconvbert.heads import HEADS, masked_lm, sequence_classification, task_model, task_model_backward
 from minconvbert.initialize import init_params
+from minconvbert.inputs import model_inputs
 from minconvbert.losses import cross_entropy, cross_entropy_backward
-from minconvbert.model import convbert, encoder, model_inputs
+from minconvbert.model import convbert, encoder
 from minconvbert.ops import softmax
+from minconvbert.pretrained import fill_mask
 from minconvbert.tokenizer import ConvBertTokenizerFast
 
 # %% [markdown]
@@ -30,7 +32,7 @@ from minconvbert.tokenizer import ConvBertTokenizerFast
 show(convbert, encoder)
 
 # %%
-folder = tour.default_model()
+folder = default_model()
 model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
 cfg = model.config
 batch = tokenizer(["The bank of the river was steep.", "It rained."], padding=True, return_tensors="np")
@@ -188,12 +190,12 @@ ids = tokenizer(text, return_tensors="np")["input_ids"]
 place = int((ids[0] == tokenizer.mask_token_id).argmax())
 probs = softmax(generator(ids).logits[0, place])
 best = np.argsort(-probs)[:10]
-assert tour.fill_mask(text, folder, top=1)[0][0][0] == tokenizer.convert_ids_to_tokens(int(best[0]))
+assert fill_mask(text, folder, top=1)[0][0][0] == tokenizer.convert_ids_to_tokens(int(best[0]))
 axis = picture(width=5, height=2.8)
 axis.barh(range(10), probs[best], color=BLUE)
 axis.set_yticks(range(10), [tokenizer.convert_ids_to_tokens(int(i)) for i in best])
 axis.invert_yaxis()
-axis.set_title(text);
+axis.set_title(text)
 
 # %% [markdown]
 # ## Exercises

@@ -9,19 +9,20 @@
 
 # %%
 import numpy as np
-
 from figures import BLUE, ORANGE, picture, show
-from minconvbert import tour
+
+from minconvbert import default_model
 from minconvbert.config import ConvBertConfig
 from minconvbert.course import check
-from minconvbert.electra import (
-    RowRandom, generator_config, mask_tokens, pretraining_loss, replace_tokens, sample_words)
+from minconvbert.electra import RowRandom, generator_config, mask_tokens, pretraining_loss, replace_tokens, sample_words
 from minconvbert.faces import ConvBertForMaskedLM
 from minconvbert.losses import binary_nll
 from minconvbert.ops import softmax
 from minconvbert.optim import adam_step, learning_rate
-from minconvbert.pretrain import Recipe, evaluate, fresh_state, train_step
+from minconvbert.pretrained import detect
 from minconvbert.tokenizer import ConvBertTokenizerFast
+from minconvbert.training.pretrain import evaluate, fresh_state, train_step
+from minconvbert.training.recipes import PretrainingRecipe
 
 # %% [markdown]
 # ## Choosing places
@@ -34,7 +35,7 @@ from minconvbert.tokenizer import ConvBertTokenizerFast
 show(mask_tokens)
 
 # %%
-folder = tour.default_model()
+folder = default_model()
 tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
 text = "The old man who lived by the river sold his boat to the two brothers who came from the town every summer."
 ids = tokenizer(text, return_tensors="np")["input_ids"]
@@ -77,7 +78,7 @@ axis = picture(width=5)
 axis.bar(np.arange(5) - 0.2, wanted, 0.38, color=BLUE, label="softmax of the logits")
 axis.bar(np.arange(5) + 0.2, share, 0.38, color=ORANGE, label="share of 20,000 draws")
 axis.set_xticks(range(5), [f"word {i}" for i in range(5)])
-axis.legend();
+axis.legend()
 
 # %% [markdown]
 # ## What is replaced, and what is not
@@ -130,7 +131,7 @@ show(binary_nll, pretraining_loss)
 suspected = []
 for axis, text in zip(picture(2, width=8, sharey=True), (
         "The doctor asked the patient about he pain.", "The doctor asked the patient about his moon.")):
-    pieces, probs = tour.detect(text, folder)
+    pieces, probs = detect(text, folder)
     axis.bar(range(len(pieces)), probs, color=ORANGE)
     axis.set_xticks(range(len(pieces)), pieces, rotation=45, ha="right")
     axis.set_ylim(0, 1)
@@ -165,7 +166,7 @@ examples, held_out = rows[:1900], rows[1900:]
 print(*(vocab[i] for i in rows[0]))
 
 # %%
-recipe = Recipe(model={}, learning_rate=5e-3, batch_size=32, steps=200, warmup=20, generator_width=0.5, dropout=False)
+recipe = PretrainingRecipe(model={}, learning_rate=5e-3, batch_size=32, steps=200, warmup=20, generator_width=0.5, dropout=False)
 cfg = ConvBertConfig(
     vocab_size=len(vocab), hidden_size=32, embedding_size=32, num_hidden_layers=2, num_attention_heads=4,
     intermediate_size=64, conv_kernel_size=5, max_position_embeddings=L, pad_token_id=0)
@@ -194,7 +195,7 @@ axes[0].plot(smooth("generator_loss"), color=BLUE)
 axes[0].axhline(np.log(len(vocab)), color=BLUE, linewidth=0.8, linestyle=":")
 axes[0].set(title="generator: masked-word loss (dotted: guessing)", xlabel="step", ylim=(0, None))
 axes[1].plot(smooth("discriminator_loss"), color=ORANGE)
-axes[1].set(title="discriminator: replaced-word loss", xlabel="step", ylim=(0, None));
+axes[1].set(title="discriminator: replaced-word loss", xlabel="step", ylim=(0, None))
 
 # %% [markdown]
 # The step itself: Adam, without the usual correction of its first steps, with a decay of the weights that is not part

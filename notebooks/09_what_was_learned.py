@@ -9,14 +9,21 @@
 
 # %%
 import numpy as np
-
 from figures import show
-from minconvbert import tour, view
+
+from minconvbert import default_model, view
 from minconvbert.conv import dynamic_conv
 from minconvbert.faces import ConvBertModel
-from minconvbert.locality import (
-    entropy, kernel_band, local_mass, mass_by_offset, mean_distance, over_tokens, padded_band)
 from minconvbert.tokenizer import ConvBertTokenizerFast
+from minconvbert.view.locality import (
+    entropy,
+    kernel_band,
+    local_mass,
+    mass_by_offset,
+    mean_distance,
+    over_tokens,
+    padded_band,
+)
 
 # %% [markdown]
 # ## A kernel as a row of a map, by hand
@@ -59,7 +66,7 @@ assert np.allclose(dynamic_conv(value, kernel)[0, :, 0], band[0, 0] @ value[0, :
 # ## One sentence, one word
 
 # %%
-folder = tour.default_model()
+folder = default_model()
 model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
 K = model.config.conv_kernel_size
 out, tokens = view.look(model, tokenizer, "The old man who lived by the river sold his boat to the two brothers.")

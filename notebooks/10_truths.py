@@ -10,14 +10,15 @@
 
 # %%
 import numpy as np
-
 from figures import BLUE, ORANGE, picture, show
-from minconvbert import tour
+
+from minconvbert import default_model
 from minconvbert.config import ConvBertConfig, param_shapes
 from minconvbert.conv import depthwise_conv, hide
 from minconvbert.faces import ConvBertForMultipleChoice, ConvBertModel
 from minconvbert.initialize import init_params
-from minconvbert.model import conv_mask, convbert, model_inputs
+from minconvbert.inputs import model_inputs
+from minconvbert.model import conv_mask, convbert
 from minconvbert.ops import softmax
 from minconvbert.tokenizer import ConvBertTokenizerFast
 
@@ -45,7 +46,7 @@ show(conv_mask, hide)
 # token's last hidden state change?
 
 # %%
-folder = tour.default_model()
+folder = default_model()
 model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
 batch = tokenizer("The old man who lived by the river sold his boat to the two brothers.", return_tensors="np")
 ids = batch["input_ids"]
@@ -75,7 +76,7 @@ axis.set_xticks(range(L), tokenizer.convert_ids_to_tokens(ids[0]), rotation=45, 
 axis.set_yscale("log")
 axis.set_ylim(1e-4)
 axis.set_title("change of each token's state when ten [PAD] follow the sentence")
-axis.legend();
+axis.legend()
 
 # %% [markdown]
 # After the first layer only the last tokens have changed: a kernel reaches `K // 2` to the right, and so does the

@@ -11,8 +11,8 @@
 
 # %%
 import numpy as np
-
 from figures import BLUE, ORANGE, picture, show
+
 from minconvbert.config import ConvBertConfig
 from minconvbert.golden import check, read_pack
 from minconvbert.golden.checker import diagnose_case
@@ -166,7 +166,7 @@ axis.axhline(1, color="black", linewidth=0.8)
 axis.set_yscale("log")
 axis.set_xticks(range(len(names)), [name.removeprefix("acts.") for name in names])
 axis.set_title("error in tolerances, in order of computation")
-axis.legend(loc="upper left");
+axis.legend(loc="upper left")
 
 # %% [markdown]
 # ## The catalogue

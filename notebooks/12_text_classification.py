@@ -12,14 +12,16 @@ import json
 from pathlib import Path
 
 import numpy as np
-
 from figures import BLUE, FAINT, ORANGE, picture, show
-from minconvbert import tasks, tour
-from minconvbert.finetune import Recipe, evaluate, fresh_state, layer_scales, predict, start, train, train_step
-from minconvbert.optim import learning_rate
-from minconvbert.tasks import batches, text_classification
 
-folder = tour.default_model()
+from minconvbert import default_model
+from minconvbert.optim import learning_rate
+from minconvbert.training import tasks
+from minconvbert.training.finetune import evaluate, fresh_state, layer_scales, predict, start, train, train_step
+from minconvbert.training.recipes import FinetuningRecipe
+from minconvbert.training.tasks import batches, text_classification
+
+folder = default_model()
 
 # %% [markdown]
 # ## The files
@@ -127,7 +129,7 @@ show(train_step)
 # Once from the pretrained weights, once from random numbers. All else is the same: the head, the order, the rates.
 
 # %%
-recipe = Recipe(epochs=5, batch_size=8, learning_rate=1e-3)
+recipe = FinetuningRecipe(epochs=5, batch_size=8, learning_rate=1e-3)
 models, losses, figures = {}, {}, {}
 for name, random_init in (("pretrained", False), ("random", True)):
     cfg, params, tokenizer = start(task, folder, examples, random_init)
@@ -151,7 +153,7 @@ for i, (name, colour) in enumerate((("pretrained", ORANGE), ("random", BLUE))):
     right.bar(np.arange(2) + 0.4 * i - 0.2, figures[name], 0.36, color=colour)
 right.axhline(0.5, color=FAINT, linestyle="--", linewidth=1)
 right.set_xticks([0, 1], ["learned from", "new verbs"])
-right.set_title("accuracy (guessing: one half)");
+right.set_title("accuracy (guessing: one half)")
 
 # %% [markdown]
 # Both losses reach zero. Only one of the two models has learned what we wanted to teach. **A training loss of zero says

@@ -10,14 +10,16 @@
 from pathlib import Path
 
 import numpy as np
-
 from figures import BLUE, ORANGE, picture, show
-from minconvbert import metrics, tasks, tour
-from minconvbert.finetune import Recipe, evaluate, fresh_state, predict, start, train
-from minconvbert.losses import IGNORED, cross_entropy
-from minconvbert.tasks import token_classification
 
-folder = tour.default_model()
+from minconvbert import default_model
+from minconvbert.losses import IGNORED, cross_entropy
+from minconvbert.training import metrics, tasks
+from minconvbert.training.finetune import evaluate, fresh_state, predict, start, train
+from minconvbert.training.recipes import FinetuningRecipe
+from minconvbert.training.tasks import token_classification
+
+folder = default_model()
 task = tasks.get("token-classification")
 examples, new = (task.read(f"data/who_where_when_{part}.conll") for part in ("train", "dev"))
 print(Path("data/who_where_when_train.conll").read_text()[:60])
@@ -88,7 +90,7 @@ show(metrics.entities)
 # ## Training, twice
 
 # %%
-recipe = Recipe(epochs=8, batch_size=16, learning_rate=1e-3, layer_decay=1)
+recipe = FinetuningRecipe(epochs=8, batch_size=16, learning_rate=1e-3, layer_decay=1)
 features, figures, losses, answers = task.encode(examples, tokenizer, cfg, length=48), {}, {}, {}
 for name, random_init in (("random", True), ("pretrained", False)):
     cfg, params, tokenizer = start(task, folder, examples, random_init)
@@ -112,7 +114,7 @@ for i, (name, colour) in enumerate((("pretrained", ORANGE), ("random", BLUE))):
 axis.set_xticks(range(3), kinds)
 axis.set_ylim(0, 1)
 axis.set_title("entity F1 on names, places and days that training never saw")
-axis.legend(frameon=False, fontsize=8);
+axis.legend(frameon=False, fontsize=8)
 
 # %% [markdown]
 # Both learned the 120 sentences. The pretrained model knew beforehand that *boston* is used like *london*.

@@ -8,14 +8,16 @@
 
 # %%
 import numpy as np
-
 from figures import BLUE, ORANGE, picture, show
-from minconvbert import metrics, tasks, tour
-from minconvbert.finetune import Recipe, evaluate, fresh_state, predict, start, train
-from minconvbert.tasks import batches, question_answering
-from minconvbert.tasks.question_answering import best_span
 
-folder = tour.default_model()
+from minconvbert import default_model
+from minconvbert.training import metrics, tasks
+from minconvbert.training.finetune import evaluate, fresh_state, predict, start, train
+from minconvbert.training.recipes import FinetuningRecipe
+from minconvbert.training.tasks import batches, question_answering
+from minconvbert.training.tasks.question_answering import best_span
+
+folder = default_model()
 task = tasks.get("question-answering")
 examples, new = (task.read(f"data/questions_{part}.jsonl") for part in ("train", "dev"))
 for one in examples[:3]:
@@ -93,7 +95,7 @@ show(metrics.answer_f1, metrics.normalize_answer)
 # ## Training, twice
 
 # %%
-recipe = Recipe(epochs=5, batch_size=8, learning_rate=1e-3)
+recipe = FinetuningRecipe(epochs=5, batch_size=8, learning_rate=1e-3)
 features, figures, losses = task.encode(examples, tokenizer, cfg, length=64), {}, {}
 asked = task.encode(new, tokenizer, cfg, length=64)
 for name, random_init in (("random", True), ("pretrained", False)):
@@ -115,7 +117,7 @@ left.set_xlabel("step")
 left.legend(frameon=False, fontsize=8)
 right.set_xticks([0, 1], ["F1", "exact match"])
 right.set_ylim(0, 1)
-right.set_title("people, places and times never seen");
+right.set_title("people, places and times never seen")
 
 # %% [markdown]
 # The sums that `best_span` looks at, for one question. Above the diagonal are spans; the darkest is the answer.
@@ -134,7 +136,7 @@ axis.set_xticks(range(len(pieces)), pieces, rotation=90, fontsize=7)
 axis.set_yticks(range(len(pieces)), pieces, fontsize=7)
 axis.set_xlabel("ends")
 axis.set_ylabel("begins")
-axis.set_title(f"{new[number]['question']}  {answers[number]['answer']}");
+axis.set_title(f"{new[number]['question']}  {answers[number]['answer']}")
 
 # %% [markdown]
 # ## A context longer than the model

@@ -8,17 +8,19 @@
 
 # %%
 import numpy as np
-
 from figures import BLUE, FAINT, ORANGE, picture, show
-from minconvbert import tasks, tour
-from minconvbert.finetune import Recipe, evaluate, fresh_state, predict, start, train
+
+from minconvbert import default_model
 from minconvbert.heads import multiple_choice, task_model
 from minconvbert.losses import cross_entropy
 from minconvbert.ops import softmax
-from minconvbert.tasks import batches
-from minconvbert.tasks import multiple_choice as the_task
+from minconvbert.training import tasks
+from minconvbert.training.finetune import evaluate, fresh_state, predict, start, train
+from minconvbert.training.recipes import FinetuningRecipe
+from minconvbert.training.tasks import batches
+from minconvbert.training.tasks import multiple_choice as the_task
 
-folder = tour.default_model()
+folder = default_model()
 task = tasks.get("multiple-choice")
 examples, new = (task.read(f"data/endings_{part}.jsonl") for part in ("train", "dev"))
 for one in examples[:3]:
@@ -89,7 +91,7 @@ show(multiple_choice)
 # and would have to guess the forms of verbs that it never met.
 
 # %%
-recipe = Recipe(epochs=4, batch_size=8, learning_rate=1e-3)
+recipe = FinetuningRecipe(epochs=4, batch_size=8, learning_rate=1e-3)
 figures, losses, answers = {}, {}, {}
 for name, random_init in (("random", True), ("pretrained", False)):
     cfg, params, tokenizer = start(task, folder, examples, random_init)
@@ -111,7 +113,7 @@ left.set_xlabel("step")
 left.legend(frameon=False, fontsize=8)
 right.axhline(1 / 3, color=FAINT, linestyle="--", linewidth=1)
 right.set_ylim(0, 1)
-right.set_title("accuracy with new verbs (guessing: one third)");
+right.set_title("accuracy with new verbs (guessing: one third)")
 
 # %%
 mine = [task.example(dict(context=context, choices=choices), "here", labelled=False) for context, choices in (

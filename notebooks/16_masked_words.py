@@ -11,16 +11,18 @@ import math
 from pathlib import Path
 
 import numpy as np
-
 from figures import BLUE, ORANGE, picture, show
-from minconvbert import tasks, tour
-from minconvbert.finetune import Recipe, evaluate, fresh_state, start, train
-from minconvbert.heads import task_model
-from minconvbert.model import model_inputs
-from minconvbert.ops import softmax
-from minconvbert.tasks import masked_lm
 
-folder = tour.default_model()
+from minconvbert import default_model
+from minconvbert.heads import task_model
+from minconvbert.inputs import model_inputs
+from minconvbert.ops import softmax
+from minconvbert.training import tasks
+from minconvbert.training.finetune import evaluate, fresh_state, start, train
+from minconvbert.training.recipes import FinetuningRecipe
+from minconvbert.training.tasks import masked_lm
+
+folder = default_model()
 task = tasks.get("masked-lm")
 examples, new = (task.read(f"data/bees_{part}.txt") for part in ("train", "dev"))
 print(Path("data/bees_train.txt").read_text()[:205])
@@ -69,7 +71,7 @@ measured = task.encode(new, tokenizer, cfg, length=64)
 before, _ = evaluate(task, new, measured, params, cfg)
 guesses = [fill(asked)]
 
-recipe = Recipe(epochs=20, batch_size=8, learning_rate=1e-3)
+recipe = FinetuningRecipe(epochs=20, batch_size=8, learning_rate=1e-3)
 losses = [figure["loss"] for figure in train(task, fresh_state(params), features, cfg, recipe)]
 after, _ = evaluate(task, new, measured, params, cfg)
 guesses.append(fill(asked))
@@ -107,6 +109,6 @@ assert nothing["perplexity"] > 5 * after["perplexity"]
 #
 # ## Exercises
 #
-# 1. What has the model forgotten? Ask `tour.fill_mask` and your new model to fill the masks of a sentence from a novel.
+# 1. What has the model forgotten? Ask `fill_mask` and your new model to fill the masks of a sentence from a novel.
 # 2. Hide the same words in every epoch (draw with step 0). What happens to the loss, and to the perplexity?
 # 3. The perplexity here counts places that were left to be seen, too. Count the hidden ones only: by how much is it higher?

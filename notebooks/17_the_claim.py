@@ -13,11 +13,12 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-
 from figures import show
-from minconvbert import study
+
 from minconvbert.config import ConvBertConfig
-from minconvbert.pretrain import PRESETS
+from minconvbert.training import study
+from minconvbert.training.recipes import PRESETS
+from minconvbert.view.curves import by_setting
 
 # %% [markdown]
 # ## Five blocks that differ in one thing
@@ -85,7 +86,7 @@ print(stored["fixed"], "\n")
 study.table(results)
 
 # %%
-study.draw(results)
+by_setting(results)
 
 # %% [markdown]
 # ## Seed by seed

@@ -12,8 +12,8 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from minconvbert import checkpoint, tf_bundle, torch_pickle
-from minconvbert.tensorfile import CheckpointError
+from minconvbert import checkpoint
+from minconvbert.checkpoint import CheckpointError, tf_bundle, torch_pickle
 
 DATA = Path(__file__).parent / "data" / "checkpoints" / "small"
 # reader: the file to damage; its neighbours, if any, are copied as they are

@@ -4,8 +4,8 @@ import json
 import string
 
 import numpy as np
-
 from helpers import random_params
+
 from minconvbert import checkpoint
 from minconvbert.config import ConvBertConfig
 from minconvbert.initialize import init_params

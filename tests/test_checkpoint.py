@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from minconvbert import checkpoint, convert, hub
+from minconvbert import checkpoint, pretrained
 from minconvbert.__main__ import main
-from minconvbert.checkpoint import CheckpointError
+from minconvbert.checkpoint import CheckpointError, hub
+from minconvbert.checkpoint.crc32c import crc32c
+from minconvbert.checkpoint.names import KINDS, keras_table, original_table, relayout, to_ours, to_theirs
+from minconvbert.checkpoint.safetensors import DTYPES, read_metadata, read_safetensors, write_safetensors
+from minconvbert.checkpoint.tf_bundle import read_tensorflow
 from minconvbert.config import TASKS, ConvBertConfig, param_shapes
-from minconvbert.crc32c import crc32c
-from minconvbert.names import KINDS, keras_table, original_table, relayout, to_ours, to_theirs
-from minconvbert.safetensors_io import DTYPES, read_metadata, read_safetensors, write_safetensors
-from minconvbert.tf_bundle import read_tensorflow
 
 DATA = Path(__file__).parent / "data" / "checkpoints"
 
@@ -389,7 +389,7 @@ def test_crc32c_of_any_bytes(length, seed):
 def test_crc32c_of_several_parts(monkeypatch):
     data = np.random.default_rng(0).bytes(10000)
     whole = crc32c(data)
-    monkeypatch.setattr("minconvbert.crc32c.LARGEST", 11)
+    monkeypatch.setattr("minconvbert.checkpoint.crc32c.LARGEST", 11)
     assert crc32c(data) == whole == bit_by_bit(data)
 
 
@@ -447,10 +447,10 @@ def test_convert_what_is_not_there(tmp_path, capsys):
 def test_verify_tells_right_from_wrong(monkeypatch, capsys):
     folder = DATA / "torch" / "bare"
     hidden = convert_hidden_states(folder, [1, 2, 3])
-    monkeypatch.setitem(convert.ANSWERS, "a/b", [("someone", [1, 2, 3], hidden[:3, :3] + 5e-5)])
+    monkeypatch.setitem(pretrained.ANSWERS, "a/b", [("someone", [1, 2, 3], hidden[:3, :3] + 5e-5)])
     assert main(["verify", str(folder), "--answers", "a/b"]) == 0
     assert capsys.readouterr().out.startswith("equal    by 5.")
-    monkeypatch.setitem(convert.ANSWERS, "a/b", [("someone", [1, 2, 4], hidden[:3, :3])])
+    monkeypatch.setitem(pretrained.ANSWERS, "a/b", [("someone", [1, 2, 4], hidden[:3, :3])])
     assert main(["verify", str(folder), "--answers", "a/b"]) == 1
     assert capsys.readouterr().out.startswith("DIFFERS  by ")
     assert main(["verify", str(folder)]) == 2
@@ -462,12 +462,12 @@ def convert_hidden_states(folder, ids):
     return ConvBertModel.from_pretrained(folder)(np.array([ids])).last_hidden_state[0]
 
 
-@pytest.mark.parametrize("model", convert.ANSWERS)
+@pytest.mark.parametrize("model", pretrained.ANSWERS)
 def test_published_answers_for_weights_in_the_cache(model):
     huggingface_hub = pytest.importorskip("huggingface_hub")
     if not any(isinstance(huggingface_hub.try_to_load_from_cache(model, file), str) for file in checkpoint.FILES):
         pytest.skip(f"{model} is not in the cache of the hub")
-    assert all(difference <= convert.TOLERANCE for _, difference in convert.verify(model))
+    assert all(difference <= pretrained.TOLERANCE for _, difference in pretrained.verify(model))
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from helpers import random_params, small_config
 
-from minconvbert import checkpoint, tf_bundle
-from minconvbert.checkpoint import CheckpointError
-from minconvbert.safetensors_io import read_safetensors, write_safetensors
-from minconvbert.tf_bundle import read_tensorflow, write_bundle
-from minconvbert.torch_pickle import read_torch
+from minconvbert import checkpoint
+from minconvbert.checkpoint import CheckpointError, tf_bundle
+from minconvbert.checkpoint.safetensors import read_safetensors, write_safetensors
+from minconvbert.checkpoint.tf_bundle import read_tensorflow, write_bundle
+from minconvbert.checkpoint.torch_pickle import read_torch
 
 DATA = Path(__file__).parent / "data" / "checkpoints"
 

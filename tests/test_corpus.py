@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minconvbert import corpus
+from minconvbert.training import corpus
 
 WORDS = "abcdefghijklmnopqrstuvwxyz"
 TOKENIZER = SimpleNamespace(

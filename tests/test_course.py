@@ -8,8 +8,9 @@ import textwrap
 import numpy as np
 import pytest
 
-from minconvbert import course, exercises
-from minconvbert.course import EXERCISES, check, grade, reference, solution, stub
+from minconvbert import course
+from minconvbert.__main__ import main
+from minconvbert.course import EXERCISES, check, exercises, grade, reference, solution, stub
 from minconvbert.ops import standardize
 
 
@@ -267,7 +268,7 @@ def test_the_file_cannot_touch_the_grader(tmp_path):
     report = grade(file)
     assert report["passed"] == 0 and report["of"] == 2
     assert "ModuleNotFoundError" in report["exercises"][1]["message"]
-    assert course.judge.__module__ == "minconvbert.course"
+    assert course.judge.__module__ == "minconvbert.course.check"
 
 
 @pytest.mark.parametrize(("content", "says"), [
@@ -289,12 +290,12 @@ def command(*args, **options):
 
 
 def test_commands(tmp_path, capsys):
-    assert course.course_main(["list"]) == 0
+    assert main(["course", "list"]) == 0
     assert capsys.readouterr().out.split() == list(EXERCISES)
-    assert course.course_main(["solution", "softmax"]) == 0
+    assert main(["course", "solution", "softmax"]) == 0
     assert capsys.readouterr().out.strip() == inspect.getsource(reference("softmax")).strip()
     file = tmp_path / "mine.py"
-    assert course.course_main(["stub", "softmax", "span_dynamic_conv_backward", "--skeleton"]) == 0
+    assert main(["course", "stub", "softmax", "span_dynamic_conv_backward", "--skeleton"]) == 0
     compile(capsys.readouterr().out, "stub", "exec")
     file.write_text(span())
     graded = command("grade", file, "--seed", "Grace", "--json")

@@ -5,10 +5,22 @@ from hypothesis import strategies as st
 
 from minconvbert.config import ConvBertConfig
 from minconvbert.electra import (
-    RowRandom, generator_config, init_pretraining, mask_tokens, masked_word_loss, masked_word_loss_backward,
-    part_grads, part_params, pretraining_loss, pretraining_loss_backward, replace_tokens, sample_words)
+    RowRandom,
+    generator_config,
+    init_pretraining,
+    mask_tokens,
+    masked_word_loss,
+    masked_word_loss_backward,
+    part_grads,
+    part_params,
+    pretraining_loss,
+    pretraining_loss_backward,
+    replace_tokens,
+    sample_words,
+)
 from minconvbert.initialize import init_params
-from minconvbert.pretrain import PRESETS, masked_batch
+from minconvbert.training.pretrain import masked_batch
+from minconvbert.training.recipes import PRESETS
 
 SPECIAL = dict(mask=4, cls=2, sep=3, pad=0)
 

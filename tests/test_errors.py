@@ -4,16 +4,21 @@ import re
 
 import numpy as np
 import pytest
-
 from helpers import random_inputs, random_params, small_config
+from test_model import FACES
+
 from minconvbert import (
-    ConvBertConfig, ConvBertForMultipleChoice, ConvBertForPreTraining, ConvBertModel, TFConvBertModel)
+    ConvBertConfig,
+    ConvBertForMultipleChoice,
+    ConvBertForPreTraining,
+    ConvBertModel,
+    TFConvBertModel,
+)
 from minconvbert.activations import activate
 from minconvbert.conv import dynamic_conv
 from minconvbert.electra import RowRandom, generator_config
 from minconvbert.ops import linear
 from minconvbert.shapes import dims
-from test_model import FACES
 
 
 @pytest.mark.parametrize("changes, message", [

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from helpers import assert_close, random_inputs, random_params, small_config
-from minconvbert import faces, faces_tf
 from tf_cases import cases
+
+from minconvbert import faces, faces_tf
 
 REFERENCE = np.load(Path(__file__).parent / "data" / "tf" / "reference.npz")
 CASES = dict(cases())

@@ -5,12 +5,12 @@ import re
 
 import numpy as np
 import pytest
-
 from helpers import assert_gradients, random_inputs, random_params, small_config
+from test_model import labels_for
+
 from minconvbert import activations, attention, conv, heads, losses, model, ops
 from minconvbert.heads import HEADS, task_model, task_model_backward
-from minconvbert.model import model_inputs
-from test_model import labels_for
+from minconvbert.inputs import model_inputs
 
 # module, function, what stands there, what is put in its place
 FAULTS = [

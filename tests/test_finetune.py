@@ -10,14 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from finetune_material import SIZES, strong_params, tokenizer, write_data, write_lines, write_model
-from minconvbert import checkpoint, finetune, tasks
+
+from minconvbert import checkpoint
 from minconvbert.__main__ import main
+from minconvbert.checkpoint.safetensors import read_safetensors
 from minconvbert.config import ConvBertConfig, param_shapes
-from minconvbert.finetune import Recipe, evaluate, fresh_state, layer_scales, start, train
-from minconvbert.progress import json_line, read_json_lines
-from minconvbert.safetensors_io import read_safetensors
+from minconvbert.training import finetune, tasks
+from minconvbert.training.finetune import evaluate, fresh_state, layer_scales, start, train
+from minconvbert.training.progress import json_line, read_json_lines
+from minconvbert.training.recipes import FinetuningRecipe, default_recipe
 
 QUICK = ["--learning-rate", "0.003", "--layer-decay", "1", "--batch-size", "8", "--length", "24", "--log-every", "1",
          "--save-every", "3", "--dropout", "0"]
@@ -75,7 +77,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(material, name):
     for accumulate in (1, 4):
         state = fresh_state({n: x.copy() for n, x in params.items()})
         state["step"] = 5
-        recipe = Recipe(accumulate=accumulate, learning_rate=1e-2, layer_decay=1)
+        recipe = FinetuningRecipe(accumulate=accumulate, learning_rate=1e-2, layer_decay=1)
         quiet = cfg.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         figures = finetune.train_step(task, state, alike, quiet, recipe, 10, None)
         after.append((figures, state["params"]))
@@ -274,7 +276,7 @@ def test_the_steps_of_the_notebook_are_those_of_the_command(material, tmp_path):
     cfg, params, words = start(task, material / "model", examples)
     cfg = cfg.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     features = task.encode(examples, words, cfg, 24)
-    recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.003, layer_decay=1)
+    recipe = FinetuningRecipe(epochs=2, batch_size=8, learning_rate=0.003, layer_decay=1)
     state = fresh_state(params)
     losses = [figures["loss"] for figures in train(task, state, features, cfg, recipe)]
     logged = [entry["loss"] for entry in read_json_lines(tmp_path / "run" / "log.jsonl") if "loss" in entry]
@@ -442,5 +444,5 @@ def test_default_rates_are_the_originals():
     task = tasks.get("text-classification")
     for width, rate in ((768, 1e-4), (384, 3e-4), (256, 3e-4)):
         cfg = ConvBertConfig(hidden_size=width, num_attention_heads=4)
-        assert replace(finetune.default_recipe(task, cfg), epochs=3) == Recipe(learning_rate=rate)
+        assert replace(default_recipe(task, cfg), epochs=3) == FinetuningRecipe(learning_rate=rate)
     assert tokenizer().vocab_size == SIZES["vocab_size"]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minconvbert import tasks
 from minconvbert.config import ConvBertConfig
-from minconvbert.tasks import reading
+from minconvbert.training import tasks
+from minconvbert.training.tasks import reading
 
 text, tokens, questions, choice, words = (tasks.get(name) for name in tasks.TASKS)
 

@@ -4,16 +4,16 @@ import logging
 
 import numpy as np
 import pytest
+from finetune_material import SIZES, strong_params, tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetune_material import SIZES, strong_params, tokenizer
-from minconvbert import tasks
 from minconvbert.config import ConvBertConfig
 from minconvbert.heads import task_model
-from minconvbert.model import model_inputs
-from minconvbert.tasks import batches
-from minconvbert.tasks.question_answering import best_span
+from minconvbert.inputs import model_inputs
+from minconvbert.training import tasks
+from minconvbert.training.tasks import batches
+from minconvbert.training.tasks.question_answering import best_span
 
 text, tokens, questions, choice, words = (tasks.get(name) for name in tasks.TASKS)
 TOKENIZER = tokenizer()

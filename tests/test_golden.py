@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from minconvbert.__main__ import main
+from minconvbert.checkpoint.names import keras_table, original_table, plain, to_theirs
+from minconvbert.checkpoint.safetensors import write_safetensors
 from minconvbert.config import ConvBertConfig
 from minconvbert.golden import check, checker, read_pack, score
 from minconvbert.golden.mistakes import MISTAKES, planted, possible, rerun
@@ -17,8 +19,6 @@ from minconvbert.golden.pack import CASES, as_float, make
 from minconvbert.golden.ports import aliases
 from minconvbert.golden.scoring import Line, Score, mistaken_port
 from minconvbert.golden.wholes import TEXTS
-from minconvbert.names import keras_table, original_table, plain, to_theirs
-from minconvbert.safetensors_io import write_safetensors
 from minconvbert.shapes import sub
 
 HERE = Path(__file__).parent

@@ -124,3 +124,50 @@ def test_an_op_returns_the_kind_of_float_it_was_given(dtype):
         out = op(*arguments)
         for y in out if isinstance(out, tuple) else (out,):
             assert y.dtype == dtype, (op.__name__, y.dtype)
+
+
+# A room may import itself and what stands here. "model" is the files at the top of the package, the faces aside.
+FACES = {"faces", "faces_tf", "pretrained"}
+ROOMS = {
+    "model": set(),
+    "tokenizer": {"model"},
+    "checkpoint": {"model"},
+    "view": {"model"},
+    "course": {"model"},
+    "golden": {"model", "tokenizer", "checkpoint"},
+    "faces": {"model", "tokenizer", "checkpoint"},
+    "training": {"model", "tokenizer", "checkpoint", "faces", "golden", "course"},
+}
+ROOMS["commands"] = {*ROOMS}
+
+
+def room_of(parts):
+    """The room of a module below the package, given as the parts of its name."""
+    return parts[0] if parts[0] in ROOMS and parts[0] != "faces" else "faces" if parts[0] in FACES else "model"
+
+
+def arrows():
+    """-> (file, room, room that it imports, whether the import stands at the top) for every import within the package"""
+    for path in PACKAGE.rglob("*.py"):
+        here = path.relative_to(PACKAGE).with_suffix("").parts
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = here[: len(here) - node.level]
+                modules = [(*base, *node.module.split("."))] if node.module else [(*base, a.name) for a in node.names]
+                for module in modules:
+                    yield path, room_of(here), room_of(module), node in tree.body
+
+
+def test_no_arrow_between_rooms_that_the_plan_does_not_have():
+    found = list(arrows())
+    assert len(found) > 200 and {room for _, room, _, _ in found} == {*ROOMS}
+    for path, room, other, _ in found:
+        assert other == room or other in ROOMS[room] or path == PACKAGE / "__main__.py", f"{path}: {room} -> {other}"
+
+
+def test_no_import_dodges_a_circle():
+    """An import inside a function is for what is large or optional: a format that few files have, a picture."""
+    inside = {(path.relative_to(PACKAGE).as_posix(), other) for path, _, other, at_top in arrows() if not at_top}
+    assert inside <= {("checkpoint/load.py", "checkpoint"), ("checkpoint/save.py", "checkpoint"),
+                      ("commands/golden.py", "golden"), ("commands/study.py", "view")}, inside

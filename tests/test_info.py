@@ -1,9 +1,9 @@
 import json
 
 import pytest
-
-from minconvbert import info
 from helpers import small_config
+
+from minconvbert.commands import info
 
 
 @pytest.mark.parametrize("preset, task, total", [

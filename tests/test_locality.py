@@ -6,9 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minconvbert.conv import dynamic_conv
-from minconvbert.locality import (
-    entropy, kernel_band, local_mass, mass_by_offset, mean_distance, over_tokens, padded_band)
 from minconvbert.ops import softmax
+from minconvbert.view.locality import (
+    entropy,
+    kernel_band,
+    local_mass,
+    mass_by_offset,
+    mean_distance,
+    over_tokens,
+    padded_band,
+)
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 3), st.sampled_from((1, 3, 5, 9)))
 

@@ -2,17 +2,23 @@
 
 import numpy as np
 import pytest
+from helpers import assert_close, assert_gradients, frozen, random_inputs, random_params, small_config
 
 import minconvbert
-from helpers import assert_close, assert_gradients, frozen, random_inputs, random_params, small_config
-from minconvbert import attention, conv, heads, model
+from minconvbert import attention, conv, model
 from minconvbert.config import TASKS, param_shapes
 from minconvbert.faces import (
-    ConvBertForMaskedLM, ConvBertForMultipleChoice, ConvBertForQuestionAnswering, ConvBertForSequenceClassification,
-    ConvBertForTokenClassification, ConvBertModel)
+    ConvBertForMaskedLM,
+    ConvBertForMultipleChoice,
+    ConvBertForQuestionAnswering,
+    ConvBertForSequenceClassification,
+    ConvBertForTokenClassification,
+    ConvBertModel,
+)
 from minconvbert.heads import HEADS, task_model, task_model_backward
-from minconvbert.model import convbert, convbert_backward, model_inputs
-from minconvbert.shapes import sub, under
+from minconvbert.inputs import model_inputs
+from minconvbert.model import convbert, convbert_backward
+from minconvbert.shapes import sub
 
 FACES = {"masked_lm": ConvBertForMaskedLM, "sequence_classification": ConvBertForSequenceClassification,
          "multiple_choice": ConvBertForMultipleChoice, "token_classification": ConvBertForTokenClassification,

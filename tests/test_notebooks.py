@@ -12,7 +12,8 @@ import minconvbert
 from minconvbert.config import ConvBertConfig
 from minconvbert.course import EXERCISES, stub
 from minconvbert.initialize import init_params
-from minconvbert.model import convbert, model_inputs
+from minconvbert.inputs import model_inputs
+from minconvbert.model import convbert
 
 pytest.importorskip("jupytext")
 nbformat = pytest.importorskip("nbformat")

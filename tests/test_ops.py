@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
+from helpers import assert_close, assert_gradients, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import assert_close, assert_gradients, frozen
 from minconvbert import activations, attention, conv, losses, ops
 from minconvbert.config import ACTIVATION_NAMES
 from minconvbert.shapes import dims, sub, take, under

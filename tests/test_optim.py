@@ -2,8 +2,8 @@ import re
 
 import numpy as np
 import pytest
-
 from helpers import small_config
+
 from minconvbert.config import param_shapes
 from minconvbert.initialize import init_params
 from minconvbert.optim import adam_state, adam_step, clip_by_global_norm, global_norm, learning_rate

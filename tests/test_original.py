@@ -6,8 +6,8 @@ output dense reads what both kinds give side by side, 2 * heads * head_size numb
 
 import numpy as np
 import pytest
-
 from helpers import assert_close, random_inputs, random_params, small_config
+
 from minconvbert.faces import ConvBertModel
 
 

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_corpus import write_corpus
 
-from minconvbert import pretrain
+from minconvbert.checkpoint.safetensors import read_metadata, read_safetensors
+from minconvbert.commands import pretrain as command
 from minconvbert.config import ConvBertConfig
 from minconvbert.electra import generator_config
-from minconvbert.pretrain import PRESETS, Ranks
-from minconvbert.progress import read_json_lines
-from minconvbert.safetensors_io import read_metadata, read_safetensors
-from test_corpus import write_corpus
+from minconvbert.training import pretrain
+from minconvbert.training.metrics import area_under_curve
+from minconvbert.training.progress import read_json_lines
+from minconvbert.training.ranks import Ranks
+from minconvbert.training.recipes import PRESETS
+from minconvbert.training.runs import save_state
 
 MODEL = dict(vocab_size=120, hidden_size=16, embedding_size=8, num_hidden_layers=1, num_attention_heads=4,
              intermediate_size=32, max_position_embeddings=32, conv_kernel_size=3)
@@ -43,7 +47,7 @@ def arguments(material, out, steps, *more):
 
 
 def run_here(material, out, steps, *more):
-    return pretrain.main(arguments(material, out, steps, *more))
+    return command.main(arguments(material, out, steps, *more))
 
 
 def every_file(out):
@@ -115,7 +119,7 @@ def test_a_kill_after_the_last_step(material, tmp_path, monkeypatch):
 
 def test_text_without_documents_has_nothing_held_out(material, tmp_path, capsys, recwarn):
     (tmp_path / "one.txt").write_text((material / "text.txt").read_text().replace("\n\n", "\n"))
-    assert pretrain.main([*arguments(material, tmp_path, 3), "--corpus", str(tmp_path / "one.txt")]) == 0
+    assert command.main([*arguments(material, tmp_path, 3), "--corpus", str(tmp_path / "one.txt")]) == 0
     assert "no held-out figures: that needs 100 documents" in capsys.readouterr().err
     assert not [warning for warning in recwarn if "legend" in str(warning.message)]
 
@@ -251,13 +255,13 @@ def test_a_word_that_is_there_twice(material, tmp_path):
 def test_a_corpus_smaller_than_a_batch(material, tmp_path):
     (tmp_path / "little.txt").write_text("a few words.\n")
     with pytest.raises(ValueError, match="must fill a batch of 8, but gives 1 examples"):
-        pretrain.main([*arguments(material, tmp_path, 3), "--corpus", str(tmp_path / "little.txt")])
+        command.main([*arguments(material, tmp_path, 3), "--corpus", str(tmp_path / "little.txt")])
 
 
 def test_an_empty_corpus(tmp_path):
     (tmp_path / "empty.txt").write_text("")
     with pytest.raises(ValueError, match="must have text, but there is none"):
-        pretrain.main(["--corpus", str(tmp_path / "empty.txt"), "--out", str(tmp_path / "out")])
+        command.main(["--corpus", str(tmp_path / "empty.txt"), "--out", str(tmp_path / "out")])
 
 
 def test_a_full_disk_leaves_the_last_state_whole(material, tmp_path, monkeypatch):
@@ -269,7 +273,7 @@ def test_a_full_disk_leaves_the_last_state_whole(material, tmp_path, monkeypatch
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left on device: .*state.safetensors"):
-        pretrain.save_state(
+        save_state(
             tmp_path / "state.safetensors", dict(step=9, params={"a": np.ones(3)}, moments={}), {})
     assert (tmp_path / "state.safetensors").read_bytes() == before
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".state")]
@@ -280,5 +284,5 @@ def test_area_under_curve_counts_pairs():
     scores, labels = rng.integers(0, 6, 60).astype(float), rng.integers(0, 2, 60)
     positive, negative = scores[labels == 1][:, None], scores[labels == 0][None]
     expected = (positive > negative).mean() + (positive == negative).mean() / 2
-    assert pretrain.area_under_curve(scores, labels) == pytest.approx(expected, rel=1e-12)
-    assert np.isnan(pretrain.area_under_curve(scores, np.ones(60, int)))
+    assert area_under_curve(scores, labels) == pytest.approx(expected, rel=1e-12)
+    assert np.isnan(area_under_curve(scores, np.ones(60, int)))

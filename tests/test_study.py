@@ -3,15 +3,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from test_corpus import TOKENIZER, write_corpus
+from test_electra import SPECIAL, check_gradients
 
-from minconvbert import model, study
+from minconvbert import model
 from minconvbert.attention import mixed_attention
+from minconvbert.commands import study as command
 from minconvbert.config import ConvBertConfig
 from minconvbert.electra import RowRandom, generator_config, pretraining_loss, pretraining_loss_backward
 from minconvbert.files import default_model
-from minconvbert.pretrain import PRESETS, masked_batch
-from test_corpus import TOKENIZER, write_corpus
-from test_electra import SPECIAL, check_gradients
+from minconvbert.training import corpus, study
+from minconvbert.training.pretrain import masked_batch
+from minconvbert.training.recipes import PRESETS
 
 CONFIG = ConvBertConfig(
     vocab_size=40, hidden_size=32, embedding_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
@@ -47,7 +50,7 @@ def test_the_block_is_put_back_after_an_error():
 
 
 def test_training_a_variant_gives_figures_that_repeat(tmp_path):
-    examples, held_out = study.corpus.encode_corpus([write_corpus(tmp_path / "text.txt")], TOKENIZER, 16, tmp_path)
+    examples, held_out = corpus.encode_corpus([write_corpus(tmp_path / "text.txt")], TOKENIZER, 16, tmp_path)
     recipe = replace(PRESETS["tiny"], steps=6, batch_size=8, warmup=2)
     first, second = (study.train_variant("dynamic", CONFIG, recipe, examples, held_out, SPECIAL) for _ in range(2))
     assert first == second
@@ -56,19 +59,19 @@ def test_training_a_variant_gives_figures_that_repeat(tmp_path):
 
 def test_the_command_goes_on_from_what_is_there(tmp_path, capsys):
     text, vocab = write_corpus(tmp_path / "text.txt"), default_model() / "vocab.txt"
-    command = ["--corpus", str(text), "--vocab", str(vocab), "--out", str(tmp_path / "out"), "--steps", "2", "--batch-size",
+    options = ["--corpus", str(text), "--vocab", str(vocab), "--out", str(tmp_path / "out"), "--steps", "2", "--batch-size",
                "4", "--hidden-size", "16", "--layers", "1", "--kernels", "1", "--groups", "2"]
-    study.main([*command, "--seeds", "1"])
+    command.main([*options, "--seeds", "1"])
     first = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
     assert [r["setting"] for r in first] == [*study.VARIANTS, "span, K=1", "span, 2 groups"]
-    study.main([*command, "--seeds", "2"])
+    command.main([*options, "--seeds", "2"])
     both = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
     assert both[:len(first)] == first and [r["seed"] for r in both] == [0] * 7 + [1] * 7
     assert (tmp_path / "out" / "study.png").stat().st_size > 5000
     printed = capsys.readouterr().out.splitlines()
     assert f"{both[4]['parameters']:,}" in printed[-3] and printed[-1].split()[-1] == "2"
     with pytest.raises(ValueError, match="must be of a study of .*'steps': 3.*but is of .*'steps': 2"):
-        study.main([*command, "--steps", "3"])
+        command.main([*options, "--steps", "3"])
     for option, lowest, wrong in (("--seeds", 1, "0"), ("--steps", 1, "-1"), ("--learning-rate", 0, "nan")):
         with pytest.raises(ValueError, match=f"{option} must be at least {lowest}, but is {wrong}"):
-            study.main([*command, option, wrong])
+            command.main([*options, option, wrong])

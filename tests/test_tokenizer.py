@@ -15,11 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_texts import EMOJI, MARKS, ODD, PACKAGE_VOCABULARY, SPECIAL, texts
 
-from minconvbert import unicode8
 from minconvbert.__main__ import main
-from minconvbert.added import AddedToken
-from minconvbert.tokenizer import ConvBertTokenizer, ConvBertTokenizerFast
-from minconvbert.wordpiece import CHUNK, FAST, SLOW, explain, match, normalize, split
+from minconvbert.tokenizer import AddedToken, ConvBertTokenizer, ConvBertTokenizerFast, unicode8
+from minconvbert.tokenizer.wordpiece import CHUNK, FAST, SLOW, explain, match, normalize, split
 
 FOLDER = Path(__file__).parent / "data" / "tokenizer"
 REFERENCE = json.loads(lzma.decompress((FOLDER / "vectors.json.xz").read_bytes()))

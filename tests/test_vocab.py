@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_texts import PACKAGE_VOCABULARY
 
-from minconvbert import vocab
 from minconvbert.__main__ import main
-from minconvbert.tokenizer import ConvBertTokenizerFast
+from minconvbert.tokenizer import ConvBertTokenizerFast, vocab
 
 ASCII = 5 + 68 + 36  # special tokens, printable ASCII in lower case, ## before its letters and digits
 

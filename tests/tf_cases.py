@@ -1,7 +1,6 @@
 """The cases in which the TensorFlow classes are compared: shared by the script that ran them and by the test."""
 
 import numpy as np
-
 from helpers import random_inputs, small_config
 
 RNG = np.random.default_rng(0)

@@ -353,7 +353,8 @@ def diagnose_case(golden, arrays, precision="float32", given_mistakes=(), depth=
         mistaken = None if mistake in given_mistakes else run_with(golden, (*given_mistakes, mistake))
         if mistaken is None:
             continue
-        fits = lambda name: _reproduces(golden, name, arrays[name], mistaken.get(name), distance[name], precision)
+        fits = lambda name, mistaken=mistaken: _reproduces(
+            golden, name, arrays[name], mistaken.get(name), distance[name], precision)
         if not fits(departing[0]):                          # as nearly every mistake: the rest need not be compared
             continue
         reproduced = [fits(name) for name in order]

@@ -9,14 +9,15 @@ import inspect
 import linecache
 import sys
 import textwrap
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
-from .. import activations, attention, conv, heads, losses, model, ops, optim, rows, tokenizer, wordpiece
+from .. import activations, attention, conv, heads, losses, model, ops, optim
+from ..tokenizer import hugging_face, rows, wordpiece
 from .wholes import CASES
 
-MODULES = (activations, attention, conv, heads, losses, model, ops, optim, rows, tokenizer, wordpiece)
+MODULES = (activations, attention, conv, heads, losses, model, ops, optim, hugging_face, rows, wordpiece)
 
 # name: edits, each (module.function, old text, new text); the old text stands in the function exactly once.
 MISTAKES = {}
@@ -368,24 +369,26 @@ _mistake("schedule: no warm-up", "optim.learning_rate", "min(1.0, step / warmup 
 _mistake("schedule: no decay", "optim.learning_rate", "max(0.0, 1 - step / steps)", "1.0")
 
 # Tokenizer
-_mistake("tokenizer: not lowercased", ("wordpiece.normalize", "text.lower() if lowercase else text", "text"),
-         ("wordpiece.normalize", "for low in rules.lower(char)", "for low in char"))
-_mistake("tokenizer: accents kept", "wordpiece.normalize",
+_mistake("tokenizer: not lowercased", ("tokenizer.wordpiece.normalize", "text.lower() if lowercase else text", "text"),
+         ("tokenizer.wordpiece.normalize", "for low in rules.lower(char)", "for low in char"))
+_mistake("tokenizer: accents kept", "tokenizer.wordpiece.normalize",
          "if lowercase if strip_accents is None else strip_accents:", "if False:")
-_mistake("tokenizer: ideographs not spread", "wordpiece.normalize", "if spread_chinese:", "if False:")
-_mistake("tokenizer: control characters kept", "wordpiece.normalize", "if not rules.is_dropped(char)", "if True")
+_mistake("tokenizer: ideographs not spread", "tokenizer.wordpiece.normalize", "if spread_chinese:", "if False:")
+_mistake("tokenizer: control characters kept", "tokenizer.wordpiece.normalize",
+         "if not rules.is_dropped(char)", "if True")
 _mistake("tokenizer: punctuation stays with its word",
-         ("wordpiece.split", 'char == " " or rules.is_punctuation(char)', 'char == " "'),
-         ("tokenizer._Tokenizer._get_ready", "else CHUNK", "else SPACED"))
-_mistake("tokenizer: pieces that continue a word lack ##", "wordpiece.match", 'PREFIX if start else ""', '""')
-_mistake("tokenizer: shortest piece, not the longest", "wordpiece.match",
+         ("tokenizer.wordpiece.split", 'char == " " or rules.is_punctuation(char)', 'char == " "'),
+         ("tokenizer.hugging_face._Tokenizer._get_ready", "else CHUNK", "else SPACED"))
+_mistake("tokenizer: pieces that continue a word lack ##", "tokenizer.wordpiece.match", 'PREFIX if start else ""', '""')
+_mistake("tokenizer: shortest piece, not the longest", "tokenizer.wordpiece.match",
          "range(len(word), start, -1)", "range(start + 1, len(word) + 1)")
-_mistake("tokenizer: a word may have 200 characters", "wordpiece.match", "len(word) > max_chars", "len(word) > 200")
-_mistake("tokenizer: a word may have 99 characters", "wordpiece.match",
+_mistake("tokenizer: a word may have 200 characters", "tokenizer.wordpiece.match",
+         "len(word) > max_chars", "len(word) > 200")
+_mistake("tokenizer: a word may have 99 characters", "tokenizer.wordpiece.match",
          "len(word) > max_chars", "len(word) >= max_chars")
-_mistake("tokenizer: pieces before the unknown rest are kept", "wordpiece.match",
+_mistake("tokenizer: pieces before the unknown rest are kept", "tokenizer.wordpiece.match",
          "else:\n            return []", "else:\n            return spans")
-_mistake("tokenizer: special tokens in a text are split", "tokenizer._Tokenizer._stretches",
+_mistake("tokenizer: special tokens in a text are split", "tokenizer.hugging_face._Tokenizer._stretches",
          "self.all_special_tokens if split_special_tokens else ()", "self.all_special_tokens")
 
 
@@ -395,14 +398,16 @@ class NoMistake(Exception):
 
 def _original(where):
     """-> the module, what holds the function in it (the module itself, or a class), the function"""
-    module_name, *path = where.split(".")
-    owner = module = sys.modules[f"minconvbert.{module_name}"]
+    module_name, path = "minconvbert", where.split(".")
+    while f"{module_name}.{path[0]}" in sys.modules:
+        module_name = f"{module_name}.{path.pop(0)}"
+    owner = module = sys.modules[module_name]
     for part in path[:-1]:
         owner = getattr(owner, part)
     return module, owner, getattr(owner, path[-1])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _changed(where, edits):
     """-> what holds the function `where`, the function, and the same compiled from its changed text"""
     module, owner, original = _original(where)
@@ -461,7 +466,7 @@ def rerun(id, given, mistakes):
         return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def possible(id):
     """The mistakes that can show in a case: those that change a function which it calls."""
     places = {_original(where)[2].__code__: where for mistake in MISTAKES for where in touched(mistake)}

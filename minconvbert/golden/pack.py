@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checkpoint.safetensors import read_safetensors, write_safetensors
 from ..files import write_atomic
-from ..safetensors_io import read_safetensors, write_safetensors
 from .formulas import formula
 from .mistakes import possible, rerun
 from .wholes import CASES, TOKENS

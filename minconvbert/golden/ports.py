@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checkpoint.names import keras_table, original_table, plain_keras, relayout
+from ..checkpoint.safetensors import read_safetensors
 from ..config import ConvBertConfig
-from ..names import keras_table, original_table, plain_keras, relayout
-from ..safetensors_io import read_safetensors
 from .wholes import TOKENS
 
 # Modules of Hugging Face's model whose outputs, as a hook sees them, are tensors of the pack: {module: (ours, layout)}.

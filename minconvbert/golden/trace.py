@@ -6,11 +6,12 @@ where it passes: at the calls of the functions listed here.
 
 import contextlib
 import re
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
-from .. import activations, attention, conv, heads, losses, model, ops, optim, wordpiece
+from .. import activations, attention, conv, heads, losses, model, ops, optim
+from ..tokenizer import wordpiece
 
 MODULES = (activations, attention, conv, heads, losses, model, ops, optim, wordpiece)
 
@@ -61,7 +62,7 @@ discriminator_predictions.dense_prediction classifier qa_outputs logits probs lo
 """.split()
 
 
-@lru_cache(maxsize=None)
+@cache
 def place(name):
     """A sortable place of a tensor of a block, model or head in the order of the forward computation."""
     name = re.sub(r"^convbert\.", "", name)

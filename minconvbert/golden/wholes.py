@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import heads, model, ops, optim, tokenizer
 from ..config import ConvBertConfig
+from ..inputs import model_inputs
 from ..shapes import sub, under
 from .cases import CASES, MASK, TINY, add_case, draw, draw_params, ordered, single
 from .trace import BACKWARD, FORWARD, recorded
@@ -47,7 +48,7 @@ def _model(id, purpose, changes, arrays=_tokens, **flags):
     def run(given):
         inputs, p = sub(given, "in"), sub(given, "params")
         dout = inputs.pop("dout")
-        return _traced(lambda: model.convbert(model.model_inputs(cfg, **inputs), p, cfg),
+        return _traced(lambda: model.convbert(model_inputs(cfg, **inputs), p, cfg),
                        lambda hidden, acts: (*model.convbert_backward(dout, acts, p, cfg), {}), cfg)
 
     add_case(f"model.{id}", purpose, given, run, config, **flags)
@@ -96,7 +97,7 @@ def _head(id, task, purpose, changes, labels, arrays=_tokens, **flags):
 
         def forward():
             inner = {name: a for name, a in inputs.items() if name != "cls_index"}
-            ready = model.model_inputs(cfg, **inner) | {n: inputs[n] for n in inputs if n == "cls_index"}
+            ready = model_inputs(cfg, **inner) | {n: inputs[n] for n in inputs if n == "cls_index"}
             return heads.task_model(task, ready, p, cfg)
 
         def backward(logits, acts):
@@ -200,7 +201,7 @@ def _train_run(given):
     cfg, inputs = ConvBertConfig.from_dict(TRAINED), sub(given, "in")
     labels = inputs.pop("labels")
     params = {name: x.copy() for name, x in sub(given, "params").items()}
-    ready, state, found = model.model_inputs(cfg, **inputs), optim.adam_state(params), {}
+    ready, state = model_inputs(cfg, **inputs), optim.adam_state(params)
     losses, norms, kept = [], [], {}
     _, _, loss_of, loss_backward = heads.HEADS["masked_lm"]
     for step in range(1, 11):
@@ -261,7 +262,7 @@ def _answer_run(given):
     cfg, p = ConvBertConfig.from_dict(ANSWERING), sub(given, "params")
     tok = tokenizer.ConvBertTokenizerFast(VOCABULARY)
     batch = dict(tok(ASKED, padding=True, return_tensors="np"))
-    logits, _ = heads.task_model("masked_lm", model.model_inputs(cfg, **batch), p, cfg)
+    logits, _ = heads.task_model("masked_lm", model_inputs(cfg, **batch), p, cfg)
     places = np.argwhere(batch["input_ids"] == tok.mask_token_id)
     at_mask = logits[places[:, 0], places[:, 1]]
     probs = ops.softmax(at_mask)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files import atomic_path
-from ..locality import mass_by_offset
+from .locality import mass_by_offset
 from .palette import LIGHT
 from .selection import chosen, compared, seen
 
@@ -193,7 +193,7 @@ def _width_of(lines):
 
 def _room(lines, shown, layer, head, token):
     """-> of each line the weight of its highest bar upwards, and of its lowest downwards; and the gap for the words"""
-    L, half = len(shown.tokens), shown.half
+    half = shown.half
     attention, band = shown.maps[layer, head, token], shown.bands[layer, head, token]
     highest = max(attention.max(), band.max())
     room = [[max(0.16 * highest, *(weights.get(t, 0) for t, _, _ in line)) for weights in (

@@ -11,8 +11,8 @@ from string import Template
 import numpy as np
 
 from ..files import write_atomic
-from ..locality import mass_by_offset
 from . import palette
+from .locality import mass_by_offset
 from .selection import chosen, compared, is_special, seen
 
 

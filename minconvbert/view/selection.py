@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..locality import entropy, local_mass, mean_distance, padded_band
+from .locality import entropy, local_mass, mean_distance, padded_band
 
 SPECIAL = ("[CLS]", "[SEP]", "[PAD]", "[MASK]")
 

@@ -21,8 +21,8 @@ from safetensors.numpy import load_file, save_file
 
 from minconvbert import checkpoint
 from minconvbert.checkpoint import CheckpointError
+from minconvbert.checkpoint.safetensors import read_safetensors, write_safetensors
 from minconvbert.config import TASKS
-from minconvbert.safetensors_io import read_safetensors, write_safetensors
 
 CONFIGS = {
     "plain": {}, "narrow embeddings": dict(embedding_size=10), "groups": dict(num_groups=3, embedding_size=10),
@@ -138,7 +138,7 @@ def test_original_checkpoints_read_by_tensorflow(tmp_path):
 
 
 def test_nothing_here_needs_torch():
-    code = ("import sys; from minconvbert import checkpoint; from minconvbert.convert import convert_main\n"
+    code = ("import sys; from minconvbert import checkpoint; from minconvbert.commands.convert import main as convert_main\n"
             "checkpoint.load(sys.argv[1], 'masked_lm'); print('torch' in sys.modules)")
     run = subprocess.run([sys.executable, "-c", code, DATA.parent / "torch" / "zip.bin"], capture_output=True,
                          text=True, check=True)

@@ -12,16 +12,18 @@ transformers = pytest.importorskip("transformers")
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from finetune_material import SIZES, strong_params, tokenizer, write_data, write_lines, write_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_finetuning import torch_model, torch_step
 
-from finetune_material import SIZES, strong_params, tokenizer, write_data, write_lines, write_model
-from minconvbert import checkpoint, finetune, metrics, tasks
+from minconvbert import checkpoint
 from minconvbert.__main__ import main
 from minconvbert.config import ConvBertConfig
-from minconvbert.finetune import Recipe, fresh_state, train
-from minconvbert.tasks import batches
+from minconvbert.training import finetune, metrics, tasks
+from minconvbert.training.finetune import fresh_state, train
+from minconvbert.training.recipes import FinetuningRecipe
+from minconvbert.training.tasks import batches
 
 STEPS = 50
 
@@ -41,7 +43,7 @@ def test_fifty_steps_follow_pytorch(tmp_path, name):
     params = strong_params(cfg, task.HEAD)
     theirs = torch_model(cfg, task.HEAD, params)
     features = task.encode(examples, tokenizer(), cfg, 24)
-    recipe = Recipe(epochs=6, batch_size=8, learning_rate=3e-3, clip=3.0 if name == "masked-lm" else 0.5)
+    recipe = FinetuningRecipe(epochs=6, batch_size=8, learning_rate=3e-3, clip=3.0 if name == "masked-lm" else 0.5)
     per_epoch, steps = finetune.steps_of(features, recipe)
 
     state, losses, norms = fresh_state(params), [], []

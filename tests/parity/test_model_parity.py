@@ -7,8 +7,9 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from helpers import assert_close, random_inputs, random_params, small_config
-from minconvbert.config import ACTIVATION_NAMES
 from test_model import FACES, labels_for
+
+from minconvbert.config import ACTIVATION_NAMES
 from minconvbert.faces import ConvBertModel
 
 OURS = ("model_type", "head_ratio_semantics", "mask_value", "mask_convolution")

@@ -10,9 +10,14 @@ from torch_pretraining import TorchPretraining, torch_adam_step
 
 from minconvbert.config import ConvBertConfig
 from minconvbert.electra import (
-    RowRandom, generator_config, init_pretraining, pretraining_loss, pretraining_loss_backward)
+    RowRandom,
+    generator_config,
+    init_pretraining,
+    pretraining_loss,
+    pretraining_loss_backward,
+)
 from minconvbert.optim import adam_state, adam_step, clip_by_global_norm, learning_rate
-from minconvbert.pretrain import masked_batch
+from minconvbert.training.pretrain import masked_batch
 
 SPECIAL = dict(mask=4, cls=2, sep=3, pad=0)
 

@@ -12,10 +12,13 @@ transformers = pytest.importorskip("transformers")
 
 from tokenizer_texts import MARKS, PACKAGE_VOCABULARY, SETTINGS, SPECIAL, texts, vocabulary  # noqa: E402
 
-from minconvbert import tokenizer_files, unicode8  # noqa: E402
-from minconvbert.added import AddedToken  # noqa: E402
-from minconvbert.tokenizer import ConvBertTokenizerFast  # noqa: E402
-from minconvbert.wordpiece import FAST, normalize, split  # noqa: E402
+from minconvbert.tokenizer import (
+    AddedToken,  # noqa: E402
+    ConvBertTokenizerFast,  # noqa: E402
+    unicode8,
+)
+from minconvbert.tokenizer import files as tokenizer_files  # noqa: E402
+from minconvbert.tokenizer.wordpiece import FAST, normalize, split  # noqa: E402
 
 CODE_POINTS = [c for c in range(0x110000) if not 0xd800 <= c < 0xe000]
 IDS = [f"lower={setting['do_lower_case']}-accents={setting['strip_accents']}" for setting in SETTINGS]

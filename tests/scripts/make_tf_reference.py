@@ -15,10 +15,10 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 import numpy as np
 import tensorflow as tf
 import transformers
-
 from helpers import random_params
-from minconvbert.names import keras_table, plain_keras, to_theirs
 from tf_cases import cases
+
+from minconvbert.checkpoint.names import keras_table, plain_keras, to_theirs
 
 TASKS = {"Model": None, "ForMaskedLM": "masked_lm", "ForSequenceClassification": "sequence_classification",
          "ForMultipleChoice": "multiple_choice", "ForTokenClassification": "token_classification",

@@ -1,0 +1,40 @@
+"""From any known kind of checkpoint to another."""
+
+import shutil
+from pathlib import Path
+
+from .. import checkpoint
+from ..config import TASKS, ConvBertConfig
+from ..files import atomic_path
+
+
+def convert(source, target, task=None, names="huggingface", dtype=None, **options):
+    """Read a checkpoint and write it as a Hugging Face folder, or under the original's names as `target/model.ckpt`.
+
+    Files of a tokenizer beside it are copied. Options are those of `checkpoint.load`.   ->  cfg, params
+
+    Raises ValueError if there is a checkpoint in `target` already, and as `checkpoint.load` and `checkpoint.save` do.
+    """
+    target = Path(target)
+    there = [name for name in (*checkpoint.FILES, "model.ckpt.index") if (target / name).exists()]
+    if there:
+        raise ValueError(f"{target} must be free for a checkpoint, but has {', '.join(there)}")
+    cfg, params = checkpoint.load(source, task, dtype=None, **options)
+    allow_nonfinite = options.get("allow_nonfinite", False)
+    if names == "original":
+        checkpoint.save_original(target / "model.ckpt", cfg, params, task, dtype, allow_nonfinite)
+    else:
+        checkpoint.save(target, cfg, params, task, dtype, allow_nonfinite=allow_nonfinite)
+    for name in checkpoint.TOKENIZER_FILES:
+        file = checkpoint.find(source).parent / name
+        if file.is_file():
+            with atomic_path(target / name) as temporary:
+                shutil.copyfile(file, temporary)
+    return cfg, params
+
+
+def task_in_config(source):
+    """The task of the class that `config.json` beside a checkpoint names; None without one, or for the bare model."""
+    path = checkpoint.find(source).parent / "config.json"
+    named = ConvBertConfig.from_json(path).unknown.get("architectures") if path.exists() else None
+    return next((task for task in TASKS if named == [checkpoint.ARCHITECTURES[task]]), None)

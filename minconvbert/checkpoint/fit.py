@@ -1,0 +1,123 @@
+"""Match arrays to the parameters of a configuration: names, shapes, kinds, and the head that a task needs."""
+
+import math
+
+import numpy as np
+
+from ..config import param_shapes
+from ..initialize import init_params
+from .names import plain
+from .tensorfile import CheckpointError, listed
+
+# What Hugging Face calls the class that reads a checkpoint; it has none for the discriminator, only for its body.
+ARCHITECTURES = {
+    None: "ConvBertModel", "discriminator": "ConvBertModel", "masked_lm": "ConvBertForMaskedLM",
+    "sequence_classification": "ConvBertForSequenceClassification", "multiple_choice": "ConvBertForMultipleChoice",
+    "token_classification": "ConvBertForTokenClassification", "question_answering": "ConvBertForQuestionAnswering"}
+HEADS = ("generator_predictions", "generator_lm_head", "discriminator_predictions", "classifier", "qa_outputs",
+         "sequence_summary")
+TABLE, OUTPUT_TABLE = "embeddings.word_embeddings.weight", "generator_lm_head.weight"
+# In files of older versions, but no parameters: the numbers 0, 1, 2, ... and zeros.
+BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
+
+
+def check_params(params, cfg, task=None):
+    """The same parameters in the order of `param_shapes`, if they are all there and fit.
+
+    Raises ValueError naming those that are missing, unknown or misshapen, TypeError for what is not all floats of one
+    width.
+    """
+    check_kinds(params)
+    _check_names_and_shapes(params, cfg, task, "params")
+    return {name: params[name] for name in param_shapes(cfg, task)}
+
+
+def check_kinds(params):
+    """Raises TypeError if params are no dict of arrays that are all floats of one width."""
+    if not isinstance(params, dict) or not all(isinstance(array, np.ndarray) for array in params.values()):
+        raise TypeError("params must be a dict of names to NumPy arrays, but is a"
+                        f" {type(params).__name__} of other things")
+    kinds = {str(array.dtype) for array in params.values()}
+    if len(kinds) > 1 or any(array.dtype.kind != "f" for array in params.values()):
+        raise TypeError(f"params must all be floats of one width, but they are {listed(sorted(kinds))}")
+
+
+def finite(array):
+    """Whether there is no nan and no infinity; without a temporary array, for the largest would be a quarter more."""
+    return array.size == 0 or (math.isfinite(array.min()) and math.isfinite(array.max()))
+
+
+def fit(tensors, cfg, task, file, new_head=None):
+    """Match the tensors of a file to the parameters of a model  ->  params, names of the tensors that were not used
+
+    `convbert.` before a name is put or taken away as needed, and older names are understood.
+    """
+    shapes = param_shapes(cfg, task)
+    known = {}
+    for name, array in tensors.items():
+        if plain(name) in known:
+            raise CheckpointError(f"{file} must hold a tensor once, but {known[plain(name)][0]} and {name} are one")
+        known[plain(name)] = (name, array)
+    if cfg.tie_word_embeddings and OUTPUT_TABLE in known and TABLE in known:
+        if not np.array_equal(known[OUTPUT_TABLE][1], known[TABLE][1], equal_nan=True):
+            raise CheckpointError(f"{OUTPUT_TABLE} in {file} must equal {TABLE}, for tie_word_embeddings is set, but it"
+                                  " differs; set tie_word_embeddings to false in the configuration")
+        del known[OUTPUT_TABLE]
+
+    def of_head(name):
+        return plain(name).split(".")[0] in HEADS
+
+    wanted = [name for name in shapes if new_head is None or not of_head(name)]
+    params = {name: known.pop(plain(name))[1] for name in wanted if plain(name) in known}
+    skipped = [name for name, _ in known.values() if of_head(name) or plain(name) in BUFFERS]
+    extra = {name: array for name, array in known.values() if name not in skipped}
+    lacking = [name for name in wanted if name not in params and of_head(name)]
+    if lacking and not extra:
+        raise CheckpointError(
+            f"{file} must hold the head for {task}, but {listed(lacking)} are missing; fine-tune the model for it, or"
+            " pass new_head=, a dict of its arrays or a numpy.random.Generator to draw it from")
+    if not isinstance(new_head, (dict, np.random.Generator, type(None))):
+        raise TypeError("new_head must be a dict of arrays or a numpy.random.Generator, but is"
+                        f" {type(new_head).__name__}")
+    if isinstance(new_head, np.random.Generator):
+        new_head = {name: array for name, array in init_params(cfg, task, new_head).items() if of_head(name)}
+    params |= {name: np.asarray(array) for name, array in (new_head or {}).items()}
+    _check_names_and_shapes(params | extra, cfg, task, file)
+    for name, array in params.items():
+        if array.dtype.kind != "f":
+            raise CheckpointError(f"{name} in {file} must be floats, but is {array.dtype}")
+    return {name: params[name] for name in shapes}, skipped
+
+
+def _check_names_and_shapes(params, cfg, task, where):
+    shapes = param_shapes(cfg, task)
+    missing = [name for name in shapes if name not in params]
+    extra = [name for name in params if name not in shapes]
+    wrong = [f"{name} must be {shapes[name]} but is {params[name].shape}"
+             for name in shapes if name in params and params[name].shape != shapes[name]]
+    if missing or extra or wrong:
+        found = [f"{listed(missing)} missing"] * bool(missing) + [f"{listed(extra)} unknown"] * bool(extra)
+        raise CheckpointError(f"the tensors of {where} must be those of the configuration, but "
+                              + "; ".join(found + [listed(wrong)] * bool(wrong)) + _remedy(params, cfg, task))
+
+
+def _remedy(params, cfg, task):
+    """What to say of shapes that are those of the original's reading of `head_ratio`."""
+    try:
+        shapes = param_shapes(cfg.replace(head_ratio_semantics="original"), task)
+    except ValueError:
+        return ""
+    fits = params.keys() == shapes.keys() and all(params[name].shape == shapes[name] for name in shapes)
+    return '; they fit head_ratio_semantics="original" in the configuration' * fits
+
+
+def cast(array, dtype, name, allow_nonfinite):
+    """In one piece and as `dtype`, unless that is None; the same array if it is so already."""
+    if dtype is not None and np.dtype(dtype).kind != "f":
+        raise TypeError(f"dtype must be a float type or None, but is {np.dtype(dtype)}")
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype)
+    if not allow_nonfinite and not finite(array):
+        raise CheckpointError(f"{name} must be finite as {array.dtype}, but holds nan or infinity; pass"
+                              " allow_nonfinite=True to keep it all the same")
+    return array

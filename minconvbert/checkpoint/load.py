@@ -1,0 +1,191 @@
+"""From a folder, a file or a name on the hub to a configuration and a flat dict of parameters.
+
+Nothing is ever made up: a tensor that is missing, of the wrong shape or not a finite float is refused by its name.
+"""
+
+import json
+import logging
+import re
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from ..config import ConvBertConfig
+from .fit import cast, fit
+from .names import keras_table, original_table, plain_keras, to_ours
+from .safetensors import read_metadata, read_safetensors
+from .tensorfile import CheckpointError, listed, map_file
+
+log = logging.getLogger(__name__)
+
+# What a folder may hold, the best first.
+FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+         "tf_model.h5", "tf_model.h5.index.json")
+TOKENIZER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None, new_head=None, net="electra"):
+    """Read a checkpoint: a folder, a file, or the name of a model on the hub  ->  cfg, params
+
+    params: flat dict with the names of `param_shapes(cfg, task)`. Without `task`, the head of a checkpoint is skipped,
+    and what was skipped is logged. With one that the checkpoint lacks, `new_head` must say where all of the head comes
+    from: a dict of its arrays, or a `numpy.random.Generator` to draw it from.
+
+    dtype: of the parameters; None keeps that of the file. config: used instead of the `config.json` beside the file.
+    net: which of the two networks in the original's checkpoints, "electra" (the discriminator) or "generator".
+
+    Raises CheckpointError, naming tensor and reason, or what else the file lacks.
+    """
+    file = find(source)
+    tensors, kind = read_tensors(file)
+    cfg = config or read_config(file, tensors, kind, net)
+    aside = []
+    if kind == "keras":
+        tensors = to_ours(tensors, keras_table(cfg), file)
+    elif kind == "original":
+        tensors, aside = _one_net(tensors, cfg, net, task, file)
+    params, skipped = fit(tensors, cfg, task, file, new_head)
+    if aside or skipped:
+        log.warning("%s: not used: %s", file, listed(aside + skipped, 12))
+    return cfg, {name: cast(array, dtype, f"{name} in {file}", allow_nonfinite) for name, array in params.items()}
+
+
+def find(source):
+    """The file that holds the tensors, or lists those that do, of a folder, a file, or a model on the hub."""
+    if not isinstance(source, (str, PathLike)):
+        raise TypeError(f"a checkpoint must be a path or the name of a model on the hub, but is {source!r}")
+    path = Path(source)
+    bundle = Path(f"{path}.index")
+    if bundle.is_file():
+        return bundle
+    if path.is_dir():
+        bundles = sorted(path.glob("*.index"))
+        found = [path / name for name in FILES if (path / name).exists()] or bundles
+        if not found or (found is bundles and len(bundles) > 1):
+            raise CheckpointError(f"{path} must hold one of {', '.join(FILES)} or one TensorFlow checkpoint (*.index),"
+                                  f" but holds {listed(bundles) or 'none'}")
+        return found[0]
+    if path.exists():
+        return path
+    from . import hub
+
+    if not hub.is_name(source):
+        raise CheckpointError(f"{source} must be a folder, a file, or the name of a model on the hub (as"
+                              " YituTech/conv-bert-base), but is none of them")
+    file = hub.fetch(str(source), FILES, also=("config.json", *TOKENIZER_FILES))
+    if file.name.endswith(".index.json"):
+        for shard in sorted(set(_read_index(file).values())):
+            hub.fetch(str(source), [shard])
+    return file
+
+
+def read_config(file, tensors, kind, net):
+    """The `config.json` beside a file; without one, what the shapes of an original checkpoint tell."""
+    path = Path(file).parent / "config.json"
+    if path.exists():
+        try:
+            return ConvBertConfig.from_json(path)
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f"{path}: {error}") from None
+    if kind == "original":
+        cfg = config_of_original(tensors, file, net)
+        log.warning("%s: no config.json; the sizes are those of its variables, the rest is taken to be as in all of the"
+                    " original's: hidden_act %r, layer_norm_eps %r", file, cfg.hidden_act, cfg.layer_norm_eps)
+        return cfg
+    raise CheckpointError(f"{file} needs its configuration: there must be a {path}, or pass config=")
+
+
+def config_of_original(tensors, file, net="electra"):
+    """The configuration that the shapes of an original checkpoint tell; the rest is as in all of the original's."""
+    layer = f"{net}/encoder/layer_0"
+    try:
+        shapes = {name: array.shape for name, array in tensors.items()}
+        vocab_size, embedding_size = shapes["electra/embeddings/word_embeddings"]
+        positions, _ = shapes["electra/embeddings/position_embeddings"]
+        types, _ = shapes["electra/embeddings/token_type_embeddings"]
+        D, A = shapes[f"{layer}/attention/self/query/kernel"]
+        K, _, _ = shapes[f"{layer}/attention/self/conv_attn_key/depthwise_kernel"]
+        H = shapes[f"{layer}/attention/self/conv_attn_kernel/bias"][0] // K
+        num_groups = shapes.get(f"{layer}/intermediate/g_dense/kernel", [1])[0]
+        (F,) = shapes[f"{layer}/intermediate/{'g_dense' if num_groups > 1 else 'dense'}/bias"]
+        layers = 1 + max(int(name.split("/")[2][6:]) for name in shapes if name.startswith(f"{net}/encoder/layer_"))
+        heads = D * H // A
+        return ConvBertConfig(
+            vocab_size=vocab_size, hidden_size=D, num_hidden_layers=layers, num_attention_heads=heads,
+            intermediate_size=F, max_position_embeddings=positions, type_vocab_size=types, pad_token_id=0,
+            embedding_size=embedding_size, head_ratio=max(1, heads // H) if heads > 1 else 2, conv_kernel_size=K,
+            num_groups=num_groups, head_ratio_semantics="huggingface" if 2 * A == D else "original")
+    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{file} must hold the original's ConvBERT, but its variables do not fit ({error});"
+                              " pass config=") from None
+
+
+def read_tensors(file):
+    """-> {name: array} of a file of any kind, as they are there; "ours", "keras" or "original", whose names they are"""
+    file = Path(file)
+    if file.name.endswith(".index.json"):
+        return _read_shards(file)
+    buffer = map_file(file)
+    if buffer[8:9] == b"{" or file.suffix == ".safetensors":
+        if read_metadata(file).get("format", "pt") != "pt":
+            raise CheckpointError(f"{file} must be laid out as PyTorch's, but says that it is of format"
+                                  f" {read_metadata(file)['format']!r:.200}")
+        return read_safetensors(file), "ours"
+    if buffer[:4] == b"\x89HDF":
+        from .keras_h5 import read_keras
+        return read_keras(file), "keras"
+    if buffer[:2] == b"PK" or buffer[:1] == b"\x80":
+        from .torch_pickle import read_torch
+        return read_torch(file), "ours"
+    from .tf_bundle import MAGIC, read_tensorflow
+    if buffer[-8:] == MAGIC:
+        return read_tensorflow(file), "original"
+    raise CheckpointError(f"{file} must be safetensors, a file of torch.save, a tf_model.h5 or the .index of a"
+                          " TensorFlow checkpoint, but it is none of them")
+
+
+def _read_shards(index):
+    weight_map = _read_index(index)
+    tensors = {}
+    for shard in sorted(set(weight_map.values())):
+        in_shard, kind = read_tensors(index.parent / shard)
+        said = {name for name, file in weight_map.items() if file == shard}
+        if kind == "keras":
+            said = set(map(plain_keras, said))
+        if in_shard.keys() != said or in_shard.keys() & tensors.keys():
+            raise CheckpointError(f"{shard} must hold the tensors that {index} says, once, but they differ in"
+                                  f" {listed(sorted(in_shard.keys() ^ said))}")
+        tensors |= in_shard
+    return tensors, kind
+
+
+def _read_index(index):
+    """{tensor: shard}, the shards being files in the folder of the index."""
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = set(weight_map.values())
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} must be JSON with a weight_map of tensors and files: {error}") from None
+    for shard in shards:
+        if not isinstance(shard, str) or not re.fullmatch(r"[\w-][\w.-]{0,200}", shard):
+            raise CheckpointError(f"a shard in {index} must be a file in the same folder, but is {shard!r:.200}")
+    if not shards:
+        raise CheckpointError(f"{index} must name shards, but names none")
+    return weight_map
+
+
+def _one_net(tensors, cfg, net, task, file):
+    """-> the tensors of one of the two networks in an original checkpoint, under our names; names of the others"""
+    if net not in ("electra", "generator"):
+        raise ValueError(f"net must be 'electra' or 'generator', but is {net!r}")
+    others = r".+/adam_[mv]|global_step|task_specific/.+"
+    if any(name.startswith("generator/") for name in tensors):
+        needed = {"masked_lm": "generator", "discriminator": "electra"}.get(task, net)
+        if needed != net:
+            raise CheckpointError(f"the head for {task} in {file} belongs to another network: pass net={needed!r}")
+        others += {"electra": "|generator.*/.+",
+                   "generator": "|electra/(encoder|embeddings_project)/.+|discriminator_predictions/.+"}[net]
+    aside = sorted((name for name in tensors if re.fullmatch(others, name)), key=lambda name: "/adam_" in name)
+    ours = {name: array for name, array in tensors.items() if name not in aside}
+    return to_ours(ours, original_table(cfg, net), file), aside

@@ -1,0 +1,33 @@
+"""`python -m minconvbert convert SRC DST`: a checkpoint of any known kind becomes another."""
+
+import argparse
+
+from ..checkpoint.convert import convert, task_in_config
+from ..config import TASKS, ConvBertConfig
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m minconvbert convert", description="Read a checkpoint of any known kind and write another.",
+        epilog="SRC may be safetensors, a pytorch_model.bin, a tf_model.h5, the .index of a TensorFlow checkpoint, a"
+        " folder with one of them, or the name of a model on the hub.")
+    parser.add_argument("source", metavar="SRC", help="folder, file or name on the hub")
+    parser.add_argument("target", metavar="DST", help="folder to write; it must not hold a checkpoint yet")
+    parser.add_argument("--task", choices=(*TASKS, "none"),
+                        help="the head to read; none for the body alone (default: what config.json says)")
+    parser.add_argument("--names", choices=("huggingface", "original"), default="huggingface",
+                        help="write a Hugging Face folder, or the original's TensorFlow checkpoint")
+    parser.add_argument("--dtype", choices=("float16", "float32", "float64"), help="store as this (default: as it is)")
+    parser.add_argument("--config", metavar="FILE", help="use this config.json instead of the one beside SRC")
+    parser.add_argument("--net", choices=("electra", "generator"), default="electra",
+                        help="which network of an original checkpoint: electra, the discriminator, or generator")
+    parser.add_argument("--allow-nonfinite", action="store_true", help="pass on nan and infinity")
+    options = parser.parse_args(argv)
+    config = ConvBertConfig.from_json(options.config) if options.config else None
+    task = task_in_config(options.source) if options.task is None else options.task
+    task = None if task == "none" else task
+    _, params = convert(options.source, options.target, task, options.names, options.dtype, config=config,
+                        net=options.net, allow_nonfinite=options.allow_nonfinite)
+    count = sum(array.size for array in params.values())
+    print(f"{options.target}: {task or 'the bare model'}, {len(params)} tensors, {count:,} parameters")
+    return 0

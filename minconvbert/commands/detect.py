@@ -1,0 +1,23 @@
+"""`python -m minconvbert detect "..."`: which words of a text were replaced."""
+
+import argparse
+
+from ..files import default_model
+from ..pretrained import detect
+
+
+def show_detect(text, folder):
+    print(text)
+    pieces, probs = detect(text, folder)
+    for piece, probability in zip(pieces, probs):
+        print(f"    {piece:<16} {'#' * round(30 * probability):<30} {probability:.0%}")
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m minconvbert detect", description="Find the words that were replaced.")
+    parser.add_argument("text", help="a text")
+    parser.add_argument("--model", metavar="FOLDER", help="a pretrained folder (default: the weights that ship)")
+    args = parser.parse_args(argv)
+    show_detect(args.text, args.model or default_model())
+    return 0

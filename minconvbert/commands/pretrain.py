@@ -1,0 +1,100 @@
+"""`python -m minconvbert pretrain`: from plain text to learned weights."""
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..config import ConvBertConfig
+from ..tokenizer.hugging_face import ConvBertTokenizerFast
+from ..training.pretrain import SHORTEST, plot, run, train_vocabulary
+from ..training.ranks import Ranks, mpi_command, mpi_ranks
+from ..training.recipes import OBJECTIVES, PRESETS
+from . import check_ranges
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog="python -m minconvbert pretrain", description=__doc__)
+    parser.add_argument("--corpus", nargs="+", required=True, metavar="FILE",
+                        help="plain text, UTF-8, blank lines between documents; .xz files are read as they are")
+    parser.add_argument("--out", required=True, metavar="DIR", help="goes on from what is there already")
+    parser.add_argument("--preset", choices=PRESETS, default="tiny")
+    parser.add_argument("--config", metavar="FILE", help="a config.json in place of the preset's model")
+    parser.add_argument("--vocab", metavar="FILE", help="vocab.txt; without it one is trained on the corpus")
+    parser.add_argument("--objective", choices=OBJECTIVES)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--warmup", type=int, help="steps of warm-up")
+    parser.add_argument("--generator-width", type=float, help="width of the generator, as a share of the model's")
+    parser.add_argument("--generator-layers", type=float, help="depth of the generator, as a share of the model's")
+    parser.add_argument("--dropout", action=argparse.BooleanOptionalAction)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--length", type=int, default=128, help="tokens in an example (128)")
+    parser.add_argument("--log-every", type=int, default=20, metavar="STEPS")
+    parser.add_argument("--save-every", type=int, default=200, metavar="STEPS")
+    parser.add_argument("--eval-every", type=int, default=1000, metavar="STEPS")
+    parser.add_argument("--processes", type=int, default=1, metavar="N",
+                        help="share each batch among N processes (extra: mpi)")
+    args = parser.parse_args(argv)
+    check_ranges(args, 1, math.inf, "steps", "batch_size", "log_every", "save_every", "eval_every", "processes")
+    check_ranges(args, 0, math.inf, "learning_rate", "warmup", "generator_width", "generator_layers", "seed")
+    if args.processes > 1 and "MINCONVBERT_RANKS" not in os.environ:
+        return _launch(args.processes, sys.argv[1:] if argv is None else ["pretrain", *argv])
+    ranks = mpi_ranks() if args.processes > 1 else Ranks()
+    try:
+        return _pretrain(args, ranks)
+    except Exception as error:
+        if ranks.size == 1:
+            raise
+        return ranks.stop(error)
+
+
+def _pretrain(args, ranks):
+    chosen = ("objective", "steps", "batch_size", "learning_rate", "warmup", "generator_width", "generator_layers",
+              "dropout", "seed")
+    recipe = replace(PRESETS[args.preset], **{
+        name: getattr(args, name) for name in chosen if getattr(args, name) is not None})
+    cfg = ConvBertConfig.from_json(args.config) if args.config else ConvBertConfig(**recipe.model)
+    if not SHORTEST <= args.length <= cfg.max_position_embeddings:
+        raise ValueError(f"--length must be from {SHORTEST} to max_position_embeddings ="
+                         f" {cfg.max_position_embeddings}, but is {args.length}")
+    out = Path(args.out)
+    others = [name for name in ("state.safetensors", "log.jsonl", "model", "curves.png") if (out / name).exists()]
+    if others and not (out / "examples.json").exists():
+        raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds {others[0]} of"
+                         " something else")
+    out.mkdir(parents=True, exist_ok=True)
+    vocab = Path(args.vocab) if args.vocab else out / "vocab.txt"
+    if not vocab.exists() and not args.vocab and ranks.rank == 0:
+        train_vocabulary(args.corpus, cfg.vocab_size, vocab)
+    ranks.add_up(np.zeros(1))
+    tokenizer = ConvBertTokenizerFast(str(vocab))
+    entries = 1 + max(tokenizer.vocab.values())        # a word that is there twice has two
+    if entries > cfg.vocab_size:
+        raise ValueError(f"{vocab} must have at most vocab_size = {cfg.vocab_size} entries, but has {entries}")
+    cfg = cfg.replace(vocab_size=entries, pad_token_id=tokenizer.pad_token_id)
+    run(args.corpus, out, recipe, cfg, tokenizer, ranks, log_every=args.log_every, save_every=args.save_every,
+        eval_every=args.eval_every, length=args.length)
+    if ranks.rank == 0:
+        try:
+            plot(out / "log.jsonl", out / "curves.png")
+        except ImportError:
+            print("no curves.png: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
+        print(f"the model is in {out / 'model'}")
+    return 0
+
+
+def _launch(processes, arguments):
+    """Run the same command once for each rank."""
+    command, environment = mpi_command(processes)
+    try:
+        return subprocess.run([*command, "-m", "minconvbert", *arguments], env=environment).returncode
+    except FileNotFoundError:
+        raise ValueError("--processes needs MPI, but there is no mpiexec; install the extra minconvbert[mpi] and an MPI"
+                         " (pip install mpich)") from None

@@ -1,0 +1,66 @@
+"""`python -m minconvbert view "a sentence" --out view.html`, or .svg, .png, .pdf."""
+
+import argparse
+from pathlib import Path
+
+from ..faces import ConvBertModel
+from ..files import default_model
+from ..tokenizer.hugging_face import ConvBertTokenizerFast
+from ..view import figures
+from ..view.interactive import page
+from ..view.look import KINDS, look, piece, unknown_words
+
+
+def main(argv):
+    args = _parser().parse_args(argv)
+    path = Path(args.out)
+    if path.suffix.lower() not in KINDS:
+        raise ValueError(f"--out must end in one of {', '.join(KINDS)}, but is {args.out!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"--out must be in a folder that exists, but {path.parent} is none; make it first")
+    if args.word is not None and args.second is None:
+        raise ValueError("--word is the word to compare in two sentences; pass the other one with --second")
+
+    folder = Path(args.model or default_model())
+    model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
+    out, tokens = look(model, tokenizer, args.sentence, args.pair)
+    second = None if args.second is None else look(model, tokenizer, args.second)
+    drawn = dict(layer=args.layer, head=args.head, token=piece(tokenizer, tokens, args.token), second=second,
+                 word=piece(tokenizer, tokens, args.word))
+    unknown = unknown_words(tokenizer, args.sentence, args.pair, args.second)
+    notes = [f"Not in the vocabulary, and seen as {tokenizer.unk_token}: {', '.join(unknown)}."] if unknown else []
+    if path.suffix.lower() == ".html":
+        cfg = model.config
+        name = (f"{folder.name} · {cfg.num_hidden_layers} layers, each of {cfg.heads} attention and {cfg.heads}"
+                " convolution heads")
+        page(out, tokens, **drawn, model=name, notes=notes).save(path)
+    else:
+        try:
+            figure = figures.overview(out, tokens, **drawn)
+        except ModuleNotFoundError as error:
+            raise ValueError(str(error)) from None
+        figures.save(figure, path)
+    for note in notes:
+        print(note)
+    print(f"wrote {path}")
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m minconvbert view", description="Draw what each word takes from its sentence: the convolution"
+        " kernels and the attention maps of every layer and head, as a page to explore or as a picture.")
+    parser.add_argument("sentence", help="a sentence, in quotes")
+    parser.add_argument("--out", metavar="FILE", default="view.html", help="what to write: .html (a page that needs"
+                        " nothing else), .svg, .png or .pdf (view.html)")
+    parser.add_argument("--pair", metavar="SENTENCE", help="a second segment, read together with the sentence")
+    parser.add_argument("--second", metavar="SENTENCE", help="another sentence that shares a word: one word, two"
+                        " kernels")
+    parser.add_argument("--word", help="the word to compare in the two (the longest that they share)")
+    parser.add_argument("--layer", type=int, metavar="N", help="from 0 (the layer whose kernels differ most from word"
+                        " to word; with --second, from sentence to sentence)")
+    parser.add_argument("--head", type=int, metavar="N", help="from 0 (as for the layer)")
+    parser.add_argument("--token", metavar="WORD", help="the word that looks, or its position from 0"
+                        " (the one whose kernel is least like the others, or the word of --word)")
+    parser.add_argument("--model", metavar="FOLDER", help="a pretrained folder (the weights that ship)")
+    return parser

@@ -1,0 +1,58 @@
+"""`python -m minconvbert vocab train | audit`: learn a vocabulary, or say what is wrong with one."""
+
+import argparse
+import json
+import sys
+
+from ..tokenizer.vocab import SCORES, audit, read_vocab, train, write_vocab
+from ..training.corpus import read_documents, split_documents
+from ..training.progress import Progress
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog="python -m minconvbert vocab")
+    commands = parser.add_subparsers(dest="command", required=True)
+    trained = commands.add_parser("train", help="learn a vocabulary from text")
+    trained.add_argument("corpus", nargs="+", help="UTF-8 text, a blank line between documents; .xz is read as it is")
+    trained.add_argument("--size", type=int, default=8192, help="number of tokens (default 8192)")
+    trained.add_argument("--out", default="vocab.txt", help="where to write it (default vocab.txt)")
+    trained.add_argument("--cased", action="store_true", help="keep case and accents")
+    trained.add_argument("--score", choices=SCORES, default="likelihood", help="what to join by (default likelihood)")
+    trained.add_argument("--min-count", type=int, default=2, help="how often a piece must occur (default 2)")
+    trained.add_argument("--max-alphabet", type=int, default=256, help="characters at most (default 256)")
+    trained.add_argument("--max-bytes", type=int, help="documents from the beginning, until they are this large")
+    trained.add_argument("--hold-out", action="store_true", help="leave out the documents that pretraining holds out")
+    audited = commands.add_parser("audit", help="say what is wrong with a vocabulary; exit code 1 if anything is")
+    audited.add_argument("file")
+    audited.add_argument("--json", action="store_true", help="for machines")
+    options = parser.parse_args(argv)
+    return (_train_main if options.command == "train" else _audit_main)(options)
+
+
+def _train_main(options):
+    def lines():
+        documents, number = read_documents(options.corpus), 0
+        for document in split_documents(documents, held_out=False) if options.hold_out else documents:
+            if options.max_bytes is not None and number >= options.max_bytes:
+                return
+            number += len("\n".join(document).encode())
+            yield from document
+
+    print("counting words", file=sys.stderr)
+    tokens = train(lines(), options.size, lowercase=not options.cased, score=options.score,
+                   max_alphabet=options.max_alphabet, min_count=options.min_count, progress=Progress(options.size))
+    write_vocab(options.out, tokens)
+    print(f"{len(tokens):,} tokens in {options.out}", file=sys.stderr)
+    return 0
+
+
+def _audit_main(options):
+    found = audit(options.file)
+    if options.json:
+        print(json.dumps(found, ensure_ascii=False, indent=1))
+        return bool(found)
+    if not found:
+        print(f"{options.file}: {len(read_vocab(options.file)):,} tokens, nothing wrong")
+    for name, what in found.items():
+        print(f"{name}: " + (what if isinstance(what, str) else "".join(f"\n  {sentence}" for sentence in what)))
+    return bool(found)

@@ -1,0 +1,99 @@
+"""What pretrained weights answer: words for a mask, words that were replaced, hidden states that were published."""
+
+from pathlib import Path
+
+import numpy as np
+
+from . import checkpoint
+from .activations import sigmoid
+from .checkpoint.safetensors import read_safetensors
+from .config import param_shapes
+from .faces import ConvBertModel
+from .heads import discriminator, task_model
+from .inputs import model_inputs
+from .model import convbert
+from .ops import softmax
+from .tokenizer.hugging_face import ConvBertTokenizerFast
+
+
+def fill_mask(text, folder, top=5):
+    """The likeliest words for each [MASK] of a text.   ->  for each, a list of (word, probability)
+
+    Raises ValueError if there is no [MASK] in the text, or the text is longer than the model.
+    """
+    return words_of_masks(text, *load_generator(folder), top)
+
+
+def load_generator(folder):
+    """The masked-word model that stands in a folder, or in its `generator`  ->  cfg, params, tokenizer"""
+    folder = Path(folder)
+    generator = folder / "generator" if (folder / "generator").is_dir() else folder
+    return *checkpoint.load(generator, task="masked_lm"), ConvBertTokenizerFast.from_pretrained(generator)
+
+
+def words_of_masks(text, cfg, params, tokenizer, top=5):
+    """As `fill_mask`, by a model that is loaded."""
+    ids = _encode(text, tokenizer, cfg)
+    places = np.flatnonzero(ids[0] == tokenizer.mask_token_id)
+    if not places.size:
+        raise ValueError(f"the text must have a {tokenizer.mask_token} to fill, but it is {text!r}")
+    logits, _ = task_model("masked_lm", model_inputs(cfg, ids), params, cfg, keep=False)
+    probs = softmax(logits[0, places])
+    best = np.argsort(-probs, axis=-1)[:, :top]
+    return [[(tokenizer.convert_ids_to_tokens(int(i)), float(p[i])) for i in row] for p, row in zip(probs, best)]
+
+
+def detect(text, folder):
+    """How likely each piece of a text was put there by another hand.   ->  pieces, probabilities
+
+    Raises ValueError if the folder has no discriminator head, or the text is longer than the model.
+    """
+    folder = Path(folder)
+    head_file = folder / "discriminator_head.safetensors"
+    if not head_file.exists():
+        raise ValueError(f"detecting needs {head_file}, which pretraining writes, but it is not there")
+    cfg, params = checkpoint.load(folder)
+    head = {name: x.astype(np.float32) for name, x in read_safetensors(head_file).items()}
+    wanted = {n: s for n, s in param_shapes(cfg, "discriminator").items() if n.startswith("discriminator_predictions")}
+    if {name: x.shape for name, x in head.items()} != wanted:
+        raise ValueError(f"{head_file} must hold {wanted}, but holds {({n: x.shape for n, x in head.items()})}")
+    tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
+    ids = _encode(text, tokenizer, cfg)
+    hidden, _ = convbert(model_inputs(cfg, ids), params, cfg, keep=False)
+    logits, _ = discriminator(hidden, head, cfg)
+    return tokenizer.convert_ids_to_tokens(ids[0, 1:-1].tolist()), sigmoid(logits[0, 1:-1].astype(float))
+
+
+def _encode(text, tokenizer, cfg):
+    ids = np.array([tokenizer.encode(text)])
+    if ids.shape[1] > cfg.max_position_embeddings:
+        raise ValueError(f"the text must have at most {cfg.max_position_embeddings} pieces, special tokens counted, but"
+                         f" has {ids.shape[1]}; shorten it")
+    return ids
+
+
+# model: (who published it, input_ids, the first three numbers of the first three tokens of last_hidden_state)
+ANSWERS = {
+    "YituTech/conv-bert-base": (
+        ("transformers, ConvBertModelIntegrationTest, and PaddleNLP", [1, 2, 3, 4, 5, 6],
+         [[-0.0864, -0.4898, -0.3677], [0.1434, -0.2952, -0.7640], [-0.0112, -0.4432, -0.5432]]),
+        ("transformers for TensorFlow, TFConvBertModelIntegrationTest", [0, 1, 2, 3, 4, 5],
+         [[-0.03475493, -0.4686034, -0.30638832], [0.22637248, -0.26988646, -0.7423424],
+          [0.10324868, -0.45013508, -0.58280784]]),
+    ),
+}
+TOLERANCE = 1e-4                   # of all of these tests
+
+
+def verify(model, name=None):
+    """Compare hidden states with the answers published for a model  ->  [(who published them, largest difference)]
+
+    model: folder, file or name on the hub; name: whose answers, if `model` is a copy.
+    """
+    name = str(model) if name is None else name
+    if name not in ANSWERS:
+        raise ValueError(f"answers are published for {', '.join(ANSWERS)}, but not for {name}; if it is a copy of one"
+                         " of them, say so with --answers")
+    loaded = ConvBertModel.from_pretrained(model)
+    return [(who, float(np.abs(loaded(np.array([ids])).last_hidden_state[0, :3, :3] - answer).max()))
+            for who, ids, answer in ANSWERS[name]]

@@ -1,0 +1,271 @@
+"""Vocabularies of word pieces: read, write, train, audit.
+
+Training, after Schuster and Nakajima, "Japanese and Korean Voice Search" (2012): begin with the characters; over and
+over, join the two neighbours whose union raises the likelihood of the text the most.
+"""
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from ..files import write_atomic
+from .wordpiece import CHUNK, FAST, PREFIX, normalize, split
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+# What a pair of neighbours a, b is worth: n_ab times together, n_a and n_b times at all, among n pieces.
+#
+# If every piece is drawn on its own, log-likelihood is the sum of n_i log(n_i / n) over the vocabulary, and to join a
+# and b raises it by about n_ab log(n_ab n / (n_a n_b)). The ratio alone, often given as WordPiece's score, is what one
+# occurrence gains: it joins the rarest letters first and never comes to the words. Of text that was held out, 8,192
+# tokens of 20 MB make 1.166 pieces a word by likelihood (`min_count` 40), 1.162 by count (30), 3.38 by the ratio.
+SCORES = {
+    "likelihood": lambda n_ab, n_a, n_b, n: n_ab * np.log(n_ab * n / (n_a * n_b)),
+    "ratio": lambda n_ab, n_a, n_b, n: n_ab / (n_a * n_b),
+    "count": lambda n_ab, n_a, n_b, n: n_ab,  # byte-pair encoding
+}
+
+
+def read_vocab(path):
+    """-> the tokens, one a line, whatever ends the lines. Raises ValueError if the file is not UTF-8."""
+    try:
+        with open(path, encoding="utf-8") as lines:
+            return [line.rstrip("\n") for line in lines]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"a vocabulary must be UTF-8, but {path} is not: {error}") from None
+
+
+def write_vocab(path, tokens):
+    """Write the tokens, one a line. Raises ValueError if one has a line of its own in it."""
+    broken = [token for token in tokens if "\n" in token or "\r" in token]
+    if broken:
+        raise ValueError(f"a token must be on one line, but {broken[0]!r} is not")
+    write_atomic(path, "".join(f"{token}\n" for token in tokens))
+
+
+def count_words(lines, lowercase=True, strip_accents=None):
+    """word -> how often it occurs in the lines, as the fast tokenizer normalizes and splits them"""
+    chunks, words = Counter(), Counter()
+    for line in lines:
+        chunks.update(CHUNK.findall(line))
+    for chunk, count in chunks.items():
+        normal, _ = normalize(chunk, FAST, lowercase, strip_accents)
+        for start, end in split(normal):
+            words[normal[start:end]] += count
+    return words
+
+
+def train(lines, size, *, lowercase=True, strip_accents=None, score="likelihood", max_alphabet=256, min_count=2,
+          progress=None):
+    """-> a vocabulary of `size` tokens: special ones; characters, alone and continuing a word; pieces, as joined
+
+    `max_alphabet`: characters at most; printable ASCII always, then the most frequent. `min_count`: how often a piece
+    must occur in the end; what joining has left fewer of, as `undoub` beside `undoubted`, makes place for others.
+    `progress` is called with the number of tokens so far. The same lines always give the same vocabulary.
+
+    Raises ValueError if the size is below the alphabet's, or the text is too small for it.
+    """
+    return train_on_counts(count_words(lines, lowercase, strip_accents), size, lowercase=lowercase, score=score,
+                           max_alphabet=max_alphabet, min_count=min_count, progress=progress)
+
+
+def train_on_counts(words, size, *, lowercase=True, score="likelihood", max_alphabet=256, min_count=2, progress=None):
+    """`train`, from how often each word occurs."""
+    if score not in SCORES:
+        raise ValueError(f"score must be one of {', '.join(SCORES)}, but is {score!r}")
+    chars = alphabet(words, max_alphabet, lowercase)
+    tokens = [*SPECIAL_TOKENS, *chars, *(
+        PREFIX + char for char in chars if not FAST.is_punctuation(char) and not FAST.is_ideograph(char))]
+    if size < len(tokens):
+        raise ValueError(f"size must be at least {len(tokens)}, for the special tokens and {len(chars)} characters, but"
+                         f" is {size}: make it larger, or max_alphabet smaller")
+    ids = {token: i for i, token in enumerate(tokens)}
+    base = len(tokens)  # these stay, however rare
+
+    spelled, counts = [], []
+    for word, count in sorted(words.items(), key=lambda item: (-item[1], item[0])):
+        if set(word) <= set(chars):
+            spelled.append([ids[word[0]], *(ids[PREFIX + char] for char in word[1:])])
+            counts.append(count)
+    token_count, pairs = Grown(), Pairs()
+    for w, spelling in enumerate(spelled):
+        for token in spelling:
+            token_count.add(token, counts[w])
+        pairs.add(w, spelling, counts[w])
+
+    kept = base
+    while kept < size:
+        pair = pairs.best(SCORES[score], token_count.values, min_count)
+        if pair is None:
+            raise ValueError(f"the text is too small for {size} tokens that occur {min_count} times: it gives {kept};"
+                             " use a smaller size or min_count, or more text")
+        a, b = pair
+        joined = tokens[a] + tokens[b][len(PREFIX):]
+        new = ids.setdefault(joined, len(tokens))
+        if new == len(tokens):
+            tokens.append(joined)
+        touched = [token for token in {a, b, new} if token >= base]
+        kept -= sum(token_count[token] >= min_count for token in touched)
+        for w in sorted(pairs.words_with(pair)):
+            old, count = spelled[w], counts[w]
+            spelled[w] = join(old, a, b, new)
+            joins = len(old) - len(spelled[w])
+            for token, more in ((a, -joins), (b, -joins), (new, joins)):
+                token_count.add(token, more * count)
+            pairs.add(w, old, -count)
+            pairs.add(w, spelled[w], count)
+        kept += sum(token_count[token] >= min_count for token in touched)
+        if progress:
+            progress(kept)
+    return [token for i, token in enumerate(tokens) if i < base or token_count[i] >= min_count]
+
+
+def alphabet(words, limit, lowercase):
+    """-> the characters of the words, most frequent first, at most `limit`; printable ASCII is always among them"""
+    chars = Counter({chr(c).lower() if lowercase else chr(c): 0 for c in range(0x21, 0x7f)})
+    for word, count in words.items():
+        for char in word:
+            chars[char] += count
+    kept = sorted(chars, key=lambda char: (not char.isascii(), -chars[char], char))[:limit]
+    return sorted(kept, key=lambda char: (-chars[char], char))
+
+
+def join(spelling, a, b, new):
+    """`spelling` with `new` in the place of every a that b follows"""
+    out, i = [], 0
+    while i < len(spelling):
+        if spelling[i] == a and spelling[i + 1:i + 2] == [b]:
+            out.append(new)
+            i += 2
+        else:
+            out.append(spelling[i])
+            i += 1
+    return out
+
+
+class Grown:
+    """An array of numbers that is as long as its last index asks for."""
+
+    def __init__(self, dtype=np.float64):
+        self.values = np.zeros(1024, dtype)
+
+    def add(self, i, number):
+        if i >= len(self.values):
+            self.values = np.concatenate([self.values, np.zeros_like(self.values)])
+        self.values[i] += number
+
+    def __getitem__(self, i):
+        return self.values[i] if i < len(self.values) else 0
+
+
+class Pairs:
+    """How often two tokens are neighbours, and in which words."""
+
+    def __init__(self):
+        self.numbers, self.words = {}, []
+        self.lefts, self.rights, self.counts = Grown(np.int64), Grown(np.int64), Grown()
+
+    def add(self, word, spelling, count):
+        """Count the pairs of a word's spelling `count` times; take them away, if it is negative."""
+        for pair in pairwise(spelling):
+            number = self.numbers.setdefault(pair, len(self.words))
+            if number == len(self.words):
+                self.words.append(set())
+                self.lefts.add(number, pair[0])
+                self.rights.add(number, pair[1])
+            self.counts.add(number, count)
+            if count > 0:
+                self.words[number].add(word)
+            else:
+                self.words[number].discard(word)
+
+    def words_with(self, pair):
+        return self.words[self.numbers[pair]]
+
+    def best(self, score, token_counts, min_count):
+        """-> the pair of the best score that occurs `min_count` times, the oldest of equals; None if none does"""
+        live = np.flatnonzero(self.counts.values[:len(self.words)] >= min_count)
+        if not len(live):
+            return None
+        left, right = self.lefts.values[live], self.rights.values[live]
+        value = score(self.counts.values[live], token_counts[left], token_counts[right], token_counts.sum())
+        i = np.argmax(value)
+        return int(left[i]), int(right[i])
+
+
+def audit(path):
+    """-> what is wrong with a vocabulary: a dict of findings, each a sentence or a list of them; {} if nothing is
+
+    Raises ValueError if the file is not UTF-8.
+    """
+    raw, tokens = Path(path).read_bytes(), read_vocab(path)
+    ids = {token: i for i, token in enumerate(tokens)}
+    lines = Counter(tokens)
+    found = {}
+
+    missing = [token for token in SPECIAL_TOKENS if token not in ids]
+    if missing:
+        found["special tokens"] = f"{', '.join(missing)} are missing: no tokenizer can be made of this file"
+    if raw.startswith(b"\xef\xbb\xbf"):
+        found["byte order mark"] = f"the file begins with one: its first token is {tokens[0]!r}"
+    returns = raw.count(b"\r\n")
+    if returns:
+        found["line ends"] = (f"{returns:,} of {len(tokens):,} lines end in CR LF: whoever splits at LF has a CR at the"
+                              " end of every token, and finds none; here, as in Hugging Face, it is taken off")
+    odd = [token for token in tokens if not token or any(map(str.isspace, token))]
+    if odd:
+        found["white space"] = f"{len(odd):,} tokens are empty or hold white space, as {odd[0]!r}: no text has them"
+    if len(ids) < len(tokens):
+        token, often = max(lines.items(), key=lambda item: item[1])
+        found["duplicates"] = (
+            f"{len(tokens):,} lines, {len(ids):,} tokens: of lines that are alike the last is the token's id, so"
+            f" {len(tokens) - len(ids):,} ids are never used; {token!r} has {often:,} lines, and id {ids[token]}")
+        found["holes"] = (
+            f"vocab_size counts {len(ids):,} tokens, but the ids go up to {max(ids.values()):,}: the first without a"
+            f" token is {min(set(range(len(tokens))) - set(ids.values())):,}; a model needs {len(tokens):,} rows, and"
+            f" Hugging Face gives a token that is added the id {len(ids):,}, which is that of {tokens[len(ids)]!r}")
+    found |= _misread(tokens, ids, lines)
+    return found
+
+
+def _misread(tokens, ids, lines):
+    """Mojibake: UTF-8 that was read as something else and written again."""
+    strange = [token for token in tokens if not token.isascii()]
+    lost = [token for token in strange if "\ufffd" in token]
+    found = {}
+    if lost:
+        found["lost characters"] = (f"{len(lost):,} tokens hold U+FFFD, as {lost[0]!r}: what stood there cannot be"
+                                    " told, and no text has it, for the tokenizer drops U+FFFD")
+    codec, meant = max(((codec, [token for token in strange if _reread(token, codec)]) for codec in ("gbk", "cp1252")),
+                       key=lambda item: len(item[1]))
+    # Some tokens can be taken for misread in a vocabulary that is right: Chinese ones, in ones and twos.
+    if not strange or 2 * (len(meant) + len(lost)) < len(strange):
+        return found
+    examples = ", ".join(f"{token!r} for {_reread(token, codec)!r}" for token in meant[:3])
+    found["misread"] = (f"of {len(strange):,} tokens beyond ASCII, {len(meant):,} are UTF-8 that was read as {codec}"
+                        f"{': ' + examples if examples else ''}")
+    fates = (_fate(char, codec, ids, lines) for char in "£é“”’—中国")
+    found["what that does"] = [fate for fate in fates if fate]
+    return found
+
+
+def _reread(token, codec):
+    """What a token was before its UTF-8 was read as `codec`; "" if it cannot be that."""
+    try:
+        meant = token.encode(codec).decode("utf-8")
+    except UnicodeError:
+        return ""
+    return meant if meant != token else ""
+
+
+def _fate(char, codec, ids, lines):
+    wrong = char.encode().decode(codec, "replace")
+    now = f"the text {char!r} is {'id ' + str(ids[char]) if char in ids else 'unknown'}"
+    if wrong not in ids:
+        return ""
+    if "\ufffd" in wrong:
+        return (f"{now}: it became {wrong!r}, like all that begins with the same bytes, on {lines[wrong]:,} lines; the"
+                f" last of them, {ids[wrong]}, is the id of all, and no text is ever given it")
+    return f"{now}: it became {wrong!r}, and a text with {wrong!r} is given its id, {ids[wrong]}"

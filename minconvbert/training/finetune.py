@@ -1,0 +1,302 @@
+"""`python -m minconvbert finetune`, `evaluate`, `predict`: the five tasks, from a file to a metric and to answers.
+
+    task = tasks.get("text-classification")
+    examples = task.read("train.jsonl")
+    cfg, params, tokenizer = start(task, "weights/convbert-tiny", examples)
+    features = task.encode(examples, tokenizer, cfg, length=64)
+    recipe = FinetuningRecipe(epochs=3, learning_rate=1e-3)
+    losses = [figures["loss"] for figures in train(task, fresh_state(params), features, cfg, recipe)]
+    figures, answers = evaluate(task, examples, features, params, cfg)
+
+`run` does the same with a log, the best model kept, and a state from which a run that was killed goes on.
+"""
+
+import json
+import math
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from .. import checkpoint
+from ..config import ConvBertConfig
+from ..files import PART, remove_parts, write_atomic
+from ..initialize import init_params
+from ..optim import adam_state, adam_step, clip_by_global_norm, learning_rate
+from ..tokenizer.hugging_face import ConvBertTokenizerFast
+from . import tasks
+from .progress import Progress, append_json_line, json_line, read_json_lines
+from .runs import load_state, save_state
+from .tasks import batches
+
+DROPOUT, ORDER, HEAD = 1, 2, 3                         # what a random generator is for, beside the seed
+
+
+def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float32, **labels):
+    """A pretrained model, made ready for the labels of the examples  ->  cfg, params, tokenizer
+
+    model: a folder. The head is fresh, as the original draws it, unless the folder has one for just these labels.
+    random_init: nothing is read but the configuration and the tokenizer. labels: options of the task's `configure`.
+    """
+    folder = _own_folder(task, model)
+    tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
+    stored = ConvBertConfig.from_json(folder)
+    if len(tokenizer) > stored.vocab_size:
+        raise ValueError(f"the tokenizer in {folder} must have at most vocab_size = {stored.vocab_size} tokens, but has"
+                         f" {len(tokenizer)}")
+    cfg = stored.replace(pad_token_id=tokenizer.pad_token_id)
+    if examples is not None:
+        cfg = task.configure(cfg, examples, **labels)
+    fresh = init_params(cfg, task.HEAD, np.random.default_rng([seed, HEAD]), "original", dtype)
+    if random_init:
+        return cfg, fresh, tokenizer
+    has_head = checkpoint.ARCHITECTURES[task.HEAD] in stored.unknown.get("architectures", ())
+    same_labels = (stored.num_labels, stored.id2label, stored.problem_type) == (
+        cfg.num_labels, cfg.id2label, cfg.problem_type)
+    head = {name: x for name, x in fresh.items() if not name.startswith("convbert.")}
+    _, params = checkpoint.load(
+        folder, task.HEAD, dtype, config=cfg, new_head=None if has_head and same_labels else head)
+    return cfg, {name: np.array(x) for name, x in params.items()}, tokenizer
+
+
+def _own_folder(task, model):
+    """Where pretraining left its masked-word model, if that is what the task needs; or the folder itself."""
+    inner = Path(model) / "generator"
+    return inner if task.HEAD == "masked_lm" and inner.is_dir() else Path(model)
+
+
+def layer_scales(names, layers, decay=0.8, off_by_one=True):
+    """Parameter -> factor on its learning rate: 1 for the head, and `decay` times less for every layer further down.
+
+    The original counts a layer that it no longer has between the head and the top: with `off_by_one` the top layer gets
+    decay^2, layer i decay^(layers + 1 - i), the embeddings decay^(layers + 2).   Source: model/optimization.py,
+    _get_layer_lrs; google-research/electra issue 51.
+    """
+    top = layers + 1 + off_by_one
+
+    def height(name):
+        if not name.startswith("convbert."):
+            return top
+        part, _, rest = name.removeprefix("convbert.encoder.layer.").partition(".")
+        return int(part) + 1 if part.isdecimal() and rest else 0
+
+    return {name: decay ** (top - height(name)) for name in names}
+
+
+def fresh_state(params):
+    """Step 0: the parameters, which training changes in place, and Adam's moments."""
+    return dict(step=0, params=params, moments=adam_state(params))
+
+
+def steps_of(features, recipe):
+    """(steps of an epoch, steps in all)"""
+    per_epoch = math.ceil(len(features) / recipe.batch_size)
+    return per_epoch, per_epoch * recipe.epochs
+
+
+def train(task, state, features, cfg, recipe):
+    """From the step that `state` is at to the last: yields what `train_step` returns, after each step."""
+    per_epoch, steps = steps_of(features, recipe)
+    scale = layer_scales(state["params"], cfg.num_hidden_layers, recipe.layer_decay, recipe.layer_decay_off_by_one)
+    epoch, order = None, None
+    while state["step"] < steps:
+        now, within = divmod(state["step"], per_epoch)
+        if epoch != now:
+            epoch = now
+            order = batches.by_length(features, recipe.batch_size, np.random.default_rng([recipe.seed, ORDER, epoch]))
+        yield train_step(task, state, [features[i] for i in order[within]], cfg, recipe, steps, scale)
+
+
+def train_step(task, state, features, cfg, recipe, steps, scale):
+    """One step, in place: loss, gradients, clipping, Adam.
+
+    A batch in parts gives the gradient of the whole batch: each part counts by its share of the labels.
+
+    Raises FloatingPointError, and changes nothing, if a gradient is not finite.
+    """
+    params, step = state["params"], state["step"]
+    rng = np.random.default_rng([recipe.seed, DROPOUT, step])
+    rows, parts = range(len(features)), []
+    for i in range(min(recipe.accumulate, len(features))):
+        chosen = slice(i, None, recipe.accumulate)
+        parts.append(_own(task, "stack")(features[chosen], cfg, (recipe.seed, step, rows[chosen])))
+    count = sum(part["count"] for part in parts)
+    loss, grads, tokens = 0.0, None, 0
+    for part in parts:
+        share = part["count"] / count
+        value, acts = _own(task, "loss")(task.HEAD, part, params, cfg, rng)
+        g = _own(task, "loss_backward")(task.HEAD, share, acts, params, cfg)
+        grads = g if grads is None else {name: grads[name] + g[name] for name in grads}
+        loss += share * float(value)
+        tokens += int(part["inputs"]["attention_mask"].sum())
+    norm = clip_by_global_norm(grads, recipe.clip)
+    rate = learning_rate(step, recipe.learning_rate, steps, int(recipe.warmup * steps))
+    adam_step(params, grads, state["moments"], rate, recipe.decay, scale=scale)
+    state["step"] += 1
+    return dict(loss=loss, norm=norm, rate=rate, tokens=tokens)
+
+
+def _own(task, name):
+    """A function of the task's own, or the one that the others share."""
+    return getattr(task, name, None) or getattr(batches, name)
+
+
+def evaluate(task, examples, features, params, cfg, **options):
+    """-> metrics, answers.   options: those of the task's `decode`"""
+    if task.HEAD == "masked_lm":
+        return task.evaluate(features, params, cfg), []
+    answers = task.decode(examples, features, batches.read_all(task.HEAD, features, params, cfg), cfg, **options)
+    return task.measure(examples, answers, cfg), answers
+
+
+def predict(task, examples, tokenizer, params, cfg, length, **options):
+    """The answers to examples without labels.   options: those of the task's `encode` and `decode`"""
+    decode = {name: options.pop(name) for name in ("threshold",) if name in options}
+    features = task.encode(examples, tokenizer, cfg, length, **options)
+    return task.decode(examples, features, batches.read_all(task.HEAD, features, params, cfg), cfg, **decode)
+
+
+def run(out, task, cfg, params, tokenizer, features, recipe, dev=None, decode=None, about=None, log_every=10,
+        save_every=200, eval_every=None):
+    """Train to the last step, going on from what the folder `out` holds; -> figures of the model that was kept
+
+    dev: (examples, features) to be measured on every `eval_every` steps, by default after each epoch; the best model is
+    kept, without dev the last. decode: options of the task's `decode`. about: a dict of what else made this run.
+
+    `out` gets the model as Hugging Face has it, with the tokenizer; training.json, log.jsonl, curves.png and, while the
+    run lasts, state.safetensors.
+    """
+    out, decode = Path(out), decode or {}
+    per_epoch, steps = steps_of(features, recipe)
+    eval_every = eval_every or per_epoch
+    saved, log, summary = out / "state.safetensors", out / "log.jsonl", out / "training.json"
+    made_by = dict(config=cfg.to_dict(), recipe=asdict(recipe), run=about or {})
+    about = dict(run=about or {}, recipe=asdict(recipe), finished=False)
+    _check_out(out, saved, summary)
+    state = load_state(saved, made_by) if saved.exists() else fresh_state(params)
+    out.mkdir(parents=True, exist_ok=True)
+    remove_parts(out)
+    write_atomic(summary, json.dumps(about, indent=2) + "\n")
+    tokenizer.save_pretrained(out)
+    kept = []
+    if log.exists():                                   # steps after the last save are run again
+        kept = [entry for entry in read_json_lines(log) if entry["step"] <= state["step"]]
+    write_atomic(log, "".join(map(json_line, kept)))
+    best = None if dev is not None else dict(step=steps)
+    for entry in kept:
+        best = _better(entry, best) if "dev" in entry else best
+
+    progress = Progress(steps, state["step"])
+    training = train(task, state, features, cfg, recipe)
+    while state["step"] < steps:
+        try:
+            figures = next(training)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"step {state['step']}: {error}. Try a lower --learning-rate, in another --out"
+                                     ) from None
+        step = state["step"]
+        last = step == steps
+        progress(step, **{name: figures[name] for name in ("tokens", "loss", "norm")})
+        if step % log_every == 0 or last:
+            append_json_line(log, step=step, **figures)
+        measured = dev is not None and (step % eval_every == 0 or last)
+        if measured:
+            entry = dict(step=step, dev=evaluate(task, *dev, state["params"], cfg, **decode)[0])
+            append_json_line(log, **entry)
+        if measured and _better(entry, best) is entry or dev is None and last:
+            best = entry if measured else best
+            checkpoint.save(out, cfg, state["params"], task.HEAD)
+        if step % save_every == 0 or measured or last:
+            save_state(saved, state, made_by)
+    try:
+        plot(log, out / "curves.png")
+    except ImportError:
+        print("no curves.png: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
+    write_atomic(summary, json_line(about | dict(finished=True, best=best), indent=2))
+    saved.unlink()
+    return best
+
+
+def _check_out(out, saved, summary):
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a folder, but {out} is a file")
+    if saved.exists() or not out.exists() or all(path.suffix == PART for path in out.iterdir()):
+        return
+    if not summary.exists():
+        raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds other files")
+    if _read_summary(summary)["finished"]:
+        raise ValueError(f"--out must be a new folder or that of a run to go on with, but the run in {out} is finished")
+
+
+def _read_summary(path):
+    """training.json, as `run` writes it."""
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        return dict(run=dict(about["run"]), finished=about["finished"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} must be as fine-tuning wrote it, but is not; remove it or move it away") from None
+
+
+def _better(entry, best):
+    """Of two logged measurements the one to keep: the first metric decides, and of equals the earlier one stays."""
+    def score(one):
+        value = next(iter(one["dev"].values()))
+        return -math.inf if value is None or math.isnan(value) else value   # as measured, or as logged
+    return entry if best is None or score(entry) > score(best) else best
+
+
+def plot(log, path):
+    """The loss over steps, and the metrics on development data, from log.jsonl to a picture. Needs matplotlib."""
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    entries = read_json_lines(log)
+    trained = [entry for entry in entries if "loss" in entry]
+    measured = [entry for entry in entries if "dev" in entry]
+    figure, axes = plt.subplots(1, 1 + bool(measured), figsize=(4 + 4 * bool(measured), 3.2), layout="constrained",
+                                squeeze=False)
+    axes[0, 0].plot([entry["step"] for entry in trained], [entry["loss"] for entry in trained], linewidth=0.8)
+    axes[0, 0].set(title="loss", xlabel="step")
+    for name in measured[0]["dev"] if measured else ():
+        values = [entry["dev"][name] for entry in measured]
+        if all(value is not None and 0 <= value <= 1 for value in values):
+            axes[0, 1].plot([entry["step"] for entry in measured], values, marker="o", markersize=3,
+                            label=name.replace("_", " "))
+    if measured:
+        axes[0, 1].set(title="development data", xlabel="step", ylim=(0, 1))
+        if axes[0, 1].lines:
+            axes[0, 1].legend()
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    plt.close(figure)
+
+
+def default_length(task, cfg):
+    """128 pieces, for questions 512, as the original; or what the model can read."""
+    return min(512 if task.HEAD == "question_answering" else 128, cfg.max_position_embeddings)
+
+
+def checked_length(length, cfg):
+    """The length of rows, which must hold [CLS], a piece and [SEP], and be no longer than the model can read."""
+    if not 3 <= length <= cfg.max_position_embeddings:
+        raise ValueError(f"--length must be from 3 to max_position_embeddings = {cfg.max_position_embeddings}, but is"
+                         f" {length}")
+    return length
+
+
+def load(task, folder, length=None):
+    """A fine-tuned model  ->  cfg, params, tokenizer, options of `encode`, options of `decode`
+
+    The options are those of its training; a folder that was trained elsewhere has none, and gets the usual ones.
+    """
+    folder = _own_folder(task, folder)
+    trained = folder / "training.json"
+    about = _read_summary(trained)["run"] if trained.exists() else {}
+    if about and tasks.get(about["task"]) is not task:
+        raise ValueError(f"the model in {folder} must be one for this task, but is one for {about['task']}")
+    cfg, params = checkpoint.load(folder, task.HEAD)
+    tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
+    encode = about.get("encode") or dict(length=default_length(task, cfg))
+    if length is not None:
+        encode = encode | dict(length=checked_length(length, cfg))
+    return cfg, params, tokenizer, encode, about.get("decode") or {}

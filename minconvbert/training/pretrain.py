@@ -1,0 +1,259 @@
+"""Pretraining: from plain text to learned weights, in steps that a kill cannot hurt."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from .. import checkpoint
+from ..checkpoint.safetensors import write_safetensors
+from ..electra import (
+    RowRandom,
+    generator_config,
+    init_pretraining,
+    mask_tokens,
+    masked_word_loss,
+    masked_word_loss_backward,
+    part_params,
+    pretraining_loss,
+    pretraining_loss_backward,
+)
+from ..files import remove_parts, write_atomic
+from ..initialize import init_params
+from ..optim import adam_state, adam_step, clip_by_global_norm, learning_rate
+from ..shapes import sub, under
+from ..tokenizer import vocab
+from . import corpus
+from .metrics import area_under_curve
+from .progress import Progress, append_json_line, json_line, read_json_lines
+from .ranks import Ranks
+from .runs import load_state, save_state
+
+SHORTEST = 8                                           # tokens of an example, so that one of them may be hidden
+
+
+def fresh_state(cfg, generator_cfg, recipe, dtype=np.float32):
+    """Step 0: parameters and Adam's moments."""
+    rng = np.random.default_rng([recipe.seed, 1])
+    if recipe.objective == "masked-lm":
+        params = init_params(cfg, "masked_lm", rng, "original", dtype)
+    else:
+        params = init_pretraining(cfg, generator_cfg, rng, "original", dtype)
+    return dict(step=0, params=params, moments=adam_state(params))
+
+
+def train_step(state, examples, special, cfg, generator_cfg, recipe, ranks=Ranks()):
+    """One step, in place: every rank takes its share of the batch, gradients are added up, all ranks update alike.
+
+    Raises FloatingPointError, and changes nothing, if a gradient is not finite.
+    """
+    params, step, B = state["params"], state["step"], recipe.batch_size
+    mine = np.array_split(np.arange(B), ranks.size)[ranks.rank]
+    rows = corpus.batch_rows(step, B, len(examples), recipe.seed)[mine]
+    rng = RowRandom(recipe.seed, step, mine)
+    batch, places = masked_batch(examples[rows], rng, special)
+    counts = np.array([len(places["labels"]), batch["attention_mask"].sum()], np.float64)
+    ranks.add_up(counts)
+
+    if recipe.objective == "masked-lm":
+        loss, acts = masked_word_loss(batch, places, params, cfg, rng if recipe.dropout else None, counts[0])
+        losses, grads = dict(loss=loss), masked_word_loss_backward(1.0, acts, params, cfg)
+    else:
+        losses, acts = pretraining_loss(batch, places, params, cfg, generator_cfg, rng, recipe.dropout, counts)
+        grads = pretraining_loss_backward(acts, params, cfg, generator_cfg)
+
+    if ranks.size > 1:
+        grads = _add_up_all(grads, ranks)
+        summed = np.array(list(losses.values()))
+        ranks.add_up(summed)
+        losses = dict(zip(losses, summed.tolist()))
+    norm = clip_by_global_norm(grads, recipe.clip)
+    rate = learning_rate(step, recipe.learning_rate, recipe.steps, recipe.warmup)
+    adam_step(params, grads, state["moments"], rate, recipe.decay)
+    state["step"] += 1
+    return losses | dict(norm=norm, rate=rate, tokens=int(counts[1]))
+
+
+def masked_batch(rows, rng, special):
+    """Rows of ids as the models read them, and the places to predict."""
+    batch = corpus.example_batch(rows, special["sep"], special["pad"])
+    batch["masked_ids"], places = mask_tokens(
+        batch["input_ids"], batch["attention_mask"], rng, special["mask"], list(special.values()))
+    return batch, places
+
+
+def _add_up_all(grads, ranks):
+    """One message for all gradients instead of one for each."""
+    flat = np.concatenate([g.reshape(-1) for g in grads.values()])
+    ranks.add_up(flat)
+    ends = np.cumsum([g.size for g in grads.values()])
+    return {name: part.reshape(g.shape) for (name, g), part in zip(grads.items(), np.split(flat, ends[:-1]))}
+
+
+def evaluate(params, held_out, special, cfg, generator_cfg, recipe, batch_size=64):
+    """Figures on held-out examples, always with the same masks and draws.
+
+    masked_loss, masked_accuracy: of the generator, in nats and as a share of the drawn places (15% of which are not
+    hidden); auc, accuracy: of the discriminator over real tokens; replaced: the share of these that were replaced
+    """
+    total, logits, labels = dict(masked_loss=0.0, masked_accuracy=0.0, places=0), [], []
+    for start in range(0, len(held_out), batch_size):
+        rows = held_out[start : start + batch_size]
+        rng = RowRandom(0, 0, range(start, start + len(rows)))
+        batch, places = masked_batch(rows, rng, special)
+        if recipe.objective == "masked-lm":
+            loss, acts = masked_word_loss(batch, places, params, cfg)
+        else:
+            losses, acts = pretraining_loss(batch, places, params, cfg, generator_cfg, rng)
+            real = batch["attention_mask"] != 0
+            logits.append(acts["discriminator.logits"][real])
+            labels.append(acts["replaced"][real])
+            loss, acts = losses["generator_loss"], sub(acts, "generator")
+        total["masked_loss"] += float(loss) * len(places["labels"])
+        total["masked_accuracy"] += int((acts["words"].argmax(-1) == places["labels"]).sum())
+        total["places"] += len(places["labels"])
+    figures = {name: total[name] / max(1, total["places"]) for name in ("masked_loss", "masked_accuracy")}
+    if logits:
+        logits, labels = np.concatenate(logits), np.concatenate(labels)
+        figures |= dict(auc=area_under_curve(logits, labels), accuracy=float(((logits > 0) == labels).mean()),
+                        replaced=float(labels.mean()))
+    return figures
+
+
+def unigram_baseline(train, held_out, special, vocab_size, batch_size=64):
+    """What the frequencies of words alone achieve at the places that `evaluate` asks for: masked_loss, masked_accuracy.
+
+    The likeliest word everywhere, but for the places that are not hidden, where it repeats what stands there.
+    """
+    counts = np.bincount(np.asarray(train).reshape(-1), minlength=vocab_size) + 1.0
+    counts[list(special.values())] = 1e-9
+    nll, right, places_seen = -np.log(counts / counts.sum()), 0, []
+    for start in range(0, len(held_out), batch_size):
+        rows = held_out[start : start + batch_size]
+        batch, places = masked_batch(rows, RowRandom(0, 0, range(start, start + len(rows))), special)
+        seen = batch["masked_ids"][places["rows"], places["positions"]]
+        guesses = np.where(seen == special["mask"], counts.argmax(), seen)
+        right += int((guesses == places["labels"]).sum())
+        places_seen.append(nll[places["labels"]])
+    nll = np.concatenate(places_seen)
+    return dict(masked_loss=float(nll.mean()), masked_accuracy=right / len(nll))
+
+
+def run(files, out, recipe, cfg, tokenizer, ranks=Ranks(), dtype=np.float32, log_every=20, save_every=200,
+        eval_every=1000, length=128):
+    """Train to the last step, going on from what `out` holds.
+
+    `out` gets the examples, state.safetensors, log.jsonl and, at the end, the model as `export` writes it.
+    """
+    out = Path(out)
+    generator_cfg = generator_config(cfg, recipe.generator_width, recipe.generator_layers)
+    special = dict(mask=tokenizer.mask_token_id, cls=tokenizer.cls_token_id, sep=tokenizer.sep_token_id,
+                   pad=tokenizer.pad_token_id)
+    chief = ranks.rank == 0
+    if chief:
+        remove_parts(out)
+        corpus.encode_corpus(files, tokenizer, length, out, recipe.seed, _say_examples)
+    ranks.add_up(np.zeros(1))                          # nobody goes on before the examples are there
+    train, held_out = corpus.encode_corpus(files, tokenizer, length, out, recipe.seed)
+    if len(train) < recipe.batch_size:
+        raise ValueError(f"the corpus must fill a batch of {recipe.batch_size}, but gives {len(train)} examples; use a"
+                         " smaller --batch-size or more text")
+    made_by = dict(config=cfg.to_dict(), recipe={k: v for k, v in vars(recipe).items() if k != "model"},
+                   run=dict(dtype=np.dtype(dtype).name, length=length))
+    saved, log = out / "state.safetensors", out / "log.jsonl"
+    state = load_state(saved, made_by) if saved.exists() else fresh_state(cfg, generator_cfg, recipe, dtype)
+    if chief and log.exists():                         # steps after the last save are run again
+        kept = [e for e in read_json_lines(log) if e["step"] <= state["step"] and "unigrams" not in e]
+        write_atomic(log, "".join(map(json_line, kept)))
+    if chief and not len(held_out):
+        print(f"no held-out figures: that needs {corpus.HELD_OUT_EVERY} documents, with blank lines between them",
+              file=sys.stderr)
+
+    progress = Progress(recipe.steps, state["step"])
+    while state["step"] < recipe.steps:
+        try:
+            figures = train_step(state, train, special, cfg, generator_cfg, recipe, ranks)
+        except FloatingPointError as error:
+            kept = f"The last good state stays in {saved}" if saved.exists() else "No state has been saved yet"
+            raise FloatingPointError(f"step {state['step']}: {error}. {kept}; try a lower --learning-rate, in another"
+                                     " --out") from None
+        step = state["step"]
+        last = step == recipe.steps
+        if chief:
+            progress(step, **{name: figures[name] for name in figures if name != "rate"})
+            if step % log_every == 0 or last:
+                append_json_line(log, step=step, **figures)
+            if len(held_out) and (step % eval_every == 0 or last):
+                append_json_line(log, step=step, held_out=evaluate(
+                    state["params"], held_out, special, cfg, generator_cfg, recipe))
+            if step % save_every == 0 or last:
+                save_state(saved, state, made_by)
+    if chief:
+        if len(held_out):
+            baseline = unigram_baseline(train, held_out, special, cfg.vocab_size)
+            append_json_line(log, step=state["step"], unigrams=baseline)
+        export(out / "model", state["params"], cfg, generator_cfg, recipe, tokenizer)
+    return state
+
+
+def _say_examples(count, part):
+    print(f"{count} examples ({part})", end="\r", file=sys.stderr, flush=True)
+
+
+def export(folder, params, cfg, generator_cfg, recipe, tokenizer, dtype=np.float32):
+    """Write what was learned as Hugging Face folders.
+
+    `folder` is the body of the discriminator, to fine-tune; `folder/generator` a masked-word model; the file
+    discriminator_head.safetensors tells replaced words. A masked-word model alone is written to `folder` itself.
+    """
+    folder = Path(folder)
+    if recipe.objective == "masked-lm":
+        checkpoint.save(folder, cfg, params, task="masked_lm", dtype=dtype)
+        tokenizer.save_pretrained(folder)
+        return
+    discriminator = part_params(params, "discriminator")
+    checkpoint.save(folder, cfg, sub(discriminator, "convbert"), dtype=dtype)
+    checkpoint.save(
+        folder / "generator", generator_cfg, part_params(params, "generator"), task="masked_lm", dtype=dtype)
+    head = under("discriminator_predictions", sub(discriminator, "discriminator_predictions"))
+    write_safetensors(folder / "discriminator_head.safetensors", {n: x.astype(dtype) for n, x in head.items()})
+    for place in (folder, folder / "generator"):
+        tokenizer.save_pretrained(place)
+
+
+def plot(log, path):
+    """Losses over steps, and the held-out figures, from log.jsonl to a picture. Needs matplotlib."""
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    entries = read_json_lines(log)
+    trained = [entry for entry in entries if "rate" in entry]
+    held_out = [entry for entry in entries if "held_out" in entry]
+    losses = [name for name in ("generator_loss", "discriminator_loss", "loss") if trained and name in trained[0]][:2]
+    figure = plt.figure(figsize=(4 * len(losses) + 4, 3.2), layout="constrained")
+    axes = figure.subplots(1, len(losses) + 1, squeeze=False)[0]
+    for axis, name in zip(axes, losses):
+        axis.plot([e["step"] for e in trained], [e[name] for e in trained], linewidth=0.8)
+        axis.set(title=name.replace("_", " "), xlabel="step", ylabel="nats")
+    for name in ("masked_accuracy", "auc"):
+        values = [(e["step"], e["held_out"][name]) for e in held_out if name in e["held_out"]]
+        if values:
+            axes[-1].plot(*zip(*values), marker="o", markersize=3, label=name.replace("_", " "))
+    axes[-1].set(title="held out", xlabel="step", ylim=(0, 1))
+    if axes[-1].lines:
+        axes[-1].legend()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def train_vocabulary(files, size, path, characters=20_000_000):
+    """On the first 20 MB of the training documents."""
+    lines = []
+    for document in corpus.split_documents(corpus.read_documents(files), held_out=False):
+        lines += document
+        characters -= sum(map(len, document))
+        if characters < 0:
+            break
+    if not lines:
+        raise ValueError(f"the corpus must have text, but there is none in {', '.join(map(str, files))}")
+    write_atomic(path, "\n".join(vocab.train(lines, size)) + "\n")

@@ -1,0 +1,111 @@
+"""Features to arrays, and arrays through the model: what the tasks share."""
+
+import logging
+from collections import defaultdict
+
+import numpy as np
+
+from ...heads import HEADS, task_model, task_model_backward
+from ...inputs import model_inputs
+from ...losses import IGNORED
+
+log = logging.getLogger(__name__)
+
+WINDOW = 16                                            # batches that are sorted by length together
+TOKENS = 2048                                          # of a batch that is only read
+
+
+def rows_of(pairs, tokenizer, length):
+    """A dict of one row for each (text, pair or None), cut to `length` pieces where it is longer."""
+    rows, cut = [], 0
+    for text, pair in pairs:
+        row = tokenizer(text, pair)
+        if len(row["input_ids"]) > length:
+            cut += 1
+            row = tokenizer(text, pair, truncation=True, max_length=length)
+        rows.append({name: [row[name]] for name in ("input_ids", "token_type_ids")})
+    if cut:
+        log.warning("%d of %d texts are longer than %d pieces and were cut", cut, len(rows), length)
+    return rows
+
+
+def by_length(features, batch_size, rng):
+    """The numbers of the features in batches: random, but those of a batch are of nearly one length.
+
+    So there is little padding, which costs time and, in a convolution, changes what is computed. Windows of WINDOW
+    batches are cut from a random order, sorted by length, and the batches of all windows are shuffled.
+    """
+    lengths = [max(map(len, feature["input_ids"])) for feature in features]
+    order, batches = rng.permutation(len(features)).tolist(), []
+    for start in range(0, len(order), WINDOW * batch_size):
+        window = sorted(order[start : start + WINDOW * batch_size], key=lengths.__getitem__)
+        batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def stack(features, cfg, draw=None):
+    """Features as arrays, padded to the longest.   ->  dict: inputs; labels, if there are any; count, of these labels
+
+    draw: (seed, step, number of each row in its batch), for what is drawn at random; only masked_lm draws something.
+    """
+    rows = [row for feature in features for row in feature["input_ids"]]
+    types = [row for feature in features for row in feature["token_type_ids"]]
+    L = max(map(len, rows))
+    ids = np.full((len(rows), L), cfg.pad_token_id)
+    mask, type_ids = np.zeros_like(ids), np.zeros_like(ids)
+    for i, (row, kinds) in enumerate(zip(rows, types)):
+        ids[i, : len(row)], mask[i, : len(row)], type_ids[i, : len(row)] = row, 1, kinds
+    batch = dict(inputs=model_inputs(cfg, ids, mask, type_ids))
+    if "labels" in features[0]:
+        batch["labels"] = labels = _labels([feature["labels"] for feature in features], L)
+        batch["count"] = int((labels != IGNORED).sum()) if labels.dtype.kind == "i" else labels.size
+    return batch
+
+
+def _labels(labels, L):
+    """Lists are labels of tokens, and padded."""
+    if isinstance(labels[0], list):
+        labels = [row + [IGNORED] * (L - len(row)) for row in labels]
+    return np.array(labels)
+
+
+def loss(head, batch, p, cfg, rng=None):
+    """Through the model and its loss.   batch: what `stack` returns  ->  loss, acts"""
+    _, _, loss_of, _ = HEADS[head]
+    logits, acts = task_model(head, batch["inputs"], p, cfg, rng)
+    if head == "multiple_choice":
+        logits = logits.reshape(len(batch["labels"]), -1)
+    value, acts["loss"] = loss_of(logits, batch["labels"], cfg)
+    return value, acts
+
+
+def loss_backward(head, dloss, acts, p, cfg):
+    """-> grads"""
+    *_, backward = HEADS[head]
+    dlogits = backward(dloss, acts["loss"]).reshape(acts["logits"].shape)
+    _, grads = task_model_backward(head, dlogits, acts, p, cfg)
+    return grads
+
+
+def read_all(head, features, p, cfg):
+    """The logits of each feature, of all its rows.
+
+    Rows of one length go through the model together, so there is no padding, and an answer does not depend on what else
+    was asked.
+    """
+    rows = [pair for feature in features for pair in zip(feature["input_ids"], feature["token_type_ids"])]
+    logits, alike = [None] * len(rows), defaultdict(list)
+    for number, (ids, _) in enumerate(rows):
+        alike[len(ids)].append(number)
+    for length, numbers in sorted(alike.items()):
+        some = max(1, TOKENS // length)
+        for start in range(0, len(numbers), some):
+            chosen = numbers[start : start + some]
+            ids, types = (np.array(part) for part in zip(*(rows[number] for number in chosen)))
+            found, _ = task_model(head, model_inputs(cfg, ids, token_type_ids=types), p, cfg, keep=False)
+            for number, z in zip(chosen, found):
+                logits[number] = z
+    if head != "multiple_choice":
+        return logits
+    logits = iter(logits)
+    return [np.array([next(logits) for _ in feature["input_ids"]]) for feature in features]

@@ -1,0 +1,92 @@
+"""Masked-word modelling: going on with pretraining on texts of one's own.
+
+Files: plain text. Blank lines part documents. Their lines are joined and cut into rows. The words to be predicted are
+drawn anew for every batch.
+"""
+
+import math
+from pathlib import Path
+
+from ...electra import RowRandom, mask_tokens, masked_word_loss, masked_word_loss_backward
+from .. import corpus
+from . import batches, reading
+
+HEAD = "masked_lm"
+FIELDS = ("text",)
+
+
+def read(path, labelled=True):
+    """The documents of a text, each an example.
+
+    Raises ValueError for a file that is named as the data of another task.
+    """
+    if (suffix := Path(path).suffix.lower()) in (".json", ".jsonl", ".csv", ".tsv", ".conll", ".conllu"):
+        raise ValueError(f"{path} must be plain text, with blank lines between documents, but its name ends in"
+                         f" {suffix!r}")
+    documents = list(corpus.read_documents([path]))
+    return reading.not_empty(path, [
+        dict(where=f"{path}, document {i}", text="\n".join(lines)) for i, lines in enumerate(documents, 1)])
+
+
+def example(entry, where, labelled=True):
+    return dict(where=where, text=reading.text(entry, "text", where))
+
+
+def configure(cfg, examples):
+    return cfg
+
+
+def encode(examples, tokenizer, cfg, length):
+    """Rows of [CLS], pieces of a document, [SEP]; the last one of a document is shorter.
+
+    Rows without a word that could be hidden are left out.
+
+    Raises ValueError if none is left.
+    """
+    special = dict(mask=tokenizer.mask_token_id, ids=tokenizer.all_special_ids)
+    features, room = [], length - 2
+    for number, one in enumerate(examples):
+        ids = tokenizer.encode_ids(one["text"])
+        for start in range(0, len(ids), room):
+            row = [tokenizer.cls_token_id, *ids[start : start + room], tokenizer.sep_token_id]
+            if not set(row) <= set(special["ids"]):
+                features.append(dict(example=number, input_ids=[row], token_type_ids=[[0] * len(row)], special=special))
+    if not features:
+        raise ValueError(f"{examples[0]['where']}: there must be a word that can be hidden, but there is none")
+    return features
+
+
+def stack(features, cfg, draw):
+    """As `batches.stack`, with words hidden, which `draw` decides. `count` is how many are asked for."""
+    inputs = batches.stack(features, cfg)["inputs"]
+    special, rng = features[0]["special"], RowRandom(*draw)
+    masked, places = mask_tokens(inputs["input_ids"], inputs["attention_mask"], rng, special["mask"], special["ids"],
+                                 most=inputs["input_ids"].shape[1])
+    return dict(inputs=inputs | dict(masked_ids=masked), places=places, count=len(places["labels"]))
+
+
+def loss(head, batch, p, cfg, rng=None):
+    """The loss of pretraining's generator: only the places asked for pass the head."""
+    return masked_word_loss(batch["inputs"], batch["places"], p, cfg, rng)
+
+
+def loss_backward(head, dloss, acts, p, cfg):
+    return masked_word_loss_backward(dloss, acts, p, cfg)
+
+
+def evaluate(features, p, cfg, batch_size=16):
+    """log_likelihood: of the words asked for, the mean, in nats; perplexity; accuracy: how many are first choice
+
+    The same words are hidden every time. 15% of those asked for are left to be seen, as in training.
+    """
+    order = sorted(range(len(features)), key=lambda i: len(features[i]["input_ids"][0]))
+    total, right, count = 0.0, 0, 0
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = stack([features[i] for i in chosen], cfg, (0, 0, chosen))
+        value, acts = loss(HEAD, batch, p, cfg)
+        total += float(value) * batch["count"]
+        right += int((acts["words"].argmax(-1) == batch["places"]["labels"]).sum())
+        count += batch["count"]
+    mean = total / max(1, count)
+    return dict(log_likelihood=-mean, perplexity=math.exp(min(mean, 700.0)), accuracy=right / max(1, count))
