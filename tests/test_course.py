@@ -87,7 +87,7 @@ def test_no_hint_is_for_nothing():
                 bare = name.split('["')[-1].removesuffix('"]')
                 kind = bare.rsplit(".", 1)[-1]
                 names |= {bare, kind, f"{exercise} {bare}", f"{exercise} {kind}"}
-    assert set(exercises.HINTS) - names == set()
+    assert set(course.HINTS) - names == set()
 
 
 SPAN = """
