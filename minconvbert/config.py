@@ -16,6 +16,38 @@ TASKS = ("masked_lm", "sequence_classification", "multiple_choice", "token_class
          "discriminator")
 
 
+# Fields; what must hold for the value of each, given the configuration; and how a message says so.
+RULES = (
+    ("vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size max_position_embeddings"
+     " type_vocab_size embedding_size head_ratio conv_kernel_size num_groups num_labels",
+     lambda x, cfg: x >= 1, "at least 1"),
+    ("hidden_dropout_prob attention_probs_dropout_prob classifier_dropout summary_first_dropout summary_last_dropout",
+     lambda x, cfg: x is None or 0 <= x < 1, "a probability in [0, 1)"),
+    ("layer_norm_eps", lambda x, cfg: 0 < x < 1, "between 0 and 1"),
+    ("initializer_range", lambda x, cfg: 0 <= x < math.inf, "finite and not negative"),
+    ("pad_token_id", lambda x, cfg: x is None or 0 <= x < cfg.vocab_size,
+     "None or an id below vocab_size = {cfg.vocab_size}"),
+    ("hidden_act", lambda x, cfg: x in ACTIVATION_NAMES, f"one of {', '.join(ACTIVATION_NAMES)}"),
+    ("summary_activation", lambda x, cfg: x in (None, *ACTIVATION_NAMES),
+     f"None or one of {', '.join(ACTIVATION_NAMES)}"),
+    ("summary_type", lambda x, cfg: x in SUMMARY_TYPES, f"one of {', '.join(SUMMARY_TYPES)}"),
+    ("problem_type", lambda x, cfg: x in (None, *PROBLEM_TYPES), f"None or one of {', '.join(PROBLEM_TYPES)}"),
+    ("head_ratio_semantics", lambda x, cfg: x in ("huggingface", "original"), "'huggingface' or 'original'"),
+    ("mask_value", lambda x, cfg: x is None or -math.inf < x < 0, "None or a finite negative number"),
+    ("conv_kernel_size", lambda x, cfg: x % 2 == 1, "odd, because a kernel needs a middle"),
+    ("hidden_size", lambda x, cfg: x % cfg.num_attention_heads == 0,
+     "a multiple of num_attention_heads = {cfg.num_attention_heads}"),
+    ("hidden_size", lambda x, cfg: cfg.head_ratio_semantics == "original" or x % (2 * cfg.heads) == 0,
+     "a multiple of 2 x {cfg.heads}, because {cfg.heads} attention heads and as many convolution heads fill it"),
+    ("hidden_size intermediate_size", lambda x, cfg: x % cfg.num_groups == 0,
+     "a multiple of num_groups = {cfg.num_groups}"),
+    ("id2label", lambda x, cfg: x is None or len(x) == cfg.num_labels and x.keys() == set(range(cfg.num_labels)),
+     "a label for each number below num_labels = {cfg.num_labels}"),
+    ("id2label", lambda x, cfg: all(isinstance(label, (str, int)) for label in (x or {}).values()),
+     "a dict of numbers to strings"),
+)
+
+
 @dataclass(frozen=True)
 class ConvBertConfig:
     """What a ConvBERT is made of; fields, defaults and `config.json` are those of Hugging Face.
@@ -92,47 +124,10 @@ class ConvBertConfig:
             self._check_kind(f.name, f.type)
             if isinstance(value := getattr(self, f.name), float):
                 object.__setattr__(self, f.name, float(value))     # a np.float64 would widen arrays of float32
-        positive = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                    "max_position_embeddings", "type_vocab_size", "embedding_size", "head_ratio", "conv_kernel_size",
-                    "num_groups", "num_labels")
-        for name in positive:
-            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
-                     "summary_first_dropout", "summary_last_dropout"):
-            value = getattr(self, name)
-            _require(value is None or 0 <= value < 1, name, "a probability in [0, 1)", value)
-        _require(0 < self.layer_norm_eps < 1, "layer_norm_eps", "between 0 and 1", self.layer_norm_eps)
-        _require(0 <= self.initializer_range < math.inf, "initializer_range", "finite and not negative",
-                 self.initializer_range)
-        _require(self.pad_token_id is None or 0 <= self.pad_token_id < self.vocab_size, "pad_token_id",
-                 f"None or an id below vocab_size = {self.vocab_size}", self.pad_token_id)
-        _require(self.hidden_act in ACTIVATION_NAMES, "hidden_act", f"one of {', '.join(ACTIVATION_NAMES)}",
-                 self.hidden_act)
-        _require(self.summary_activation in (None, *ACTIVATION_NAMES), "summary_activation",
-                 f"None or one of {', '.join(ACTIVATION_NAMES)}", self.summary_activation)
-        _require(self.summary_type in SUMMARY_TYPES, "summary_type", f"one of {', '.join(SUMMARY_TYPES)}",
-                 self.summary_type)
-        _require(self.problem_type in (None, *PROBLEM_TYPES), "problem_type",
-                 f"None or one of {', '.join(PROBLEM_TYPES)}", self.problem_type)
-        _require(self.head_ratio_semantics in ("huggingface", "original"), "head_ratio_semantics",
-                 "'huggingface' or 'original'", self.head_ratio_semantics)
-        _require(self.mask_value is None or -math.inf < self.mask_value < 0, "mask_value",
-                 "None or a finite negative number", self.mask_value)
-        _require(self.conv_kernel_size % 2 == 1, "conv_kernel_size", "odd, for a kernel needs a middle",
-                 self.conv_kernel_size)
-        _require(self.hidden_size % self.num_attention_heads == 0, "hidden_size",
-                 f"a multiple of num_attention_heads = {self.num_attention_heads}", self.hidden_size)
-        if self.head_ratio_semantics == "huggingface":
-            _require(self.hidden_size % (2 * self.heads) == 0, "hidden_size",
-                     f"a multiple of {2 * self.heads}, for {self.heads} attention heads and as many convolution heads"
-                     " fill it", self.hidden_size)
-        for name in ("hidden_size", "intermediate_size"):
-            _require(getattr(self, name) % self.num_groups == 0, name, f"a multiple of num_groups = {self.num_groups}",
-                     getattr(self, name))
-        _require(self.id2label is None or self.id2label.keys() == set(range(self.num_labels)), "id2label",
-                 f"a label for each of 0 .. num_labels - 1 = {self.num_labels - 1}", self.id2label)
-        _require(all(isinstance(label, (str, int)) for label in (self.id2label or {}).values()), "id2label",
-                 "a dict of numbers to strings", self.id2label)
+        for names, holds, what in RULES:
+            for name in names.split():
+                if not holds(value := getattr(self, name), self):
+                    raise ValueError(f"{name} must be {what.format(cfg=self)}, but is {value!r}")
 
     def _check_kind(self, name, kind):
         value = getattr(self, name)
@@ -218,72 +213,75 @@ def param_shapes(cfg, task=None):
     """Name -> shape of every parameter, in order: of the bare model, or of the model with the head of `task`.
 
     With a head, the model's own names begin with `convbert.`, as in Hugging Face's files.
+
+    Raises ValueError if there is no such task, or the configuration does not fit it.
     """
-    D, E, F, V = cfg.hidden_size, cfg.embedding_size, cfg.intermediate_size, cfg.vocab_size
-    A, H, K, G = cfg.heads * cfg.head_size, cfg.heads, cfg.conv_kernel_size, cfg.num_groups
+    body = body_shapes(cfg)
+    if task is None:
+        return body
+    return {f"convbert.{name}": shape for name, shape in body.items()} | head_shapes(cfg, task)
 
-    def linear(name, inputs, outputs):
-        return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
-    def feed_forward(name, inputs, outputs):
-        if G == 1:
-            return linear(name, inputs, outputs)
-        return {f"{name}.weight": (G, inputs // G, outputs // G), f"{name}.bias": (outputs,)}
-
-    def layer_norm(name, width):
-        return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
+def body_shapes(cfg):
+    """Name -> shape of the parameters of the bare model."""
+    D, E = cfg.hidden_size, cfg.embedding_size
     shapes = {
-        "embeddings.word_embeddings.weight": (V, E),
+        "embeddings.word_embeddings.weight": (cfg.vocab_size, E),
         "embeddings.position_embeddings.weight": (cfg.max_position_embeddings, E),
         "embeddings.token_type_embeddings.weight": (cfg.type_vocab_size, E),
-    } | layer_norm("embeddings.LayerNorm", E)
+    } | _norm("embeddings.LayerNorm", E)
     if E != D:
-        shapes |= linear("embeddings_project", E, D)
+        shapes |= _linear("embeddings_project", E, D)
+    layer = layer_shapes(cfg)
     for i in range(cfg.num_hidden_layers):
-        layer = f"encoder.layer.{i}"
-        attention = f"{layer}.attention.self"
-        shapes |= linear(f"{attention}.query", D, A) | linear(f"{attention}.key", D, A)
-        shapes |= linear(f"{attention}.value", D, A)
-        shapes |= {
-            f"{attention}.key_conv_attn_layer.depthwise.weight": (D, 1, K),
-            f"{attention}.key_conv_attn_layer.pointwise.weight": (A, D, 1),
-            f"{attention}.key_conv_attn_layer.bias": (A, 1),
-        }
-        shapes |= linear(f"{attention}.conv_kernel_layer", A, H * K) | linear(f"{attention}.conv_out_layer", D, A)
-        shapes |= linear(f"{layer}.attention.output.dense", 2 * A, D)
-        shapes |= layer_norm(f"{layer}.attention.output.LayerNorm", D)
-        shapes |= feed_forward(f"{layer}.intermediate.dense", D, F)
-        shapes |= feed_forward(f"{layer}.output.dense", F, D) | layer_norm(f"{layer}.output.LayerNorm", D)
-    if task is None:
-        return shapes
-
-    shapes = {f"convbert.{name}": shape for name, shape in shapes.items()}
-    if task == "masked_lm":
-        shapes |= linear("generator_predictions.dense", D, E) | layer_norm("generator_predictions.LayerNorm", E)
-        if not cfg.tie_word_embeddings:
-            shapes["generator_lm_head.weight"] = (V, E)
-        shapes["generator_lm_head.bias"] = (V,)
-    elif task == "sequence_classification":
-        shapes |= linear("classifier.dense", D, D) | linear("classifier.out_proj", D, cfg.num_labels)
-    elif task == "multiple_choice":
-        if cfg.summary_use_proj:
-            width = cfg.num_labels if cfg.summary_proj_to_labels else D
-            _require(width == D, "num_labels", f"hidden_size = {D} when summary_proj_to_labels is set, for the"
-                     " classifier reads hidden_size numbers", width)
-            shapes |= linear("sequence_summary.summary", D, D)
-        shapes |= linear("classifier", D, 1)
-    elif task == "token_classification":
-        shapes |= linear("classifier", D, cfg.num_labels)
-    elif task == "question_answering":
-        _require(cfg.num_labels == 2, "num_labels", "2 for question answering: a start and an end", cfg.num_labels)
-        shapes |= linear("qa_outputs", D, 2)
-    elif task == "discriminator":
-        shapes |= linear("discriminator_predictions.dense", D, D)
-        shapes |= linear("discriminator_predictions.dense_prediction", D, 1)
-    else:
-        raise ValueError(f"task must be None or one of {', '.join(TASKS)}, but is {task!r}")
+        shapes |= {f"encoder.layer.{i}.{name}": shape for name, shape in layer.items()}
     return shapes
+
+
+def layer_shapes(cfg):
+    """Name -> shape of the parameters of one layer."""
+    D, F, A, K = cfg.hidden_size, cfg.intermediate_size, cfg.heads * cfg.head_size, cfg.conv_kernel_size
+    own, conv = "attention.self", "attention.self.key_conv_attn_layer"
+    return (
+        _linear(f"{own}.query", D, A) | _linear(f"{own}.key", D, A) | _linear(f"{own}.value", D, A)
+        | {f"{conv}.depthwise.weight": (D, 1, K), f"{conv}.pointwise.weight": (A, D, 1), f"{conv}.bias": (A, 1)}
+        | _linear(f"{own}.conv_kernel_layer", A, cfg.heads * K) | _linear(f"{own}.conv_out_layer", D, A)
+        | _linear("attention.output.dense", 2 * A, D) | _norm("attention.output.LayerNorm", D)
+        | _linear("intermediate.dense", D, F, cfg.num_groups)
+        | _linear("output.dense", F, D, cfg.num_groups) | _norm("output.LayerNorm", D))
+
+
+def head_shapes(cfg, task):
+    """Name -> shape of the parameters of the head of `task`."""
+    D, E, N = cfg.hidden_size, cfg.embedding_size, cfg.num_labels
+    if task == "masked_lm":
+        untied = {} if cfg.tie_word_embeddings else {"generator_lm_head.weight": (cfg.vocab_size, E)}
+        return (_linear("generator_predictions.dense", D, E) | _norm("generator_predictions.LayerNorm", E)
+                | untied | {"generator_lm_head.bias": (cfg.vocab_size,)})
+    if task == "sequence_classification":
+        return _linear("classifier.dense", D, D) | _linear("classifier.out_proj", D, N)
+    if task == "multiple_choice":
+        _require(not (cfg.summary_use_proj and cfg.summary_proj_to_labels) or N == D, "num_labels", f"hidden_size = {D}"
+                 " when summary_proj_to_labels is set, because the classifier reads hidden_size numbers", N)
+        return (_linear("sequence_summary.summary", D, D) if cfg.summary_use_proj else {}) | _linear("classifier", D, 1)
+    if task == "token_classification":
+        return _linear("classifier", D, N)
+    if task == "question_answering":
+        _require(N == 2, "num_labels", "2 for question answering: a start and an end", N)
+        return _linear("qa_outputs", D, 2)
+    if task == "discriminator":
+        return (_linear("discriminator_predictions.dense", D, D)
+                | _linear("discriminator_predictions.dense_prediction", D, 1))
+    raise ValueError(f"task must be None or one of {', '.join(TASKS)}, but is {task!r}")
+
+
+def _linear(name, inputs, outputs, groups=1):
+    weight = (outputs, inputs) if groups == 1 else (groups, inputs // groups, outputs // groups)
+    return {f"{name}.weight": weight, f"{name}.bias": (outputs,)}
+
+
+def _norm(name, width):
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
 
 
 def multiplications(cfg, length):

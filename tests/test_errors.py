@@ -22,10 +22,10 @@ from minconvbert.shapes import dims
 
 
 @pytest.mark.parametrize("changes, message", [
-    (dict(conv_kernel_size=8), "conv_kernel_size must be odd, for a kernel needs a middle, but is 8"),
+    (dict(conv_kernel_size=8), "conv_kernel_size must be odd, because a kernel needs a middle, but is 8"),
     (dict(hidden_size=25), "hidden_size must be a multiple of num_attention_heads = 4, but is 25"),
     (dict(hidden_size=21, num_attention_heads=7),
-     "hidden_size must be a multiple of 6, for 3 attention heads and as many convolution heads fill it, but is 21"),
+     "hidden_size must be a multiple of 2 x 3, because 3 attention heads and as many convolution heads fill it, but is 21"),
     (dict(num_groups=5), "hidden_size must be a multiple of num_groups = 5, but is 24"),
     (dict(intermediate_size=37, num_groups=2), "intermediate_size must be a multiple of num_groups = 2, but is 37"),
     (dict(hidden_act="Gelu"), "hidden_act must be one of gelu, gelu_new"),
@@ -39,9 +39,9 @@ from minconvbert.shapes import dims
     (dict(head_ratio_semantics="hf"), "head_ratio_semantics must be 'huggingface' or 'original', but is 'hf'"),
     (dict(problem_type="ranking"), "problem_type must be None or one of regression"),
     (dict(summary_type="attn"), "summary_type must be one of last, first, mean, cls_index, but is 'attn'"),
-    (dict(id2label={0: "a"}), "id2label must be a label for each of 0 .. num_labels - 1 = 1"),
+    (dict(id2label={0: "a"}), "id2label must be a label for each number below num_labels = 2"),
     (dict(id2label={0: ["a"], 1: ["b"]}), "id2label must be a dict of numbers to strings, but is {0: ['a'], 1: ['b']}"),
-    (dict(id2label={0: "a", "1": "b"}), "id2label must be a label for each of 0 .. num_labels - 1 = 1"),
+    (dict(id2label={0: "a", "1": "b"}), "id2label must be a label for each number below num_labels = 2"),
     (dict(initializer_range=float("inf")), "initializer_range must be finite and not negative, but is inf"),
 ])
 def test_configurations_that_cannot_work(changes, message):
@@ -69,7 +69,7 @@ def test_kinds_of_fields(changes, message):
     (b'{"layer_norm_eps": NaN}', "layer_norm_eps must be a number, but is nan"),
     (b'{"id2label": {"a": "b"}}', "id2label must map the numbers of labels to their names, but is {'a': 'b'}"),
     ('{"id2label": {"²": "b"}}'.encode(), "id2label must map the numbers of labels to their names"),
-    (b'{"id2label": {"0": "a", "2": "b"}}', "id2label must be a label for each of 0 .. num_labels - 1 = 1"),
+    (b'{"id2label": {"0": "a", "2": "b"}}', "id2label must be a label for each number below num_labels = 2"),
     (b'{"num_labels": 3, "id2label": {"0": "a"}}',
      "num_labels must be 1, for so many labels are in id2label, but is 3"),
 ])
