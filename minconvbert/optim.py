@@ -8,9 +8,12 @@ import numpy as np
 NOT_DECAYED = re.compile("LayerNorm|layer_norm|bias")
 
 
-def learning_rate(step, peak, steps, warmup):
-    """Linear decay to 0 times the share of the warm-up that has passed, both at once; step 0 has a rate of 0."""
-    return peak * max(0.0, 1 - step / steps) * min(1.0, step / warmup if warmup else 1.0)
+def learning_rate(step, peak, steps, warmup, decay_share=1.0):
+    """Linear decay to 0 times the share of the warm-up that has passed, both at once; step 0 has a rate of 0.
+
+    decay_share: the share of the steps, the last ones, that decay. The original decays from the first step on (1).
+    """
+    return peak * min(1.0, max(0.0, 1 - step / steps) / decay_share) * min(1.0, step / warmup if warmup else 1.0)
 
 
 def global_norm(grads):

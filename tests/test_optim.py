@@ -15,6 +15,12 @@ def test_warm_up_and_decay_work_at_once():
     assert learning_rate(0, 2.0, 100, 0) == 2.0
 
 
+def test_only_the_last_share_decays():
+    rates = [learning_rate(step, 2.0, 100, 10, 0.2) for step in (5, 10, 50, 80, 90, 95, 100, 120)]
+    assert rates == pytest.approx([1.0, 2.0, 2.0, 2.0, 1.0, 0.5, 0, 0])
+    assert learning_rate(77, 2.0, 100, 10, 1.0) == learning_rate(77, 2.0, 100, 10)
+
+
 def test_adam_by_hand():
     params = {"dense.weight": np.array([1.0, -2.0]), "LayerNorm.weight": np.array([1.0]), "dense.bias": np.array([0.5])}
     grads = [{name: np.full_like(x, g) for name, x in params.items()} for g in (0.3, -0.1)]

@@ -15,12 +15,12 @@ from test_corpus import write_corpus
 from minconvbert.checkpoint.safetensors import read_metadata, read_safetensors
 from minconvbert.commands import pretrain as command
 from minconvbert.config import ConvBertConfig
-from minconvbert.electra import generator_config
+from minconvbert.electra import RowRandom, generator_config
 from minconvbert.training import pretrain
 from minconvbert.training.metrics import area_under_curve
 from minconvbert.training.progress import read_json_lines
 from minconvbert.training.ranks import Ranks
-from minconvbert.training.recipes import PRESETS
+from minconvbert.training.recipes import OBJECTIVES, PRESETS
 from minconvbert.training.runs import save_state
 
 MODEL = dict(vocab_size=120, hidden_size=16, embedding_size=8, num_hidden_layers=1, num_attention_heads=4,
@@ -65,7 +65,7 @@ def test_a_run_leaves_a_model_a_log_and_curves(material, tmp_path):
     held_out = [entry["held_out"] for entry in log if "held_out" in entry]
     assert len(losses) == 16 and losses[-1] < losses[0]
     assert len(held_out) == 2 and held_out[-1].keys() == {
-        "masked_loss", "masked_accuracy", "auc", "accuracy", "replaced"}
+        "masked_loss", "masked_accuracy", "hidden_loss", "hidden_accuracy", "auc", "accuracy", "replaced"}
 
 
 def test_curves_of_a_log_with_nothing_in_it(tmp_path):
@@ -122,6 +122,125 @@ def test_text_without_documents_has_nothing_held_out(material, tmp_path, capsys,
     assert command.main([*arguments(material, tmp_path, 3), "--corpus", str(tmp_path / "one.txt")]) == 0
     assert "no held-out figures: that needs 100 documents" in capsys.readouterr().err
     assert not [warning for warning in recwarn if "legend" in str(warning.message)]
+
+
+def rates_of(log):
+    return [entry["rate"] for entry in read_json_lines(log) if "rate" in entry]
+
+
+def test_the_rate_falls_in_the_last_share_of_the_steps(material, tmp_path):
+    run_here(material, tmp_path, 10, "--decay-share", "0.4", "--warmup", "2")
+    assert rates_of(tmp_path / "log.jsonl") == pytest.approx(
+        [0, 0.005, 0.01, 0.01, 0.01, 0.01, 0.01, 0.0075, 0.005, 0.0025])
+
+
+def test_the_generator_has_a_rate_of_its_own():
+    """From zero moments, the first step of every parameter is proportional to its rate."""
+    cfg = ConvBertConfig(**MODEL | dict(vocab_size=50, pad_token_id=0))
+    recipe = replace(PRESETS["tiny"], batch_size=8, steps=10, warmup=0, decay=0.0, learning_rate=0.01)
+    before = tiny_state(recipe, cfg)[0]["params"]
+    moved = {}
+    for rate in (None, 0.03):
+        state, generator, examples = tiny_state(recipe, cfg)
+        pretrain.train_step(state, examples, SPECIAL, cfg, generator, replace(recipe, generator_rate=rate))
+        moved[rate] = {name: state["params"][name] - x for name, x in before.items()}
+    own = {name for name in before if name.startswith("generator")}
+    assert {name.split(".")[0] for name in own} == {"generator", "generator_predictions", "generator_lm_head"}
+    assert {name.split(".")[0] for name in before.keys() - own} == {
+        "embeddings", "discriminator", "discriminator_predictions"}
+    for name in before:
+        factor = 3 if name in own else 1
+        assert moved[0.03][name] == pytest.approx(factor * moved[None][name], rel=1e-6, abs=1e-12), name
+        assert (moved[None][name] != 0).any() or name.endswith("key.bias"), name
+
+
+def test_the_hidden_places_are_counted_by_themselves(material, tmp_path):
+    """The figures of all places are the mean of those of the hidden ones and of the others, here of a model that copies
+    what it can see and knows the share of each word."""
+    shares = np.arange(1.0, 51)
+    shares[:5] = 1e-9
+    shares /= shares.sum()
+    rows = np.random.default_rng(3).integers(5, 50, (30, 16)).astype(np.uint16)
+    rows[:, 0], rows[:, -1] = 2, 3
+    figures = pretrain.unigram_baseline(shares, rows, SPECIAL, batch_size=30)
+    batch, places = pretrain.masked_batch(rows, RowRandom(0, 0, range(30)), SPECIAL)
+    hidden = np.array([batch["masked_ids"][r, t] == 4 for r, t in zip(places["rows"], places["positions"])])
+    assert 0.7 < hidden.mean() < 0.95
+    best = places["labels"] == 49
+    assert figures["hidden_accuracy"] == pytest.approx(best[hidden].mean())
+    assert figures["masked_accuracy"] == pytest.approx(best[hidden].mean() * hidden.mean() + 1 - hidden.mean())
+    losses = np.log(shares.sum() / shares)[places["labels"]]
+    assert figures["masked_loss"] == pytest.approx(losses.mean())
+    assert figures["hidden_loss"] == pytest.approx(losses[hidden].mean())
+
+
+def test_a_run_that_begins_with_another(material, tmp_path):
+    """At its step, with its moments: two runs with one schedule, one after the other, are one run."""
+    constant = ("--decay-share", "0.1", "--warmup", "2")
+    run_here(material, tmp_path / "whole", 20, *constant)
+    run_here(material, tmp_path / "first", 12, "--decay-share", "0.0001", "--warmup", "2")
+    begin = ("--init-from", str(tmp_path / "first" / "state.safetensors"))
+    run_here(material, tmp_path / "second", 20, *constant, *begin)
+    whole, second = (every_file(tmp_path / name) for name in ("whole", "second"))
+    for name in ("state.safetensors", "model/model.safetensors"):
+        assert second[Path(name)] == whole[Path(name)]
+    shutil.rmtree(tmp_path / "first")                   # it goes on from its own state from now on
+    run_here(material, tmp_path / "second", 20, *constant, *begin)
+    assert every_file(tmp_path / "second") == second
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_run_that_begins_with_a_model(material, tmp_path, objective):
+    run_here(material, tmp_path / "first", 5, "--objective", objective)
+    learned = read_safetensors(tmp_path / "first" / "state.safetensors")
+    run_here(material, tmp_path / "second", 1, "--objective", objective, "--warmup", "9",
+             "--init-from", str(tmp_path / "first" / "model"))          # step 0 of a warm-up has a rate of 0
+    state = read_safetensors(tmp_path / "second" / "state.safetensors")
+    assert {n for n in state if n.startswith("params.")} == {n for n in learned if n.startswith("params.")}
+    for name in state:
+        if name.startswith("params."):
+            assert (state[name] == learned[name]).all(), name
+    assert read_metadata(tmp_path / "second" / "state.safetensors")["step"] == "1"
+
+
+def test_a_run_cannot_begin_with_what_does_not_fit(material, tmp_path):
+    run_here(material, tmp_path / "first", 5)
+    state = str(tmp_path / "first" / "state.safetensors")
+    for more, message in (
+            (("--steps", "5"), "--steps must be above the step of .*state.safetensors, 5, but is 5"),
+            (("--generator-width", "1"), "must hold the parameters of this model and generator, but differs in"),
+            (("--objective", "masked-lm"), "must hold the parameters of this model and generator, but differs in")):
+        with pytest.raises(ValueError, match=message):
+            run_here(material, tmp_path / "second", 9, "--init-from", state, *more)
+        assert not (tmp_path / "second" / "state.safetensors").exists()
+    (tmp_path / "wider.json").write_text(json.dumps(MODEL | dict(hidden_size=32)))
+    with pytest.raises(ValueError, match=r"state of another run \(hidden_size"):
+        run_here(material, tmp_path / "second", 9, "--init-from", state, "--config", str(tmp_path / "wider.json"))
+    with pytest.raises(ValueError, match="nowhere must be a file of tensors, but there is no such file"):
+        run_here(material, tmp_path / "second", 9, "--init-from", str(tmp_path / "nowhere"))
+
+
+def test_a_plateau_is_reported(material, tmp_path, capsys):
+    """The corpus is of random letters: there is nothing to learn of their context."""
+    run_here(material, tmp_path, 40, "--log-every", "3")
+    said = capsys.readouterr().err
+    assert said.count("after a tenth of the run, and word frequencies alone give") == 1
+    assert "] 40/40" in said.split("after a tenth of the run")[1]
+    run_here(material, tmp_path, 40, "--log-every", "3")                   # nothing is trained, nothing is said
+    assert "after a tenth" not in capsys.readouterr().err
+
+
+def test_what_is_a_plateau(capsys):
+    """Four words of equal shares: 1.39 nats. The second half of what the log has of the first tenth counts."""
+    frequencies = np.array([1e-9, 0.25, 0.25, 0.25, 0.25])
+    recipe = PRESETS["tiny"]
+    for losses, said in (([9, 9, 1.38, 1.40], True), ([9, 9, 1.2, 1.3], False), ([1, 1, 1.5, 1.5], True)):
+        entries = [dict(generator_loss=x, loss=0.0) for x in losses] + [dict(held_out=dict(masked_loss=9.0))]
+        pretrain.warn_of_plateau(entries, recipe, frequencies)
+        assert ("word frequencies alone give 1.39" in capsys.readouterr().err) == said, losses
+    pretrain.warn_of_plateau([dict(loss=0.5)], replace(recipe, objective="masked-lm"), frequencies)
+    pretrain.warn_of_plateau([dict(loss=1.4)], replace(recipe, objective="masked-lm"), frequencies)
+    assert capsys.readouterr().err.count("loss of masked words is 1.40 after") == 1
 
 
 def tiny_state(recipe, cfg, seed=0):
@@ -185,8 +304,8 @@ def test_two_processes(material, tmp_path):
         if not name.endswith("key.bias"):
             assert np.abs(x - expected[name]).max() < 1e-3, name
     (tmp_path / "empty.txt").write_text("")             # one rank finds out, the other waits for it
-    done = subprocess.run([*command, "--corpus", str(tmp_path / "empty.txt"), "--out", str(tmp_path / "three")], timeout=60,
-                          capture_output=True, text=True, env=os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1"})
+    done = subprocess.run([*command, "--corpus", str(tmp_path / "empty.txt"), "--out", str(tmp_path / "three")],
+                          timeout=60, capture_output=True, text=True, env=os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1"})
     assert done.returncode == 2 and "error: the corpus must have text" in done.stderr
     assert [e["tokens"] for e in read_json_lines(one / "log.jsonl") if "tokens" in e] == [
         e["tokens"] for e in read_json_lines(two / "log.jsonl") if "tokens" in e]
@@ -204,8 +323,9 @@ def test_a_gradient_that_is_not_finite_stops_the_run_and_changes_nothing(materia
 
     poisoned.steps = 0
     monkeypatch.setattr(pretrain, "pretraining_loss_backward", poisoned)
-    with pytest.raises(FloatingPointError, match=r"step 4: gradients are not finite: generator_predictions.dense.weight. "
-                                                 r"The last good state stays in .*state.safetensors; try a lower"):
+    with pytest.raises(FloatingPointError, match=(
+            "step 4: gradients are not finite: generator_predictions.dense.weight. "
+            "The last good state stays in .*state.safetensors; try a lower")):
         run_here(material, tmp_path, 9)
     poisoned.steps = 3
     with pytest.raises(FloatingPointError, match="step 1: .* No state has been saved yet; try a lower"):
@@ -225,8 +345,12 @@ def test_options_out_of_range(material, tmp_path):
     for option, wrong, message in (
             ("--length", "7", "must be from 8 to max_position_embeddings = 32, but is 7"),
             ("--length", "33", "must be from 8 to max_position_embeddings = 32, but is 33"),
-            ("--warmup", "-5", "must be at least 0, but is -5"), ("--learning-rate", "nan", "must be at least 0, but is nan"),
-            ("--steps", "0", "must be at least 1, but is 0")):
+            ("--warmup", "-5", "must be at least 0, but is -5"),
+            ("--learning-rate", "nan", "must be at least 0, but is nan"),
+            ("--steps", "0", "must be at least 1, but is 0"),
+            ("--decay-share", "0", "must be above 0 and at most 1, but is 0"),
+            ("--decay-share", "1.5", "must be above 0 and at most 1, but is 1.5"),
+            ("--generator-rate", "-1", "must be at least 0, but is -1")):
         with pytest.raises(ValueError, match=f"{option} {message}"):
             run_here(material, tmp_path / "out", 3, option, wrong)
     assert not (tmp_path / "out").exists()

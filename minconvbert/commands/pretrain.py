@@ -30,12 +30,17 @@ def main(argv):
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--generator-rate", type=float, help="learning rate of what only the generator has")
     parser.add_argument("--warmup", type=int, help="steps of warm-up")
+    parser.add_argument("--decay-share", type=float, metavar="SHARE",
+                        help="the last share of the steps, where the rate falls to 0 (1: from the first step on)")
     parser.add_argument("--generator-width", type=float, help="width of the generator, as a share of the model's")
     parser.add_argument("--generator-layers", type=float, help="depth of the generator, as a share of the model's")
     parser.add_argument("--dropout", action=argparse.BooleanOptionalAction)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--length", type=int, default=128, help="tokens in an example (128)")
+    parser.add_argument("--init-from", metavar="PATH",
+                        help="begin with the state.safetensors of another run, at its step, or with a folder's model")
     parser.add_argument("--log-every", type=int, default=20, metavar="STEPS")
     parser.add_argument("--save-every", type=int, default=200, metavar="STEPS")
     parser.add_argument("--eval-every", type=int, default=1000, metavar="STEPS")
@@ -43,7 +48,8 @@ def main(argv):
                         help="share each batch among N processes (extra: mpi)")
     args = parser.parse_args(argv)
     check_ranges(args, 1, math.inf, "steps", "batch_size", "log_every", "save_every", "eval_every", "processes")
-    check_ranges(args, 0, math.inf, "learning_rate", "warmup", "generator_width", "generator_layers", "seed")
+    check_ranges(args, 0, math.inf, "learning_rate", "generator_rate", "warmup", "generator_width", "generator_layers",
+                 "seed")
     if args.processes > 1 and "MINCONVBERT_RANKS" not in os.environ:
         return _launch(args.processes, sys.argv[1:] if argv is None else ["pretrain", *argv])
     ranks = mpi_ranks() if args.processes > 1 else Ranks()
@@ -56,8 +62,10 @@ def main(argv):
 
 
 def _pretrain(args, ranks):
-    chosen = ("objective", "steps", "batch_size", "learning_rate", "warmup", "generator_width", "generator_layers",
-              "dropout", "seed")
+    chosen = ("objective", "steps", "batch_size", "learning_rate", "generator_rate", "warmup", "decay_share",
+              "generator_width", "generator_layers", "dropout", "seed")
+    if args.objective == "masked-lm" and args.generator_rate is not None:
+        raise ValueError("--generator-rate needs a generator, but --objective masked-lm trains none")
     recipe = replace(PRESETS[args.preset], **{
         name: getattr(args, name) for name in chosen if getattr(args, name) is not None})
     cfg = ConvBertConfig.from_json(args.config) if args.config else ConvBertConfig(**recipe.model)
@@ -80,7 +88,7 @@ def _pretrain(args, ranks):
         raise ValueError(f"{vocab} must have at most vocab_size = {cfg.vocab_size} entries, but has {entries}")
     cfg = cfg.replace(vocab_size=entries, pad_token_id=tokenizer.pad_token_id)
     run(args.corpus, out, recipe, cfg, tokenizer, ranks, log_every=args.log_every, save_every=args.save_every,
-        eval_every=args.eval_every, length=args.length)
+        eval_every=args.eval_every, length=args.length, init_from=args.init_from)
     if ranks.rank == 0:
         try:
             plot(out / "log.jsonl", out / "curves.png")

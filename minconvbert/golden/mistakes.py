@@ -361,7 +361,7 @@ _mistake("clipping: norms of the gradients added, not their squares", "optim.glo
          "sum(math.sqrt(float(np.vdot(g, g))) for g in grads.values())")
 _mistake("clipping: left out", "optim.clip_by_global_norm", "if norm > limit:", "if False:")
 _mistake("schedule: decay begins after the warm-up", "optim.learning_rate",
-         "max(0.0, 1 - step / steps) * min(1.0, step / warmup if warmup else 1.0)",
+         "min(1.0, max(0.0, 1 - step / steps) / decay_share) * min(1.0, step / warmup if warmup else 1.0)",
          "(step / warmup if step < warmup else max(0.0, (steps - step) / (steps - warmup)))")
 _mistake("schedule: one step late", "optim.learning_rate", "return peak", "step = max(0, step - 1)\n    return peak")
 _mistake("schedule: one step early", "optim.learning_rate", "return peak", "step = step + 1\n    return peak")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import checkpoint
-from ..checkpoint.safetensors import write_safetensors
+from ..checkpoint.safetensors import read_safetensors, write_safetensors
 from ..electra import (
     RowRandom,
     generator_config,
@@ -14,12 +14,14 @@ from ..electra import (
     mask_tokens,
     masked_word_loss,
     masked_word_loss_backward,
+    part_grads,
     part_params,
     pretraining_loss,
     pretraining_loss_backward,
 )
 from ..files import remove_parts, write_atomic
 from ..initialize import init_params
+from ..losses import negative_log_likelihood
 from ..optim import adam_state, adam_step, clip_by_global_norm, learning_rate
 from ..shapes import sub, under
 from ..tokenizer import vocab
@@ -27,6 +29,7 @@ from . import corpus
 from .metrics import area_under_curve
 from .progress import Progress, append_json_line, json_line, read_json_lines
 from .ranks import Ranks
+from .recipes import OBJECTIVES
 from .runs import load_state, save_state
 
 SHORTEST = 8                                           # tokens of an example, so that one of them may be hidden
@@ -68,10 +71,21 @@ def train_step(state, examples, special, cfg, generator_cfg, recipe, ranks=Ranks
         ranks.add_up(summed)
         losses = dict(zip(losses, summed.tolist()))
     norm = clip_by_global_norm(grads, recipe.clip)
-    rate = learning_rate(step, recipe.learning_rate, recipe.steps, recipe.warmup)
-    adam_step(params, grads, state["moments"], rate, recipe.decay)
+    rate = learning_rate(step, recipe.learning_rate, recipe.steps, recipe.warmup, recipe.decay_share)
+    adam_step(params, grads, state["moments"], rate, recipe.decay, scale=rate_scale(params, recipe))
     state["step"] += 1
     return losses | dict(norm=norm, rate=rate, tokens=int(counts[1]))
+
+
+def rate_scale(params, recipe):
+    """name -> factor on the learning rate, or None: one rate for all, as in the original.
+
+    The table of embeddings, which both parts read, learns at the rate of the discriminator.
+    """
+    if recipe.generator_rate is None or recipe.objective == "masked-lm":
+        return None
+    own = lambda name: name.startswith(("generator.", "generator_predictions.", "generator_lm_head."))
+    return {name: recipe.generator_rate / recipe.learning_rate if own(name) else 1.0 for name in params}
 
 
 def masked_batch(rows, rng, special):
@@ -93,26 +107,27 @@ def _add_up_all(grads, ranks):
 def evaluate(params, held_out, special, cfg, generator_cfg, recipe, batch_size=64):
     """Figures on held-out examples, always with the same masks and draws.
 
-    masked_loss, masked_accuracy: of the generator, in nats and as a share of the drawn places (15% of which are not
-    hidden); auc, accuracy: of the discriminator over real tokens; replaced: the share of these that were replaced
+    masked_loss, masked_accuracy: of the generator, in nats and as a share of the drawn places, 15% of which are not
+    hidden; hidden_loss, hidden_accuracy: of the hidden places alone; auc, accuracy: of the discriminator over real
+    tokens; replaced: the share of these that were replaced
     """
-    total, logits, labels = dict(masked_loss=0.0, masked_accuracy=0.0, places=0), [], []
+    nll, right, hidden, logits, labels = [], [], [], [], []
     for start in range(0, len(held_out), batch_size):
         rows = held_out[start : start + batch_size]
         rng = RowRandom(0, 0, range(start, start + len(rows)))
         batch, places = masked_batch(rows, rng, special)
         if recipe.objective == "masked-lm":
-            loss, acts = masked_word_loss(batch, places, params, cfg)
+            _, acts = masked_word_loss(batch, places, params, cfg)
         else:
-            losses, acts = pretraining_loss(batch, places, params, cfg, generator_cfg, rng)
+            _, acts = pretraining_loss(batch, places, params, cfg, generator_cfg, rng)
             real = batch["attention_mask"] != 0
             logits.append(acts["discriminator.logits"][real])
             labels.append(acts["replaced"][real])
-            loss, acts = losses["generator_loss"], sub(acts, "generator")
-        total["masked_loss"] += float(loss) * len(places["labels"])
-        total["masked_accuracy"] += int((acts["words"].argmax(-1) == places["labels"]).sum())
-        total["places"] += len(places["labels"])
-    figures = {name: total[name] / max(1, total["places"]) for name in ("masked_loss", "masked_accuracy")}
+            acts = sub(acts, "generator")
+        nll.append(negative_log_likelihood(acts["words"], places["labels"])[0])
+        right.append(acts["words"].argmax(-1) == places["labels"])
+        hidden.append(batch["masked_ids"][places["rows"], places["positions"]] == special["mask"])
+    figures = place_figures(*map(np.concatenate, (nll, right, hidden)))
     if logits:
         logits, labels = np.concatenate(logits), np.concatenate(labels)
         figures |= dict(auc=area_under_curve(logits, labels), accuracy=float(((logits > 0) == labels).mean()),
@@ -120,28 +135,71 @@ def evaluate(params, held_out, special, cfg, generator_cfg, recipe, batch_size=6
     return figures
 
 
-def unigram_baseline(train, held_out, special, vocab_size, batch_size=64):
-    """What the frequencies of words alone achieve at the places that `evaluate` asks for: masked_loss, masked_accuracy.
+def place_figures(nll, right, hidden):
+    """What `evaluate` says of places.   nll (N,) in nats; right, hidden (N,) of bool"""
+    mean = lambda x: float(x.mean()) if len(x) else 0.0
+    return dict(masked_loss=mean(nll), masked_accuracy=mean(right),
+                hidden_loss=mean(nll[hidden]), hidden_accuracy=mean(right[hidden]))
+
+
+def word_frequencies(train, special, vocab_size):
+    """The share of each word in the examples, of which none is 0 but for the special tokens.   ->  (V,)"""
+    counts = np.bincount(np.asarray(train).reshape(-1), minlength=vocab_size) + 1.0
+    counts[list(special.values())] = 1e-9
+    return counts / counts.sum()
+
+
+def unigram_baseline(frequencies, held_out, special, batch_size=64):
+    """What the frequencies of words alone achieve at the places that `evaluate` asks for: its first four figures.
 
     The likeliest word everywhere, but for the places that are not hidden, where it repeats what stands there.
     """
-    counts = np.bincount(np.asarray(train).reshape(-1), minlength=vocab_size) + 1.0
-    counts[list(special.values())] = 1e-9
-    nll, right, places_seen = -np.log(counts / counts.sum()), 0, []
+    nll, right, hidden = [], [], []
     for start in range(0, len(held_out), batch_size):
         rows = held_out[start : start + batch_size]
         batch, places = masked_batch(rows, RowRandom(0, 0, range(start, start + len(rows))), special)
         seen = batch["masked_ids"][places["rows"], places["positions"]]
-        guesses = np.where(seen == special["mask"], counts.argmax(), seen)
-        right += int((guesses == places["labels"]).sum())
-        places_seen.append(nll[places["labels"]])
-    nll = np.concatenate(places_seen)
-    return dict(masked_loss=float(nll.mean()), masked_accuracy=right / len(nll))
+        hidden.append(seen == special["mask"])
+        right.append(np.where(hidden[-1], frequencies.argmax(), seen) == places["labels"])
+        nll.append(-np.log(frequencies[places["labels"]]))
+    return place_figures(*map(np.concatenate, (nll, right, hidden)))
+
+
+def first_state(source, cfg, generator_cfg, recipe, made_by, dtype=np.float32):
+    """The state of a new run that begins with what another one learned.
+
+    source: the state.safetensors of a run, which lends its parameters, moments and step; or a folder that `export`
+    wrote, which lends its parameters alone.   Raises ValueError if these are not of this shape.
+    """
+    state = fresh_state(cfg, generator_cfg, recipe, dtype)
+    if Path(source).is_dir():
+        found = state | dict(params=exported_params(source, recipe.objective, dtype))
+    else:
+        found = load_state(source, made_by, ("config",))
+        if found["step"] >= recipe.steps:
+            raise ValueError(f"--steps must be above the step of {source}, {found['step']}, but is {recipe.steps}")
+    shapes = lambda params: {name: (x.shape, x.dtype) for name, x in params.items()}
+    wrong = shapes(state["params"]).items() ^ shapes(found["params"]).items()
+    if wrong:
+        raise ValueError(f"{source} must hold the parameters of this model and generator, but differs in"
+                         f" {min(name for name, _ in wrong)}; use its configuration and options of the generator")
+    return found
+
+
+def exported_params(folder, objective=OBJECTIVES[0], dtype=np.float32):
+    """What `export` wrote, under the names of training."""
+    folder = Path(folder)
+    writable = lambda params: {name: np.array(x, dtype) for name, x in params.items()}
+    if objective == "masked-lm":
+        return writable(checkpoint.load(folder, "masked_lm", dtype)[1])
+    body, head = checkpoint.load(folder, None, dtype)[1], read_safetensors(folder / "discriminator_head.safetensors")
+    generator = checkpoint.load(folder / "generator", "masked_lm", dtype)[1]
+    return writable(part_grads(under("convbert", body) | head, "discriminator") | part_grads(generator, "generator"))
 
 
 def run(files, out, recipe, cfg, tokenizer, ranks=Ranks(), dtype=np.float32, log_every=20, save_every=200,
-        eval_every=1000, length=128):
-    """Train to the last step, going on from what `out` holds.
+        eval_every=1000, length=128, init_from=None):
+    """Train to the last step, going on from what `out` holds or, if that is nothing, from `init_from`.
 
     `out` gets the examples, state.safetensors, log.jsonl and, at the end, the model as `export` writes it.
     """
@@ -149,19 +207,22 @@ def run(files, out, recipe, cfg, tokenizer, ranks=Ranks(), dtype=np.float32, log
     generator_cfg = generator_config(cfg, recipe.generator_width, recipe.generator_layers)
     special = dict(mask=tokenizer.mask_token_id, cls=tokenizer.cls_token_id, sep=tokenizer.sep_token_id,
                    pad=tokenizer.pad_token_id)
+    made_by = dict(config=cfg.to_dict(), recipe={k: v for k, v in vars(recipe).items() if k != "model"},
+                   run=dict(dtype=np.dtype(dtype).name, length=length))
+    saved, log = out / "state.safetensors", out / "log.jsonl"
     chief = ranks.rank == 0
     if chief:
         remove_parts(out)
         corpus.encode_corpus(files, tokenizer, length, out, recipe.seed, _say_examples)
-    ranks.add_up(np.zeros(1))                          # nobody goes on before the examples are there
+        if init_from is not None and not saved.exists():
+            save_state(saved, first_state(init_from, cfg, generator_cfg, recipe, made_by, dtype), made_by)
+    ranks.add_up(np.zeros(1))                          # nobody goes on before the examples and the state are there
     train, held_out = corpus.encode_corpus(files, tokenizer, length, out, recipe.seed)
     if len(train) < recipe.batch_size:
         raise ValueError(f"the corpus must fill a batch of {recipe.batch_size}, but gives {len(train)} examples; use a"
                          " smaller --batch-size or more text")
-    made_by = dict(config=cfg.to_dict(), recipe={k: v for k, v in vars(recipe).items() if k != "model"},
-                   run=dict(dtype=np.dtype(dtype).name, length=length))
-    saved, log = out / "state.safetensors", out / "log.jsonl"
     state = load_state(saved, made_by) if saved.exists() else fresh_state(cfg, generator_cfg, recipe, dtype)
+    frequencies = word_frequencies(train, special, cfg.vocab_size)
     if chief and log.exists():                         # steps after the last save are run again
         kept = [e for e in read_json_lines(log) if e["step"] <= state["step"] and "unigrams" not in e]
         write_atomic(log, "".join(map(json_line, kept)))
@@ -183,6 +244,8 @@ def run(files, out, recipe, cfg, tokenizer, ranks=Ranks(), dtype=np.float32, log
             progress(step, **{name: figures[name] for name in figures if name != "rate"})
             if step % log_every == 0 or last:
                 append_json_line(log, step=step, **figures)
+                if step - log_every < recipe.steps / 10 <= step:
+                    warn_of_plateau(read_json_lines(log), recipe, frequencies)
             if len(held_out) and (step % eval_every == 0 or last):
                 append_json_line(log, step=step, held_out=evaluate(
                     state["params"], held_out, special, cfg, generator_cfg, recipe))
@@ -190,10 +253,25 @@ def run(files, out, recipe, cfg, tokenizer, ranks=Ranks(), dtype=np.float32, log
                 save_state(saved, state, made_by)
     if chief:
         if len(held_out):
-            baseline = unigram_baseline(train, held_out, special, cfg.vocab_size)
+            baseline = unigram_baseline(frequencies, held_out, special)
             append_json_line(log, step=state["step"], unigrams=baseline)
         export(out / "model", state["params"], cfg, generator_cfg, recipe, tokenizer)
     return state
+
+
+def warn_of_plateau(entries, recipe, frequencies):
+    """Say so if the loss of masked words is still no better than word frequencies allow, after a tenth of the run.
+
+    entries: of the log. A rate that is too high shows in this way, not as numbers that are not finite.
+    """
+    name = "loss" if recipe.objective == "masked-lm" else "generator_loss"
+    losses = [entry[name] for entry in entries if name in entry]
+    reached = np.mean(losses[len(losses) // 2 :])
+    known = float(-frequencies @ np.log(frequencies))
+    if reached > 0.98 * known:
+        print(f"the loss of masked words is {reached:.2f} after a tenth of the run, and word frequencies alone give"
+              f" {known:.2f}: the model has learned nothing of the context yet. If that stays so, try a lower"
+              " --learning-rate, a longer --warmup or a smaller --batch-size, in another --out", file=sys.stderr)
 
 
 def _say_examples(count, part):

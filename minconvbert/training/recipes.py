@@ -21,6 +21,14 @@ class PretrainingRecipe:
     clip: float = 1.0
     dropout: bool = True
     seed: int = 0
+    decay_share: float = 1.0                           # of the steps, the last ones: there the rate falls to 0
+    generator_rate: float | None = None                # of the parameters that only the generator has
+
+    def __post_init__(self):
+        if not 0 < self.decay_share <= 1:
+            raise ValueError(f"--decay-share must be above 0 and at most 1, but is {self.decay_share}")
+        if self.generator_rate is not None and not self.learning_rate > 0:
+            raise ValueError(f"--generator-rate needs a --learning-rate above 0, but it is {self.learning_rate}")
 
 
 _ORIGINAL = dict(vocab_size=30522, max_position_embeddings=512, num_hidden_layers=12, pad_token_id=0)

@@ -14,15 +14,16 @@ def save_state(path, state, made_by):
     write_safetensors(path, tensors, dict(step=str(state["step"]), made_by=json.dumps(made_by, sort_keys=True)))
 
 
-def load_state(path, made_by):
+def load_state(path, made_by, parts=None):
     """What `save_state` wrote.
 
-    Raises ValueError if it is of another configuration.
+    parts: those of `made_by` that must agree (all)   Raises ValueError if the state is of another configuration.
     """
     tensors, metadata = read_safetensors(path), read_metadata(path)
     if "made_by" not in metadata:
         raise ValueError(f"{path} must be the state of a run, but is another file; use another --out")
-    found = json.loads(metadata["made_by"])
+    found, made_by = ({name: made[name] for name in parts or made} for made in (
+        json.loads(metadata["made_by"]), made_by))
     if found != made_by:
         names = {name for part in made_by for name in {**made_by[part], **found.get(part, {})}
                  if made_by[part].get(name) != found.get(part, {}).get(name)}
