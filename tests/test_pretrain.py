@@ -216,6 +216,9 @@ def test_a_run_cannot_begin_with_what_does_not_fit(material, tmp_path):
     (tmp_path / "wider.json").write_text(json.dumps(MODEL | dict(hidden_size=32)))
     with pytest.raises(ValueError, match=r"state of another run \(hidden_size"):
         run_here(material, tmp_path / "second", 9, "--init-from", state, "--config", str(tmp_path / "wider.json"))
+    save_state(tmp_path / "tuned.safetensors", dict(step=1, params={}, moments={}), dict(task=dict(name="tokens")))
+    with pytest.raises(ValueError, match=r"tuned.safetensors is the state of another run \("):
+        run_here(material, tmp_path / "second", 9, "--init-from", str(tmp_path / "tuned.safetensors"))
     with pytest.raises(ValueError, match="nowhere must be a file of tensors, but there is no such file"):
         run_here(material, tmp_path / "second", 9, "--init-from", str(tmp_path / "nowhere"))
 

@@ -22,7 +22,7 @@ def load_state(path, made_by, parts=None):
     tensors, metadata = read_safetensors(path), read_metadata(path)
     if "made_by" not in metadata:
         raise ValueError(f"{path} must be the state of a run, but is another file; use another --out")
-    found, made_by = ({name: made[name] for name in parts or made} for made in (
+    found, made_by = ({name: made.get(name, {}) for name in parts or made} for made in (
         json.loads(metadata["made_by"]), made_by))
     if found != made_by:
         names = {name for part in made_by for name in {**made_by[part], **found.get(part, {})}
