@@ -18,7 +18,6 @@ from minconvbert.initialize import init_params
 from minconvbert.training import tasks
 from minconvbert.training.finetune import fresh_state, layer_scales, train_step
 from minconvbert.training.recipes import PRESETS, FinetuningRecipe
-from minconvbert.training.tasks import batches
 
 CHOICES, LABELS = 4, 17
 RECIPE, STEPS = FinetuningRecipe(), 1000
@@ -61,7 +60,7 @@ def their_step(name, args):
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "parity"))
     from torch_finetuning import torch_model, torch_step
     task, cfg, params, features = made(name, args)
-    batch = getattr(task, "stack", batches.stack)(features, cfg, (0, 0, range(len(features))))
+    batch = task.stack(features, cfg, (0, 0, range(len(features))))
     theirs, moments = torch_model(cfg, task.HEAD, params).train(), {}
     return lambda: torch_step(theirs, name, batch, moments, 10, STEPS, cfg, RECIPE)
 

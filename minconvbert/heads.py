@@ -189,7 +189,7 @@ def multiple_choice_backward(dlogits, acts, p, cfg):
 
 
 def classes_loss(logits, labels, cfg):
-    """Cross-entropy of words, tokens or choices; labels of -100 are ignored.   logits (..., N), labels (...)  ->  ()"""
+    """Cross-entropy of words or tokens; labels of -100 are ignored.   logits (..., N), labels (...)  ->  ()"""
     loss, probs = cross_entropy(logits, labels)
     return loss, dict(probs=probs, labels=labels)
 
@@ -197,6 +197,16 @@ def classes_loss(logits, labels, cfg):
 def classes_loss_backward(dloss, acts):
     """-> dlogits (..., N)"""
     return cross_entropy_backward(dloss, acts["probs"], acts["labels"])
+
+
+def choices_loss(logits, labels, cfg):
+    """Cross-entropy over the N choices of each question.   logits (B N,) or (B, N), labels (B,)  ->  ()"""
+    return classes_loss(logits.reshape(len(labels), -1) if logits.ndim == 1 else logits, labels, cfg)
+
+
+def choices_loss_backward(dloss, acts):
+    """-> dlogits (B N,)"""
+    return classes_loss_backward(dloss, acts).reshape(-1)
 
 
 def sequence_loss(logits, labels, cfg):
@@ -279,7 +289,7 @@ HEADS = {
     "discriminator": (discriminator, discriminator_backward, tokens_loss, tokens_loss_backward),
     "sequence_classification": (
         sequence_classification, sequence_classification_backward, sequence_loss, sequence_loss_backward),
-    "multiple_choice": (multiple_choice, multiple_choice_backward, classes_loss, classes_loss_backward),
+    "multiple_choice": (multiple_choice, multiple_choice_backward, choices_loss, choices_loss_backward),
     "token_classification": (
         token_classification, token_classification_backward, classes_loss, classes_loss_backward),
     "question_answering": (question_answering, question_answering_backward, span_loss, span_loss_backward),

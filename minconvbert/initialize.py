@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .config import param_shapes
+from .config import head_shapes, param_shapes
 from .ops import require_generator
 
 # Denses that the original leaves to TensorFlow's default, Glorot's uniform distribution.
@@ -19,14 +19,21 @@ def init_params(cfg, task=None, rng=None, scheme="hf", dtype=np.float32):
     "original": normal cut off at two deviations; depthwise convolutions of deviation 1 / K; Glorot uniform where the
     original sets no initializer. (Hugging Face draws depthwise kernels five times smaller.)
     """
+    return _fresh(param_shapes(cfg, task), cfg, np.random.default_rng(0) if rng is None else rng, scheme, dtype)
+
+
+def init_head(cfg, task, rng, scheme="hf", dtype=np.float32):
+    """Fresh parameters of the head of `task` alone, drawn as in `init_params`."""
+    return _fresh(head_shapes(cfg, task), cfg, rng, scheme, dtype)
+
+
+def _fresh(shapes, cfg, rng, scheme, dtype):
     if scheme not in ("hf", "original"):
         raise ValueError(f"scheme must be 'hf' or 'original', but is {scheme!r}")
     if np.dtype(dtype).kind != "f":
         raise TypeError(f"dtype must be a kind of float, but is {np.dtype(dtype)}")
-    rng = np.random.default_rng(0) if rng is None else rng
     require_generator(rng)
-    return {name: _draw(name, shape, cfg, rng, scheme).astype(dtype)
-            for name, shape in param_shapes(cfg, task).items()}
+    return {name: _draw(name, shape, cfg, rng, scheme).astype(dtype) for name, shape in shapes.items()}
 
 
 def _draw(name, shape, cfg, rng, scheme):

@@ -17,7 +17,7 @@ from figures import BLUE, FAINT, ORANGE, picture, show
 from minconvbert import default_model
 from minconvbert.optim import learning_rate
 from minconvbert.training import tasks
-from minconvbert.training.finetune import evaluate, fresh_state, layer_scales, predict, start, train, train_step
+from minconvbert.training.finetune import fresh_state, layer_scales, start, train, train_step
 from minconvbert.training.recipes import FinetuningRecipe
 from minconvbert.training.tasks import batches, text_classification
 
@@ -136,7 +136,7 @@ for name, random_init in (("pretrained", False), ("random", True)):
     cfg = cfg.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     losses[name] = [figure["loss"] for figure in train(task, fresh_state(params), features, cfg, recipe)]
     models[name] = cfg, params
-    figures[name] = [evaluate(task, some, task.encode(some, tokenizer, cfg, length=32), params, cfg)[0]["accuracy"]
+    figures[name] = [task.evaluate(some, task.encode(some, tokenizer, cfg, length=32), params, cfg)[0]["accuracy"]
                      for some in (examples, new)]
     print(f"{name:<11} accuracy on what it learned from {figures[name][0]:.0%}, on new verbs {figures[name][1]:.0%}")
 
@@ -164,7 +164,7 @@ right.set_title("accuracy (guessing: one half)")
 # %%
 mine = [task.example(dict(text=text), "here", labelled=False) for text in (
     "the birds sang in the tree", "the birds sing in the tree", "they fought in the street", "they fight in the street")]
-for one, answer in zip(mine, predict(task, mine, tokenizer, models["pretrained"][1], models["pretrained"][0], length=32)):
+for one, answer in zip(mine, task.predict(mine, tokenizer, models["pretrained"][1], models["pretrained"][0], dict(length=32))):
     print(f"{one['text']:<28} {answer['label']:<8} {answer['probability']:.0%}")
 
 # %% [markdown]

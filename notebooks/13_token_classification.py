@@ -15,7 +15,7 @@ from figures import BLUE, ORANGE, picture, show
 from minconvbert import default_model
 from minconvbert.losses import IGNORED, cross_entropy
 from minconvbert.training import metrics, tasks
-from minconvbert.training.finetune import evaluate, fresh_state, predict, start, train
+from minconvbert.training.finetune import fresh_state, start, train
 from minconvbert.training.recipes import FinetuningRecipe
 from minconvbert.training.tasks import token_classification
 
@@ -95,7 +95,7 @@ features, figures, losses, answers = task.encode(examples, tokenizer, cfg, lengt
 for name, random_init in (("random", True), ("pretrained", False)):
     cfg, params, tokenizer = start(task, folder, examples, random_init)
     losses[name] = [figure["loss"] for figure in train(task, fresh_state(params), features, cfg, recipe)]
-    figures[name], answers[name] = evaluate(task, new, task.encode(new, tokenizer, cfg, length=48), params, cfg)
+    figures[name], answers[name] = task.evaluate(new, task.encode(new, tokenizer, cfg, length=48), params, cfg)
     print(f"{name:<11} entity F1 {figures[name]['f1']:.2f}, accuracy {figures[name]['accuracy']:.2f}")
 
 assert figures["pretrained"]["f1"] > figures["random"]["f1"] + 0.3
@@ -124,7 +124,7 @@ axis.legend(frameon=False, fontsize=8)
 # %%
 mine = [task.example(dict(text=text), "here", labelled=False) for text in (
     "We met Peter in the dark forest.", "Tuesday, Emily left Berlin for ever.")]
-for answer in predict(task, mine, tokenizer, params, cfg, length=48):
+for answer in task.predict(mine, tokenizer, params, cfg, dict(length=48)):
     print(" ".join(answer["words"]), "->", [(entity["kind"], entity["text"]) for entity in answer["entities"]])
 
 # %% [markdown]

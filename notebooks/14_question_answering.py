@@ -12,7 +12,7 @@ from figures import BLUE, ORANGE, picture, show
 
 from minconvbert import default_model
 from minconvbert.training import metrics, tasks
-from minconvbert.training.finetune import evaluate, fresh_state, predict, start, train
+from minconvbert.training.finetune import fresh_state, start, train
 from minconvbert.training.recipes import FinetuningRecipe
 from minconvbert.training.tasks import batches, question_answering
 from minconvbert.training.tasks.question_answering import best_span
@@ -102,7 +102,7 @@ for name, random_init in (("random", True), ("pretrained", False)):
     cfg, params, tokenizer = start(task, folder, examples, random_init)
     cfg = cfg.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     losses[name] = [figure["loss"] for figure in train(task, fresh_state(params), features, cfg, recipe)]
-    figures[name], answers = evaluate(task, new, asked, params, cfg)
+    figures[name], answers = task.evaluate(new, asked, params, cfg)
     print(f"{name:<11} F1 {figures[name]['f1']:.2f}, exact match {figures[name]['exact_match']:.2f}")
 
 assert figures["pretrained"]["f1"] > figures["random"]["f1"] + 0.3
@@ -149,7 +149,7 @@ context = f"{filler}at noon we found peter near the dark forest . {filler}"
 mine = [task.example(dict(question=question, context=context), "here", labelled=False)
         for question in ("of whom do they speak ?", "who was it ?")]
 print(len(task.encode(mine[:1], tokenizer, cfg, length=128)), "windows")
-for one, answer in zip(mine, predict(task, mine, tokenizer, params, cfg, length=128)):
+for one, answer in zip(mine, task.predict(mine, tokenizer, params, cfg, dict(length=128))):
     print(f"{one['question']:<24} {answer['answer']!r}, at character {answer['start']}")
 
 # %% [markdown]

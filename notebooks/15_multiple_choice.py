@@ -15,7 +15,7 @@ from minconvbert.heads import multiple_choice, task_model
 from minconvbert.losses import cross_entropy
 from minconvbert.ops import softmax
 from minconvbert.training import tasks
-from minconvbert.training.finetune import evaluate, fresh_state, predict, start, train
+from minconvbert.training.finetune import fresh_state, start, train
 from minconvbert.training.recipes import FinetuningRecipe
 from minconvbert.training.tasks import batches
 from minconvbert.training.tasks import multiple_choice as the_task
@@ -97,7 +97,7 @@ for name, random_init in (("random", True), ("pretrained", False)):
     cfg, params, tokenizer = start(task, folder, examples, random_init)
     cfg = cfg.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     losses[name] = [figure["loss"] for figure in train(task, fresh_state(params), features, cfg, recipe)]
-    figure, answers[name] = evaluate(task, new, task.encode(new, tokenizer, cfg, length=32), params, cfg)
+    figure, answers[name] = task.evaluate(new, task.encode(new, tokenizer, cfg, length=32), params, cfg)
     figures[name] = figure["accuracy"]
     print(f"{name:<11} accuracy {figures[name]:.0%}")
 
@@ -119,7 +119,7 @@ right.set_title("accuracy with new verbs (guessing: one third)")
 mine = [task.example(dict(context=context, choices=choices), "here", labelled=False) for context, choices in (
     ("she has never", ["drive a car", "driven a car", "driving a car"]),
     ("the boys are", ["drink the water", "drunk the water", "drinking the water"]))]
-for one, answer in zip(mine, predict(task, mine, tokenizer, params, cfg, length=32)):
+for one, answer in zip(mine, task.predict(mine, tokenizer, params, cfg, dict(length=32))):
     print(f"{one['context']} {answer['choice']}   {answer['probability']:.0%}")
 
 # %% [markdown]

@@ -18,7 +18,7 @@ from minconvbert.heads import task_model
 from minconvbert.inputs import model_inputs
 from minconvbert.ops import softmax
 from minconvbert.training import tasks
-from minconvbert.training.finetune import evaluate, fresh_state, start, train
+from minconvbert.training.finetune import fresh_state, start, train
 from minconvbert.training.recipes import FinetuningRecipe
 from minconvbert.training.tasks import masked_lm
 
@@ -68,12 +68,12 @@ def fill(text, top=5):
 
 asked = "The workers carry the [MASK] into the hive."
 measured = task.encode(new, tokenizer, cfg, length=64)
-before, _ = evaluate(task, new, measured, params, cfg)
+before, _ = task.evaluate(new, measured, params, cfg)
 guesses = [fill(asked)]
 
 recipe = FinetuningRecipe(epochs=20, batch_size=8, learning_rate=1e-3)
 losses = [figure["loss"] for figure in train(task, fresh_state(params), features, cfg, recipe)]
-after, _ = evaluate(task, new, measured, params, cfg)
+after, _ = task.evaluate(new, measured, params, cfg)
 guesses.append(fill(asked))
 print(f"perplexity on new sentences about bees: before {before['perplexity']:.1f}, after {after['perplexity']:.1f}")
 assert after["perplexity"] < before["perplexity"] / 2
@@ -96,7 +96,7 @@ print(asked)
 cfg, params, _ = start(task, folder, examples, random_init=True)
 for _ in train(task, fresh_state(params), features, cfg, recipe):
     pass
-nothing, _ = evaluate(task, new, measured, params, cfg)
+nothing, _ = task.evaluate(new, measured, params, cfg)
 print(f"perplexity from random numbers: {nothing['perplexity']:.1f}")
 assert nothing["perplexity"] > 5 * after["perplexity"]
 

@@ -21,7 +21,7 @@ from minconvbert.training.metrics import area_under_curve
 from minconvbert.training.progress import read_json_lines
 from minconvbert.training.ranks import Ranks
 from minconvbert.training.recipes import OBJECTIVES, PRESETS
-from minconvbert.training.runs import save_state
+from minconvbert.training.runs import draw_curves, save_state
 
 MODEL = dict(vocab_size=120, hidden_size=16, embedding_size=8, num_hidden_layers=1, num_attention_heads=4,
              intermediate_size=32, max_position_embeddings=32, conv_kernel_size=3)
@@ -71,7 +71,7 @@ def test_a_run_leaves_a_model_a_log_and_curves(material, tmp_path):
 def test_curves_of_a_log_with_nothing_in_it(tmp_path):
     pytest.importorskip("matplotlib")
     (tmp_path / "log.jsonl").write_text("")
-    pretrain.plot(tmp_path / "log.jsonl", tmp_path / "curves.png")
+    draw_curves(tmp_path / "log.jsonl", tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

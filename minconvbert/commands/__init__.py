@@ -2,6 +2,10 @@
 
 import math
 
+# Options that only some tasks have: what the task calls them, and how they are written.
+OF_TASKS = {"column": "--column", "problem": "--problem", "labels": "--labels", "summary": "--summary",
+            "stride": "--stride", "threshold": "--no-answer-threshold"}
+
 
 def check_ranges(args, lowest, highest, *names):
     """Raises ValueError for an option that is not from `lowest` to `highest`; one that was not given is."""
@@ -12,6 +16,17 @@ def check_ranges(args, lowest, highest, *names):
             raise ValueError(f"--{name.replace('_', '-')} must be {limits}, but is {value}")
 
 
-def only_for(args, name, *names):
-    if getattr(args, name) is not None and args.task not in names:
-        raise ValueError(f"--{name.replace('_', '-')} is for {' and '.join(names)} only, but the task is {args.task}")
+def task_options(args, tasks):
+    """The options of the task that were given, by the function that takes them: read, configure, encode, decode.
+
+    Raises ValueError for an option that the task does not have.
+    """
+    has = {name: tasks.get(name).OPTIONS for name in tasks.TASKS}
+    given = {name: value for name in OF_TASKS if (value := getattr(args, name, None)) is not None}
+    for name in given:
+        able = [task for task, options in has.items() if any(name in names for names in options.values())]
+        if args.task not in able:
+            raise ValueError(f"{OF_TASKS[name]} is for {' and '.join(able)} only, but the task is {args.task}")
+    own = has[args.task]
+    return {function: {name: given[name] for name in own.get(function, ()) if name in given}
+            for function in ("read", "configure", "encode", "decode")}

@@ -4,9 +4,9 @@ import argparse
 
 from ..files import write_atomic
 from ..training import tasks
-from ..training.finetune import evaluate, load
+from ..training.finetune import load
 from ..training.progress import json_line
-from . import only_for
+from . import task_options
 
 
 def read_files(task, files, labelled=True, **options):
@@ -26,28 +26,25 @@ def reader(name, description):
     parser.add_argument("--data", nargs="+", metavar="FILE", required=name == "evaluate")
     parser.add_argument("--length", type=int, help="longest row, in pieces (as in training)")
     parser.add_argument("--column", metavar="NAME", help="token classification: the column of CoNLL-U (upos)")
-    parser.add_argument("--no-answer-threshold", type=float, metavar="X",
+    parser.add_argument("--no-answer-threshold", dest="threshold", type=float, metavar="X",
                         help="question answering: margin above which there is no answer (as in training)")
     parser.add_argument("--out", metavar="FILE", help="write the answers here, as JSON lines")
     return parser
 
 
 def loaded(args):
-    task = tasks.get(args.task)
+    """-> task, options by function, (cfg, params, tokenizer), options of `encode`, options of the answers"""
+    task, options = tasks.get(args.task), task_options(args, tasks)
     cfg, params, tokenizer, encode, decode = load(task, args.model, args.length)
-    only_for(args, "column", "token-classification")
-    only_for(args, "no_answer_threshold", "question-answering")
-    if args.no_answer_threshold is not None:
-        decode = decode | dict(threshold=args.no_answer_threshold)
-    return task, cfg, params, tokenizer, encode, decode
+    return task, options, (cfg, params, tokenizer), encode, decode | options["decode"]
 
 
 def main(argv):
     args = reader("evaluate", "Measure a fine-tuned model.").parse_args(argv)
-    task, cfg, params, tokenizer, encode, decode = loaded(args)
-    reads = {} if args.column is None else dict(column=args.column)
-    examples = read_files(task, args.data, **reads)
-    figures, answers = evaluate(task, examples, task.encode(examples, tokenizer, cfg, **encode), params, cfg, **decode)
+    task, options, (cfg, params, tokenizer), encode, decode = loaded(args)
+    examples = read_files(task, args.data, **options["read"])
+    features = task.encode(examples, tokenizer, cfg, **encode)
+    figures, answers = task.evaluate(examples, features, params, cfg, **decode)
     print_figures(figures)
     if args.out:
         write_answers(args.out, answers)

@@ -11,11 +11,47 @@ from ..config import SUMMARY_TYPES
 from ..training import tasks
 from ..training.finetune import checked_length, default_length, run, start
 from ..training.recipes import default_recipe
-from . import check_ranges, only_for
+from ..training.runs import Every
+from . import check_ranges, task_options
 from .evaluate import print_figures, read_files
+
+NUMBERS = (
+    ("epochs", int, "passes through the data"), ("batch_size", int, "examples of a step"),
+    ("learning_rate", float, "the highest rate, of the head"), ("warmup", float, "share of the steps of warm-up"),
+    ("decay", float, "weight decay"), ("layer_decay", float, "rate of a layer over that of the layer above"),
+    ("clip", float, "largest norm of the gradients"),
+    ("accumulate", int, "parts that a batch is computed in, to save memory"), ("seed", int, "of all that is random"))
 
 
 def main(argv):
+    args = parse(argv)
+    task, options = tasks.get(args.task), task_options(args, tasks)
+    examples = read_files(task, args.data, **options["read"])
+    dev_examples = read_files(task, args.dev, **options["read"]) if args.dev else None
+    task.check_alike(examples + (dev_examples or []))
+    seed = args.seed or 0
+    cfg, params, tokenizer = start(task, args.model, examples, args.random_init, seed, **options["configure"])
+    if args.dropout is not None:
+        cfg = cfg.replace(hidden_dropout_prob=args.dropout, attention_probs_dropout_prob=args.dropout)
+    recipe = default_recipe(task, cfg)
+    recipe = replace(recipe, **{name: value for name in asdict(recipe) if (value := getattr(args, name)) is not None})
+    length = default_length(task, cfg) if args.length is None else checked_length(args.length, cfg)
+    encode = dict(length=length) | options["encode"]
+    features = task.encode(examples, tokenizer, cfg, **encode)
+    dev = None if dev_examples is None else (dev_examples, task.encode(dev_examples, tokenizer, cfg, **encode))
+    about = dict(task=args.task, encode=encode, decode=task.decode_options(examples) | options["decode"],
+                 model=str(args.model), random_init=args.random_init, data=_digests(args.data),
+                 dev=_digests(args.dev or ()))
+    print(f"{len(examples)} examples in {len(features)} rows" + (f", {len(dev_examples)} for development" if dev else
+          "; no --dev, so the last model is kept"), file=sys.stderr)
+    best = run(args.out, task, (cfg, params, tokenizer), features, recipe, dev, about,
+               Every(args.log_every, args.save_every, args.eval_every))
+    print(f"the model is in {args.out}, of step {best['step']}")
+    print_figures(best.get("dev", {}))
+    return 0
+
+
+def parse(argv):
     parser = argparse.ArgumentParser(prog="python -m minconvbert finetune", description="Learn one of the five tasks.")
     parser.add_argument("task", choices=tasks.TASKS, metavar="TASK", help=", ".join(tasks.TASKS))
     parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help="training data")
@@ -23,14 +59,7 @@ def main(argv):
     parser.add_argument("--model", required=True, metavar="FOLDER", help="the model to start from")
     parser.add_argument("--out", required=True, metavar="DIR", help="goes on from a run that was interrupted there")
     parser.add_argument("--random-init", action="store_true", help="start from random numbers, not from the weights")
-    for field, kind, purpose in (
-            ("epochs", int, "passes through the data"), ("batch_size", int, "examples of a step"),
-            ("learning_rate", float, "the highest rate, of the head"),
-            ("warmup", float, "share of the steps of warm-up"), ("decay", float, "weight decay"),
-            ("layer_decay", float, "rate of a layer over that of the layer above"),
-            ("clip", float, "largest norm of the gradients"),
-            ("accumulate", int, "parts that a batch is computed in, to save memory"),
-            ("seed", int, "of all that is random")):
+    for field, kind, purpose in NUMBERS:
         parser.add_argument(f"--{field.replace('_', '-')}", type=kind, help=purpose)
     parser.add_argument("--layer-decay-correct", dest="layer_decay_off_by_one", action="store_false", default=None,
                         help="count layers without the original's slip of one")
@@ -39,10 +68,10 @@ def main(argv):
     parser.add_argument("--labels", nargs="+", metavar="NAME",
                         help="all labels, in this order (default: those of --data)")
     parser.add_argument("--problem", choices=("single-label", "multi-label", "regression"),
-                        help="text classification: what the labels are (default: told by the first)")
+                        help="text classification: what the labels are (default: decided by the first)")
     parser.add_argument("--column", metavar="NAME", help="token classification: the column of CoNLL-U (upos)")
     parser.add_argument("--stride", type=int, help="question answering: pieces that two windows share")
-    parser.add_argument("--no-answer-threshold", type=float, metavar="X",
+    parser.add_argument("--no-answer-threshold", dest="threshold", type=float, metavar="X",
                         help="question answering: margin above which there is no answer (0 if --data has such"
                              " questions)")
     parser.add_argument("--summary", choices=SUMMARY_TYPES[:3],
@@ -52,49 +81,11 @@ def main(argv):
     parser.add_argument("--save-every", type=int, default=200, metavar="STEPS")
     parser.add_argument("--eval-every", type=int, metavar="STEPS", help="(each epoch)")
     args = parser.parse_args(argv)
-    task = tasks.get(args.task)
     check_ranges(args, 1, math.inf, "epochs", "batch_size", "accumulate", "log_every", "save_every", "eval_every")
     check_ranges(args, 0, math.inf, "learning_rate", "decay", "layer_decay", "seed", "stride")
     check_ranges(args, 0, 1, "warmup")
     check_ranges(args, 1e-9, math.inf, "clip")
-    only_for(args, "column", "token-classification")
-    only_for(args, "problem", "text-classification")
-    only_for(args, "stride", "question-answering")
-    only_for(args, "no_answer_threshold", "question-answering")
-    only_for(args, "summary", "multiple-choice")
-    only_for(args, "labels", "text-classification", "token-classification")
-
-    reads = {} if args.column is None else dict(column=args.column)
-    examples = read_files(task, args.data, **reads)
-    dev_examples = read_files(task, args.dev, **reads) if args.dev else None
-    if args.task == "multiple-choice":
-        task.check_numbers(examples + (dev_examples or []))
-    labels = {name: getattr(args, name) for name in ("problem", "labels", "summary") if getattr(args, name) is not None}
-    seed = args.seed or 0
-    cfg, params, tokenizer = start(task, args.model, examples, args.random_init, seed, **labels)
-    if args.dropout is not None:
-        cfg = cfg.replace(hidden_dropout_prob=args.dropout, attention_probs_dropout_prob=args.dropout)
-    recipe = default_recipe(task, cfg)
-    recipe = replace(recipe, **{name: value for name in asdict(recipe) if (value := getattr(args, name)) is not None})
-    encode = dict(length=default_length(task, cfg) if args.length is None else checked_length(args.length, cfg))
-    if args.stride is not None:
-        encode["stride"] = args.stride
-    decode = {}
-    if args.task == "question-answering":
-        always = all(one["answers"] for one in examples)
-        threshold = args.no_answer_threshold
-        decode["threshold"] = threshold if threshold is not None else None if always else 0.0
-    features = task.encode(examples, tokenizer, cfg, **encode)
-    dev = None if dev_examples is None else (dev_examples, task.encode(dev_examples, tokenizer, cfg, **encode))
-    about = dict(task=args.task, encode=encode, decode=decode, model=str(args.model), random_init=args.random_init,
-                 data=_digests(args.data), dev=_digests(args.dev or ()))
-    print(f"{len(examples)} examples in {len(features)} rows" + (f", {len(dev_examples)} for development" if dev else
-          "; no --dev, so the last model is kept"), file=sys.stderr)
-    best = run(args.out, task, cfg, params, tokenizer, features, recipe, dev, decode, about, args.log_every,
-               args.save_every, args.eval_every)
-    print(f"the model is in {args.out}, of step {best['step']}")
-    print_figures(best.get("dev", {}))
-    return 0
+    return args
 
 
 def _digests(files):

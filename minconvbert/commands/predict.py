@@ -1,8 +1,6 @@
 """`python -m minconvbert predict TASK`: use a fine-tuned model on new text."""
 
-from ..pretrained import load_generator, words_of_masks
 from ..training import tasks
-from ..training.finetune import predict
 from ..training.progress import json_line
 from .evaluate import loaded, read_files, reader, write_answers
 
@@ -26,24 +24,11 @@ def main(argv):
                          f" {' '.join('--' + name.replace('_', '-') for name in task.FIELDS)}")
     examples = ([task.example(given, "the command line", labelled=False)] if given
                 else read_files(task, args.data, labelled=False))
-    if task.HEAD == "masked_lm":
-        answers = _fill_masks(examples, args.model)
-    else:
-        task, cfg, params, tokenizer, encode, decode = loaded(args)
-        answers = predict(task, examples, tokenizer, params, cfg, **encode, **decode)
+    _, _, (cfg, params, tokenizer), encode, decode = loaded(args)
+    answers = task.predict(examples, tokenizer, params, cfg, encode, decode)
     if args.out:
         write_answers(args.out, answers)
     else:
         for answer in answers:
             print(json_line(answer), end="")
     return 0
-
-
-def _fill_masks(examples, folder):
-    generator, answers = load_generator(folder), []
-    for one in examples:
-        try:
-            answers.append(dict(text=one["text"], words=words_of_masks(one["text"], *generator)))
-        except ValueError as error:
-            raise ValueError(f"{one['where']}: {error}") from None
-    return answers

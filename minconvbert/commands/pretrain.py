@@ -5,20 +5,34 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..config import ConvBertConfig
 from ..tokenizer.hugging_face import ConvBertTokenizerFast
-from ..training.pretrain import SHORTEST, plot, run, train_vocabulary
+from ..training.pretrain import SHORTEST, check_out, run, train_vocabulary
 from ..training.ranks import Ranks, mpi_command, mpi_ranks
-from ..training.recipes import OBJECTIVES, PRESETS
+from ..training.recipes import OBJECTIVES, PRESETS, PretrainingRecipe
+from ..training.runs import CURVES, LOG, Every, draw_curves
 from . import check_ranges
 
 
 def main(argv):
+    args = parse(argv)
+    if args.processes > 1 and "MINCONVBERT_RANKS" not in os.environ:
+        return _launch(args.processes, ["pretrain", *argv])
+    ranks = mpi_ranks() if args.processes > 1 else Ranks()
+    try:
+        return _pretrain(args, ranks)
+    except Exception as error:
+        if ranks.size == 1:
+            raise
+        return ranks.stop(error)
+
+
+def parse(argv):
     parser = argparse.ArgumentParser(prog="python -m minconvbert pretrain", description=__doc__)
     parser.add_argument("--corpus", nargs="+", required=True, metavar="FILE",
                         help="plain text, UTF-8, blank lines between documents; .xz files are read as they are")
@@ -38,7 +52,7 @@ def main(argv):
     parser.add_argument("--generator-layers", type=float, help="depth of the generator, as a share of the model's")
     parser.add_argument("--dropout", action=argparse.BooleanOptionalAction)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--length", type=int, default=128, help="tokens in an example (128)")
+    parser.add_argument("--length", type=int, help="tokens in an example (128)")
     parser.add_argument("--init-from", metavar="PATH",
                         help="begin with the state.safetensors of another run, at its step, or with a folder's model")
     parser.add_argument("--log-every", type=int, default=20, metavar="STEPS")
@@ -50,33 +64,20 @@ def main(argv):
     check_ranges(args, 1, math.inf, "steps", "batch_size", "log_every", "save_every", "eval_every", "processes")
     check_ranges(args, 0, math.inf, "learning_rate", "generator_rate", "warmup", "generator_width", "generator_layers",
                  "seed")
-    if args.processes > 1 and "MINCONVBERT_RANKS" not in os.environ:
-        return _launch(args.processes, sys.argv[1:] if argv is None else ["pretrain", *argv])
-    ranks = mpi_ranks() if args.processes > 1 else Ranks()
-    try:
-        return _pretrain(args, ranks)
-    except Exception as error:
-        if ranks.size == 1:
-            raise
-        return ranks.stop(error)
+    return args
 
 
 def _pretrain(args, ranks):
-    chosen = ("objective", "steps", "batch_size", "learning_rate", "generator_rate", "warmup", "decay_share",
-              "generator_width", "generator_layers", "dropout", "seed")
-    if args.objective == "masked-lm" and args.generator_rate is not None:
-        raise ValueError("--generator-rate needs a generator, but --objective masked-lm trains none")
     recipe = replace(PRESETS[args.preset], **{
-        name: getattr(args, name) for name in chosen if getattr(args, name) is not None})
+        f.name: value for f in fields(PretrainingRecipe) if (value := getattr(args, f.name, None)) is not None})
+    if recipe.objective == "masked-lm" and args.generator_rate is not None:
+        raise ValueError("--generator-rate needs a generator, but --objective masked-lm trains none")
     cfg = ConvBertConfig.from_json(args.config) if args.config else ConvBertConfig(**recipe.model)
-    if not SHORTEST <= args.length <= cfg.max_position_embeddings:
+    if not SHORTEST <= recipe.length <= cfg.max_position_embeddings:
         raise ValueError(f"--length must be from {SHORTEST} to max_position_embeddings ="
-                         f" {cfg.max_position_embeddings}, but is {args.length}")
+                         f" {cfg.max_position_embeddings}, but is {recipe.length}")
     out = Path(args.out)
-    others = [name for name in ("state.safetensors", "log.jsonl", "model", "curves.png") if (out / name).exists()]
-    if others and not (out / "examples.json").exists():
-        raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds {others[0]} of"
-                         " something else")
+    check_out(out)
     out.mkdir(parents=True, exist_ok=True)
     vocab = Path(args.vocab) if args.vocab else out / "vocab.txt"
     if not vocab.exists() and not args.vocab and ranks.rank == 0:
@@ -87,13 +88,13 @@ def _pretrain(args, ranks):
     if entries > cfg.vocab_size:
         raise ValueError(f"{vocab} must have at most vocab_size = {cfg.vocab_size} entries, but has {entries}")
     cfg = cfg.replace(vocab_size=entries, pad_token_id=tokenizer.pad_token_id)
-    run(args.corpus, out, recipe, cfg, tokenizer, ranks, log_every=args.log_every, save_every=args.save_every,
-        eval_every=args.eval_every, length=args.length, init_from=args.init_from)
+    run(args.corpus, out, recipe, cfg, tokenizer, Every(args.log_every, args.save_every, args.eval_every), ranks,
+        args.init_from)
     if ranks.rank == 0:
         try:
-            plot(out / "log.jsonl", out / "curves.png")
+            draw_curves(out / LOG, out / CURVES)
         except ImportError:
-            print("no curves.png: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
+            print(f"no {CURVES}: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
         print(f"the model is in {out / 'model'}")
     return 0
 

@@ -39,8 +39,7 @@ def main(argv):
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = ConvBertTokenizerFast(args.vocab)
-    special = dict(mask=tokenizer.mask_token_id, cls=tokenizer.cls_token_id, sep=tokenizer.sep_token_id,
-                   pad=tokenizer.pad_token_id)
+    special = corpus.special_ids(tokenizer)
     examples, held_out = corpus.encode_corpus(args.corpus, tokenizer, 128, out)
     if not len(held_out):
         raise ValueError(f"{', '.join(args.corpus)} must have enough documents to hold some out, but has too few")

@@ -133,6 +133,12 @@ def encode_corpus(paths, tokenizer, length, folder, seed=0, progress=None):
         else np.zeros((0, length), kind) for part in ("train", "held_out"))
 
 
+def special_ids(tokenizer):
+    """The ids of the tokens that are never hidden."""
+    return dict(mask=tokenizer.mask_token_id, cls=tokenizer.cls_token_id, sep=tokenizer.sep_token_id,
+                pad=tokenizer.pad_token_id)
+
+
 def example_batch(rows, sep_id, pad_id):
     """What a model reads of rows of ids: input_ids, attention_mask, token_type_ids (B, L)"""
     ids = np.asarray(rows, np.int64)

@@ -6,7 +6,7 @@
     features = task.encode(examples, tokenizer, cfg, length=64)
     recipe = FinetuningRecipe(epochs=3, learning_rate=1e-3)
     losses = [figures["loss"] for figures in train(task, fresh_state(params), features, cfg, recipe)]
-    figures, answers = evaluate(task, examples, features, params, cfg)
+    figures, answers = task.evaluate(examples, features, params, cfg)
 
 `run` does the same with a log, the best model kept, and a state from which a run that was killed goes on.
 """
@@ -15,6 +15,7 @@ import json
 import math
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +23,15 @@ import numpy as np
 from .. import checkpoint
 from ..config import ConvBertConfig
 from ..files import PART, remove_parts, write_atomic
-from ..initialize import init_params
+from ..initialize import init_head, init_params
 from ..optim import adam_state, adam_step, clip_by_global_norm, learning_rate
 from ..tokenizer.hugging_face import ConvBertTokenizerFast
 from . import tasks
-from .progress import Progress, append_json_line, json_line, read_json_lines
-from .runs import load_state, save_state
+from .progress import append_json_line, json_line
+from .runs import CURVES, LOG, STATE, Every, draw_curves, due, load_state, loop, resume_log
 from .tasks import batches
 
-DROPOUT, ORDER, HEAD = 1, 2, 3                         # what a random generator is for, beside the seed
+DROPOUT, ORDER, HEAD, BODY = 1, 2, 3, 4                   # what a random generator is for, beside the seed
 
 
 def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float32, **labels):
@@ -39,7 +40,7 @@ def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float3
     model: a folder. The head is fresh, as the original draws it, unless the folder has one for just these labels.
     random_init: nothing is read but the configuration and the tokenizer. labels: options of the task's `configure`.
     """
-    folder = _own_folder(task, model)
+    folder = own_folder(task, model)
     tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
     stored = ConvBertConfig.from_json(folder)
     if len(tokenizer) > stored.vocab_size:
@@ -48,19 +49,19 @@ def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float3
     cfg = stored.replace(pad_token_id=tokenizer.pad_token_id)
     if examples is not None:
         cfg = task.configure(cfg, examples, **labels)
-    fresh = init_params(cfg, task.HEAD, np.random.default_rng([seed, HEAD]), "original", dtype)
+    head = init_head(cfg, task.HEAD, np.random.default_rng([seed, HEAD]), "original", dtype)
     if random_init:
-        return cfg, fresh, tokenizer
+        body = init_params(cfg, task.HEAD, np.random.default_rng([seed, BODY]), "original", dtype)
+        return cfg, body | head, tokenizer
     has_head = checkpoint.ARCHITECTURES[task.HEAD] in stored.unknown.get("architectures", ())
     same_labels = (stored.num_labels, stored.id2label, stored.problem_type) == (
         cfg.num_labels, cfg.id2label, cfg.problem_type)
-    head = {name: x for name, x in fresh.items() if not name.startswith("convbert.")}
-    _, params = checkpoint.load(
-        folder, task.HEAD, dtype, config=cfg, new_head=None if has_head and same_labels else head)
+    new_head = None if has_head and same_labels else head
+    _, params = checkpoint.load(folder, task.HEAD, dtype, config=cfg, new_head=new_head)
     return cfg, {name: np.array(x) for name, x in params.items()}, tokenizer
 
 
-def _own_folder(task, model):
+def own_folder(task, model):
     """Where pretraining left its masked-word model, if that is what the task needs; or the folder itself."""
     inner = Path(model) / "generator"
     return inner if task.HEAD == "masked_lm" and inner.is_dir() else Path(model)
@@ -120,13 +121,13 @@ def train_step(task, state, features, cfg, recipe, steps, scale):
     rows, parts = range(len(features)), []
     for i in range(min(recipe.accumulate, len(features))):
         chosen = slice(i, None, recipe.accumulate)
-        parts.append(_own(task, "stack")(features[chosen], cfg, (recipe.seed, step, rows[chosen])))
+        parts.append(task.stack(features[chosen], cfg, (recipe.seed, step, rows[chosen])))
     count = sum(part["count"] for part in parts)
     loss, grads, tokens = 0.0, None, 0
     for part in parts:
         share = part["count"] / count
-        value, acts = _own(task, "loss")(task.HEAD, part, params, cfg, rng)
-        g = _own(task, "loss_backward")(task.HEAD, share, acts, params, cfg)
+        value, acts = task.loss(part, params, cfg, rng)
+        g = task.loss_backward(share, acts, params, cfg)
         grads = g if grads is None else {name: grads[name] + g[name] for name in grads}
         loss += share * float(value)
         tokens += int(part["inputs"]["attention_mask"].sum())
@@ -137,88 +138,56 @@ def train_step(task, state, features, cfg, recipe, steps, scale):
     return dict(loss=loss, norm=norm, rate=rate, tokens=tokens)
 
 
-def _own(task, name):
-    """A function of the task's own, or the one that the others share."""
-    return getattr(task, name, None) or getattr(batches, name)
-
-
-def evaluate(task, examples, features, params, cfg, **options):
-    """-> metrics, answers.   options: those of the task's `decode`"""
-    if task.HEAD == "masked_lm":
-        return task.evaluate(features, params, cfg), []
-    answers = task.decode(examples, features, batches.read_all(task.HEAD, features, params, cfg), cfg, **options)
-    return task.measure(examples, answers, cfg), answers
-
-
-def predict(task, examples, tokenizer, params, cfg, length, **options):
-    """The answers to examples without labels.   options: those of the task's `encode` and `decode`"""
-    decode = {name: options.pop(name) for name in ("threshold",) if name in options}
-    features = task.encode(examples, tokenizer, cfg, length, **options)
-    return task.decode(examples, features, batches.read_all(task.HEAD, features, params, cfg), cfg, **decode)
-
-
-def run(out, task, cfg, params, tokenizer, features, recipe, dev=None, decode=None, about=None, log_every=10,
-        save_every=200, eval_every=None):
+def run(out, task, model, features, recipe, dev=None, about=None, every=Every(10, 200, None)):
     """Train to the last step, going on from what the folder `out` holds; -> figures of the model that was kept
 
-    dev: (examples, features) to be measured on every `eval_every` steps, by default after each epoch; the best model is
-    kept, without dev the last. decode: options of the task's `decode`. about: a dict of what else made this run.
+    model: (cfg, params, tokenizer), as `start` returns them. dev: (examples, features) to be measured on, by default
+    after each epoch; the best model is kept, without dev the last. about: a dict of what else made this run, in which
+    `decode` are the options of the answers.
 
     `out` gets the model as Hugging Face has it, with the tokenizer; training.json, log.jsonl, curves.png and, while the
     run lasts, state.safetensors.
     """
-    out, decode = Path(out), decode or {}
+    (cfg, params, tokenizer), out, about = model, Path(out), about or {}
     per_epoch, steps = steps_of(features, recipe)
-    eval_every = eval_every or per_epoch
-    saved, log, summary = out / "state.safetensors", out / "log.jsonl", out / "training.json"
-    made_by = dict(config=cfg.to_dict(), recipe=asdict(recipe), run=about or {})
-    about = dict(run=about or {}, recipe=asdict(recipe), finished=False)
-    _check_out(out, saved, summary)
+    every = every._replace(measure=every.measure or per_epoch)
+    saved, summary = out / STATE, out / "training.json"
+    made_by = dict(config=cfg.to_dict(), recipe=asdict(recipe), run=about)
+    check_out(out)
     state = load_state(saved, made_by) if saved.exists() else fresh_state(params)
     out.mkdir(parents=True, exist_ok=True)
     remove_parts(out)
-    write_atomic(summary, json.dumps(about, indent=2) + "\n")
+    write_summary(summary, about, recipe, finished=False)
     tokenizer.save_pretrained(out)
-    kept = []
-    if log.exists():                                   # steps after the last save are run again
-        kept = [entry for entry in read_json_lines(log) if entry["step"] <= state["step"]]
-    write_atomic(log, "".join(map(json_line, kept)))
     best = None if dev is not None else dict(step=steps)
-    for entry in kept:
-        best = _better(entry, best) if "dev" in entry else best
+    for entry in resume_log(out, state["step"]):
+        best = better(entry, best) if "dev" in entry else best
 
-    progress = Progress(steps, state["step"])
     training = train(task, state, features, cfg, recipe)
-    while state["step"] < steps:
-        try:
-            figures = next(training)
-        except FloatingPointError as error:
-            raise FloatingPointError(f"step {state['step']}: {error}. Try a lower --learning-rate, in another --out"
-                                     ) from None
-        step = state["step"]
-        last = step == steps
-        progress(step, **{name: figures[name] for name in ("tokens", "loss", "norm")})
-        if step % log_every == 0 or last:
-            append_json_line(log, step=step, **figures)
-        measured = dev is not None and (step % eval_every == 0 or last)
-        if measured:
-            entry = dict(step=step, dev=evaluate(task, *dev, state["params"], cfg, **decode)[0])
-            append_json_line(log, **entry)
-        if measured and _better(entry, best) is entry or dev is None and last:
-            best = entry if measured else best
+    for step, _ in loop(out, state, partial(next, training), steps, every, made_by):
+        if dev is not None and due(step, every.measure, steps):
+            entry = dict(step=step, dev=task.evaluate(*dev, state["params"], cfg, **about.get("decode", {}))[0])
+            append_json_line(out / LOG, **entry)
+            best = better(entry, best)
+        if best is not None and best["step"] == step:
             checkpoint.save(out, cfg, state["params"], task.HEAD)
-        if step % save_every == 0 or measured or last:
-            save_state(saved, state, made_by)
     try:
-        plot(log, out / "curves.png")
+        draw_curves(out / LOG, out / CURVES)
     except ImportError:
-        print("no curves.png: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
-    write_atomic(summary, json_line(about | dict(finished=True, best=best), indent=2))
+        print(f"no {CURVES}: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
+    write_summary(summary, about, recipe, finished=True, best=best)
     saved.unlink()
     return best
 
 
-def _check_out(out, saved, summary):
+def write_summary(path, about, recipe, **more):
+    """Write training.json: what made the run, and how far it is."""
+    write_atomic(path, json_line(dict(run=about, recipe=asdict(recipe), **more), indent=2))
+
+
+def check_out(out):
+    """Raises ValueError if a folder is neither new nor that of a run to go on with."""
+    saved, summary = out / STATE, out / "training.json"
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder, but {out} is a file")
     if saved.exists() or not out.exists() or all(path.suffix == PART for path in out.iterdir()):
@@ -238,7 +207,7 @@ def _read_summary(path):
         raise ValueError(f"{path} must be as fine-tuning wrote it, but is not; remove it or move it away") from None
 
 
-def _better(entry, best):
+def better(entry, best):
     """Of two logged measurements the one to keep: the first metric decides, and of equals the earlier one stays."""
     def score(one):
         value = next(iter(one["dev"].values()))
@@ -246,34 +215,9 @@ def _better(entry, best):
     return entry if best is None or score(entry) > score(best) else best
 
 
-def plot(log, path):
-    """The loss over steps, and the metrics on development data, from log.jsonl to a picture. Needs matplotlib."""
-    import matplotlib
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    entries = read_json_lines(log)
-    trained = [entry for entry in entries if "loss" in entry]
-    measured = [entry for entry in entries if "dev" in entry]
-    figure, axes = plt.subplots(1, 1 + bool(measured), figsize=(4 + 4 * bool(measured), 3.2), layout="constrained",
-                                squeeze=False)
-    axes[0, 0].plot([entry["step"] for entry in trained], [entry["loss"] for entry in trained], linewidth=0.8)
-    axes[0, 0].set(title="loss", xlabel="step")
-    for name in measured[0]["dev"] if measured else ():
-        values = [entry["dev"][name] for entry in measured]
-        if all(value is not None and 0 <= value <= 1 for value in values):
-            axes[0, 1].plot([entry["step"] for entry in measured], values, marker="o", markersize=3,
-                            label=name.replace("_", " "))
-    if measured:
-        axes[0, 1].set(title="development data", xlabel="step", ylim=(0, 1))
-        if axes[0, 1].lines:
-            axes[0, 1].legend()
-    figure.savefig(path, dpi=120, metadata={"Software": None})
-    plt.close(figure)
-
-
 def default_length(task, cfg):
-    """128 pieces, for questions 512, as the original; or what the model can read."""
-    return min(512 if task.HEAD == "question_answering" else 128, cfg.max_position_embeddings)
+    """The usual length of a row of the task, or what the model can read."""
+    return min(task.LENGTH, cfg.max_position_embeddings)
 
 
 def checked_length(length, cfg):
@@ -289,7 +233,7 @@ def load(task, folder, length=None):
 
     The options are those of its training; a folder that was trained elsewhere has none, and gets the usual ones.
     """
-    folder = _own_folder(task, folder)
+    folder = own_folder(task, folder)
     trained = folder / "training.json"
     about = _read_summary(trained)["run"] if trained.exists() else {}
     if about and tasks.get(about["task"]) is not task:

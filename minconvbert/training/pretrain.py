@@ -1,6 +1,7 @@
 """Pretraining: from plain text to learned weights, in steps that a kill cannot hurt."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,10 @@ from ..shapes import sub, under
 from ..tokenizer import vocab
 from . import corpus
 from .metrics import area_under_curve
-from .progress import Progress, append_json_line, json_line, read_json_lines
+from .progress import append_json_line, read_json_lines
 from .ranks import Ranks
 from .recipes import OBJECTIVES
-from .runs import load_state, save_state
+from .runs import CURVES, LOG, STATE, Every, due, load_state, loop, resume_log, save_state
 
 SHORTEST = 8                                           # tokens of an example, so that one of them may be hidden
 
@@ -197,66 +198,59 @@ def exported_params(folder, objective=OBJECTIVES[0], dtype=np.float32):
     return writable(part_grads(under("convbert", body) | head, "discriminator") | part_grads(generator, "generator"))
 
 
-def run(files, out, recipe, cfg, tokenizer, ranks=Ranks(), dtype=np.float32, log_every=20, save_every=200,
-        eval_every=1000, length=128, init_from=None):
+def check_out(out):
+    """Raises ValueError if a folder has files of a run, but not of pretraining."""
+    others = [name for name in (STATE, LOG, "model", CURVES) if (out / name).exists()]
+    if others and not (out / "examples.json").exists():
+        raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds {others[0]} of"
+                         " something else")
+
+
+def run(files, out, recipe, cfg, tokenizer, every=Every(20, 200, 1000), ranks=Ranks(), init_from=None):
     """Train to the last step, going on from what `out` holds or, if that is nothing, from `init_from`.
 
     `out` gets the examples, state.safetensors, log.jsonl and, at the end, the model as `export` writes it.
     """
-    out = Path(out)
+    out, chief = Path(out), ranks.rank == 0
     generator_cfg = generator_config(cfg, recipe.generator_width, recipe.generator_layers)
-    special = dict(mask=tokenizer.mask_token_id, cls=tokenizer.cls_token_id, sep=tokenizer.sep_token_id,
-                   pad=tokenizer.pad_token_id)
-    made_by = dict(config=cfg.to_dict(), recipe={k: v for k, v in vars(recipe).items() if k != "model"},
-                   run=dict(dtype=np.dtype(dtype).name, length=length))
-    saved, log = out / "state.safetensors", out / "log.jsonl"
-    chief = ranks.rank == 0
+    special = corpus.special_ids(tokenizer)
+    made_by = dict(config=cfg.to_dict(), recipe={k: v for k, v in vars(recipe).items() if k != "model"})
+    saved = out / STATE
     if chief:
         remove_parts(out)
-        corpus.encode_corpus(files, tokenizer, length, out, recipe.seed, _say_examples)
+        corpus.encode_corpus(files, tokenizer, recipe.length, out, recipe.seed, _say_examples)
         if init_from is not None and not saved.exists():
-            save_state(saved, first_state(init_from, cfg, generator_cfg, recipe, made_by, dtype), made_by)
+            save_state(saved, first_state(init_from, cfg, generator_cfg, recipe, made_by), made_by)
     ranks.add_up(np.zeros(1))                          # nobody goes on before the examples and the state are there
-    train, held_out = corpus.encode_corpus(files, tokenizer, length, out, recipe.seed)
+    train, held_out = corpus.encode_corpus(files, tokenizer, recipe.length, out, recipe.seed)
     if len(train) < recipe.batch_size:
         raise ValueError(f"the corpus must fill a batch of {recipe.batch_size}, but gives {len(train)} examples; use a"
                          " smaller --batch-size or more text")
-    state = load_state(saved, made_by) if saved.exists() else fresh_state(cfg, generator_cfg, recipe, dtype)
-    frequencies = word_frequencies(train, special, cfg.vocab_size)
-    if chief and log.exists():                         # steps after the last save are run again
-        kept = [e for e in read_json_lines(log) if e["step"] <= state["step"] and "unigrams" not in e]
-        write_atomic(log, "".join(map(json_line, kept)))
     if chief and not len(held_out):
         print(f"no held-out figures: that needs {corpus.HELD_OUT_EVERY} documents, with blank lines between them",
               file=sys.stderr)
-
-    progress = Progress(recipe.steps, state["step"])
-    while state["step"] < recipe.steps:
-        try:
-            figures = train_step(state, train, special, cfg, generator_cfg, recipe, ranks)
-        except FloatingPointError as error:
-            kept = f"The last good state stays in {saved}" if saved.exists() else "No state has been saved yet"
-            raise FloatingPointError(f"step {state['step']}: {error}. {kept}; try a lower --learning-rate, in another"
-                                     " --out") from None
-        step = state["step"]
-        last = step == recipe.steps
-        if chief:
-            progress(step, **{name: figures[name] for name in figures if name != "rate"})
-            if step % log_every == 0 or last:
-                append_json_line(log, step=step, **figures)
-                if step - log_every < recipe.steps / 10 <= step:
-                    warn_of_plateau(read_json_lines(log), recipe, frequencies)
-            if len(held_out) and (step % eval_every == 0 or last):
-                append_json_line(log, step=step, held_out=evaluate(
-                    state["params"], held_out, special, cfg, generator_cfg, recipe))
-            if step % save_every == 0 or last:
-                save_state(saved, state, made_by)
+    state = load_state(saved, made_by) if saved.exists() else fresh_state(cfg, generator_cfg, recipe)
     if chief:
-        if len(held_out):
-            baseline = unigram_baseline(frequencies, held_out, special)
-            append_json_line(log, step=state["step"], unigrams=baseline)
+        resume_log(out, state["step"])
+    frequencies = word_frequencies(train, special, cfg.vocab_size)
+
+    step_once = partial(train_step, state, train, special, cfg, generator_cfg, recipe, ranks)
+    for step, _ in loop(out, state, step_once, recipe.steps, every, made_by, chief):
+        if chief and step - every.log < recipe.steps / 10 <= step and due(step, every.log, recipe.steps):
+            warn_of_plateau(read_json_lines(out / LOG), recipe, frequencies)
+        if chief and len(held_out) and due(step, every.measure, recipe.steps):
+            append_json_line(out / LOG, step=step, held_out=evaluate(
+                state["params"], held_out, special, cfg, generator_cfg, recipe))
+    if chief:
+        log_unigrams(out / LOG, state["step"], frequencies, held_out, special)
         export(out / "model", state["params"], cfg, generator_cfg, recipe, tokenizer)
     return state
+
+
+def log_unigrams(log, step, frequencies, held_out, special):
+    """Add what word frequencies alone achieve to the log, unless it is there or nothing was held out."""
+    if len(held_out) and not any("unigrams" in entry for entry in read_json_lines(log)):
+        append_json_line(log, step=step, unigrams=unigram_baseline(frequencies, held_out, special))
 
 
 def warn_of_plateau(entries, recipe, frequencies):
@@ -297,31 +291,6 @@ def export(folder, params, cfg, generator_cfg, recipe, tokenizer, dtype=np.float
     write_safetensors(folder / "discriminator_head.safetensors", {n: x.astype(dtype) for n, x in head.items()})
     for place in (folder, folder / "generator"):
         tokenizer.save_pretrained(place)
-
-
-def plot(log, path):
-    """Losses over steps, and the held-out figures, from log.jsonl to a picture. Needs matplotlib."""
-    import matplotlib
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    entries = read_json_lines(log)
-    trained = [entry for entry in entries if "rate" in entry]
-    held_out = [entry for entry in entries if "held_out" in entry]
-    losses = [name for name in ("generator_loss", "discriminator_loss", "loss") if trained and name in trained[0]][:2]
-    figure = plt.figure(figsize=(4 * len(losses) + 4, 3.2), layout="constrained")
-    axes = figure.subplots(1, len(losses) + 1, squeeze=False)[0]
-    for axis, name in zip(axes, losses):
-        axis.plot([e["step"] for e in trained], [e[name] for e in trained], linewidth=0.8)
-        axis.set(title=name.replace("_", " "), xlabel="step", ylabel="nats")
-    for name in ("masked_accuracy", "auc"):
-        values = [(e["step"], e["held_out"][name]) for e in held_out if name in e["held_out"]]
-        if values:
-            axes[-1].plot(*zip(*values), marker="o", markersize=3, label=name.replace("_", " "))
-    axes[-1].set(title="held out", xlabel="step", ylim=(0, 1))
-    if axes[-1].lines:
-        axes[-1].legend()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def train_vocabulary(files, size, path, characters=20_000_000):

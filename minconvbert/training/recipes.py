@@ -21,6 +21,7 @@ class PretrainingRecipe:
     clip: float = 1.0
     dropout: bool = True
     seed: int = 0
+    length: int = 128                                  # tokens of an example
     decay_share: float = 1.0                           # of the steps, the last ones: there the rate falls to 0
     generator_rate: float | None = None                # of the parameters that only the generator has
 

@@ -58,7 +58,7 @@ def test_fifty_steps_follow_pytorch(tmp_path, name):
         for step in range(STEPS):
             rng = np.random.default_rng([recipe.seed, finetune.ORDER, step // per_epoch])
             chosen = [features[i] for i in batches.by_length(features, recipe.batch_size, rng)[step % per_epoch]]
-            stack = getattr(task, "stack", batches.stack)
+            stack = task.stack
             yield stack(chosen, cfg, (recipe.seed, step, range(len(chosen))))
 
     moments = {}

@@ -1,16 +1,23 @@
 """The five tasks. Each is a module with the same functions: all the way from a file to a metric.
 
-    read(path)                                examples: dicts, each with `where` it stood
-    example(entry, where)                     one of them, from an object of JSON or a row of a table
-    configure(cfg, examples)                  the configuration, with the labels of the examples
-    encode(examples, tokenizer, cfg, length)  features: what the model reads of an example, with labels if it has some
-    decode(examples, features, logits, cfg)   answers: what the logits say of each example
-    measure(examples, answers, cfg)           metrics, from 0 to 1 or as they say; the first tells which model is best
+    read(path)                                  examples: dicts, each with `where` it was found
+    example(entry, where)                       one of them, from an object of JSON or a row of a table
+    configure(cfg, examples)                    the configuration, with the labels of the examples
+    encode(examples, tokenizer, cfg, length)    features: what the model reads of an example, and its labels
+    stack(features, cfg, draw)                  features as one batch of arrays
+    loss(batch, p, cfg, rng)                    loss, acts
+    loss_backward(dloss, acts, p, cfg)          grads
+    evaluate(examples, features, p, cfg)        metrics, of which the first tells which model is best; answers
+    predict(examples, tokenizer, p, cfg, encoding)          answers: what the model says of each example
+    check_alike(examples)                       refuses examples that cannot be in one run
+    decode_options(examples)                    options of the answers, as training examples suggest them
+
+HEAD is the head of the model, as `heads.HEADS` calls it; LENGTH the usual length of a row; FIELDS the parts of an
+example without a label; OPTIONS what else `read`, `configure`, `encode` and `decode` take. Where a task needs nothing
+of its own, it has the function of `batches`.
 
 A feature is a dict: `example`, its number; `input_ids` and `token_type_ids`, a list of rows, one or as many as there
-are choices; `labels`. `batches` makes arrays of them. HEAD is the head of the model, as `heads.HEADS` calls it.
-
-masked_lm has no labels and no answers to decode. It has a `stack`, a `loss` and an `evaluate` of its own.
+are choices; `labels`.
 """
 
 from importlib import import_module

@@ -2,12 +2,14 @@
 
 import logging
 from collections import defaultdict
+from functools import partial
 
 import numpy as np
 
 from ...heads import HEADS, task_model, task_model_backward
 from ...inputs import model_inputs
 from ...losses import IGNORED
+from ...shapes import sub, under
 
 log = logging.getLogger(__name__)
 
@@ -73,39 +75,69 @@ def loss(head, batch, p, cfg, rng=None):
     """Through the model and its loss.   batch: what `stack` returns  ->  loss, acts"""
     _, _, loss_of, _ = HEADS[head]
     logits, acts = task_model(head, batch["inputs"], p, cfg, rng)
-    if head == "multiple_choice":
-        logits = logits.reshape(len(batch["labels"]), -1)
-    value, acts["loss"] = loss_of(logits, batch["labels"], cfg)
-    return value, acts
+    value, loss_acts = loss_of(logits, batch["labels"], cfg)
+    return value, acts | under("loss", loss_acts)
 
 
 def loss_backward(head, dloss, acts, p, cfg):
     """-> grads"""
     *_, backward = HEADS[head]
-    dlogits = backward(dloss, acts["loss"]).reshape(acts["logits"].shape)
+    dlogits = backward(dloss, sub(acts, "loss"))
     _, grads = task_model_backward(head, dlogits, acts, p, cfg)
     return grads
 
 
-def read_all(head, features, p, cfg):
-    """The logits of each feature, of all its rows.
-
-    Rows of one length go through the model together, so there is no padding, and an answer does not depend on what else
-    was asked.
-    """
-    rows = [pair for feature in features for pair in zip(feature["input_ids"], feature["token_type_ids"])]
-    logits, alike = [None] * len(rows), defaultdict(list)
+def rows_by_length(rows):
+    """The numbers of the rows in batches of equal length, of at most TOKENS tokens or one row."""
+    alike = defaultdict(list)
     for number, (ids, _) in enumerate(rows):
         alike[len(ids)].append(number)
     for length, numbers in sorted(alike.items()):
         some = max(1, TOKENS // length)
-        for start in range(0, len(numbers), some):
-            chosen = numbers[start : start + some]
-            ids, types = (np.array(part) for part in zip(*(rows[number] for number in chosen)))
-            found, _ = task_model(head, model_inputs(cfg, ids, token_type_ids=types), p, cfg, keep=False)
-            for number, z in zip(chosen, found):
-                logits[number] = z
+        yield from (numbers[start : start + some] for start in range(0, len(numbers), some))
+
+
+def read_all(head, features, p, cfg):
+    """The logits of each feature; one that has several rows has an array of as many.
+
+    Rows of one length go through the model together, so there is no padding, and an answer does not depend on what else
+    is read.
+    """
+    rows = [pair for feature in features for pair in zip(feature["input_ids"], feature["token_type_ids"])]
+    logits = [None] * len(rows)
+    for chosen in rows_by_length(rows):
+        ids, types = (np.array(part) for part in zip(*(rows[number] for number in chosen)))
+        found, _ = task_model(head, model_inputs(cfg, ids, token_type_ids=types), p, cfg, keep=False)
+        for number, z in zip(chosen, found):
+            logits[number] = z
     if head != "multiple_choice":
         return logits
     logits = iter(logits)
     return [np.array([next(logits) for _ in feature["input_ids"]]) for feature in features]
+
+
+def evaluate(head, decode, measure, examples, features, p, cfg, **options):
+    """-> metrics, answers.   decode, measure: the task's; options: of `decode`"""
+    answers = decode(examples, features, read_all(head, features, p, cfg), cfg, **options)
+    return measure(examples, answers, cfg), answers
+
+
+def predict(head, encode, decode, examples, tokenizer, p, cfg, encoding, decoding=()):
+    """The answers to examples without labels.   encode, decode: the task's; encoding, decoding: options of these"""
+    features = encode(examples, tokenizer, cfg, **encoding)
+    return decode(examples, features, read_all(head, features, p, cfg), cfg, **dict(decoding))
+
+
+def functions(head, encode, decode, measure):
+    """What the tasks share, for one of them   ->  its stack, loss, loss_backward, evaluate, predict"""
+    return (stack, partial(loss, head), partial(loss_backward, head), partial(evaluate, head, decode, measure),
+            partial(predict, head, encode, decode))
+
+
+def any_examples(examples):
+    """Any examples can be in one run."""
+
+
+def no_options(examples):
+    """Training examples suggest no options for the answers."""
+    return {}

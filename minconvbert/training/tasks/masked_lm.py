@@ -1,18 +1,21 @@
 """Masked-word modelling: going on with pretraining on texts of one's own.
 
 Files: plain text. Blank lines part documents. Their lines are joined and cut into rows. The words to be predicted are
-drawn anew for every batch.
+drawn again for every batch.
 """
 
 import math
 from pathlib import Path
 
 from ...electra import RowRandom, mask_tokens, masked_word_loss, masked_word_loss_backward
+from ...pretrained import words_of_masks
 from .. import corpus
 from . import batches, reading
 
 HEAD = "masked_lm"
+LENGTH = 128
 FIELDS = ("text",)
+OPTIONS = {}
 
 
 def read(path, labelled=True):
@@ -57,7 +60,7 @@ def encode(examples, tokenizer, cfg, length):
 
 
 def stack(features, cfg, draw):
-    """As `batches.stack`, with words hidden, which `draw` decides. `count` is how many are asked for."""
+    """As `batches.stack`, with words hidden, which `draw` decides. `count` is the number of drawn words."""
     inputs = batches.stack(features, cfg)["inputs"]
     special, rng = features[0]["special"], RowRandom(*draw)
     masked, places = mask_tokens(inputs["input_ids"], inputs["attention_mask"], rng, special["mask"], special["ids"],
@@ -65,28 +68,46 @@ def stack(features, cfg, draw):
     return dict(inputs=inputs | dict(masked_ids=masked), places=places, count=len(places["labels"]))
 
 
-def loss(head, batch, p, cfg, rng=None):
-    """The loss of pretraining's generator: only the places asked for pass the head."""
+def loss(batch, p, cfg, rng=None):
+    """The loss of pretraining's generator: only the places to predict pass the head."""
     return masked_word_loss(batch["inputs"], batch["places"], p, cfg, rng)
 
 
-def loss_backward(head, dloss, acts, p, cfg):
+def loss_backward(dloss, acts, p, cfg):
+    """-> grads"""
     return masked_word_loss_backward(dloss, acts, p, cfg)
 
 
-def evaluate(features, p, cfg, batch_size=16):
-    """log_likelihood: of the words asked for, the mean, in nats; perplexity; accuracy: how many are first choice
+def evaluate(examples, features, p, cfg, batch_size=16):
+    """-> metrics, and no answers: log_likelihood, the mean over the drawn words, in nats; perplexity; accuracy
 
-    The same words are hidden every time. 15% of those asked for are left to be seen, as in training.
+    The same words are drawn every time. 15% of them stay visible, as in training.
     """
     order = sorted(range(len(features)), key=lambda i: len(features[i]["input_ids"][0]))
     total, right, count = 0.0, 0, 0
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         batch = stack([features[i] for i in chosen], cfg, (0, 0, chosen))
-        value, acts = loss(HEAD, batch, p, cfg)
+        value, acts = loss(batch, p, cfg)
         total += float(value) * batch["count"]
         right += int((acts["words"].argmax(-1) == batch["places"]["labels"]).sum())
         count += batch["count"]
     mean = total / max(1, count)
-    return dict(log_likelihood=-mean, perplexity=math.exp(min(mean, 700.0)), accuracy=right / max(1, count))
+    return dict(log_likelihood=-mean, perplexity=math.exp(min(mean, 700.0)), accuracy=right / max(1, count)), []
+
+
+def predict(examples, tokenizer, p, cfg, encoding=(), decoding=()):
+    """The likeliest words for the masks of each text.
+
+    Raises ValueError, with the place, for a text without a mask.
+    """
+    answers = []
+    for one in examples:
+        try:
+            answers.append(dict(text=one["text"], words=words_of_masks(one["text"], cfg, p, tokenizer)))
+        except ValueError as error:
+            raise ValueError(f"{one['where']}: {error}") from None
+    return answers
+
+
+decode_options, check_alike = batches.no_options, batches.any_examples

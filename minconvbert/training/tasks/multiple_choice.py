@@ -10,11 +10,12 @@ Hugging Face's default, `summary_type` "last", takes the last one, which in a pa
 
 from ...ops import softmax
 from .. import metrics
-from . import reading
-from .batches import rows_of
+from . import batches, reading
 
 HEAD = "multiple_choice"
+LENGTH = 128                                           # pieces of a row, as the original
 FIELDS = ("context", "choices")
+OPTIONS = dict(configure=("summary",))
 
 
 def read(path, labelled=True):
@@ -23,11 +24,11 @@ def read(path, labelled=True):
     Raises ValueError, with the line, if one has another number of choices than the first.
     """
     examples = reading.examples(path, example, labelled)
-    check_numbers(examples)
+    check_alike(examples)
     return examples
 
 
-def check_numbers(examples):
+def check_alike(examples):
     """All examples must have as many choices as the first."""
     N = len(examples[0]["choices"])
     for one in examples:
@@ -57,14 +58,14 @@ def example(entry, where, labelled=True):
 
 def configure(cfg, examples, summary="first"):
     """The same head for any number of choices.   summary: which token a choice is judged by, or "mean" of them"""
-    check_numbers(examples)
+    check_alike(examples)
     return cfg.replace(summary_type=summary)
 
 
 def encode(examples, tokenizer, cfg, length):
     """One row for each choice; what is too long is cut, the longer part of the pair first."""
     pairs = [(one["context"], choice) for one in examples for choice in one["choices"]]
-    rows, features = iter(rows_of(pairs, tokenizer, length)), []
+    rows, features = iter(batches.rows_of(pairs, tokenizer, length)), []
     for number, one in enumerate(examples):
         choices = [next(rows) for _ in one["choices"]]
         feature = {name: [row[name][0] for row in choices] for name in ("input_ids", "token_type_ids")}
@@ -85,3 +86,6 @@ def decode(examples, features, logits, cfg):
 def measure(examples, answers, cfg):
     """accuracy"""
     return dict(accuracy=metrics.accuracy([one["label"] for one in examples], [answer["label"] for answer in answers]))
+
+stack, loss, loss_backward, evaluate, predict = batches.functions(HEAD, encode, decode, measure)
+decode_options = batches.no_options

@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from .. import metrics
-from . import reading
+from . import batches, reading
 
 HEAD = "question_answering"
+LENGTH = 512                                           # pieces of a row, as the original
 FIELDS = ("question", "context")
+OPTIONS = dict(encode=("stride",), decode=("threshold",))
 LONGEST_QUESTION, LONGEST_ANSWER = 64, 30              # pieces; Source: configure_finetuning.py of the original
 
 
@@ -208,3 +210,12 @@ def measure(examples, answers, cfg):
     threshold, best = metrics.best_threshold(
         [answer["span"] for answer in answers], [answer["margin"] for answer in answers], accepted)
     return figures | dict(best_f1=best, best_threshold=threshold)
+
+
+def decode_options(examples):
+    """If questions without an answer were among the examples, no answer is one of the answers."""
+    return dict(threshold=None if all(one["answers"] for one in examples) else 0.0)
+
+
+stack, loss, loss_backward, evaluate, predict = batches.functions(HEAD, encode, decode, measure)
+check_alike = batches.any_examples

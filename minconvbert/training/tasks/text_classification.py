@@ -12,11 +12,12 @@ import numpy as np
 from ...activations import sigmoid
 from ...ops import softmax
 from .. import metrics
-from . import reading
-from .batches import rows_of
+from . import batches, reading
 
 HEAD = "sequence_classification"
+LENGTH = 128                                           # pieces of a row, as the original
 FIELDS = ("text", "text_pair")
+OPTIONS = dict(configure=("problem", "labels"))
 PROBLEMS = {"single-label": "single_label_classification", "multi-label": "multi_label_classification",
             "regression": "regression"}
 LARGEST = 1e18                                         # of a number to learn: its square must fit float32
@@ -94,7 +95,7 @@ def _name(label, where):
 
 def encode(examples, tokenizer, cfg, length):
     """One row for each example; what is too long is cut, the longer text of a pair first."""
-    rows = rows_of([(one["text"], one.get("text_pair")) for one in examples], tokenizer, length)
+    rows = batches.rows_of([(one["text"], one.get("text_pair")) for one in examples], tokenizer, length)
     features = [dict(row, example=i) for i, row in enumerate(rows)]
     ids, problem = reading.label_ids(cfg), cfg.problem_type or PROBLEMS["single-label"]
     for feature, one in zip(features, examples):
@@ -142,3 +143,6 @@ def measure(examples, answers, cfg):
     found = [answer["label"] for answer in answers]
     return dict(accuracy=metrics.accuracy(wanted, found), macro_f1=metrics.macro_f1(
         [{label} for label in wanted], [{label} for label in found], reading.label_ids(cfg)))
+
+stack, loss, loss_backward, evaluate, predict = batches.functions(HEAD, encode, decode, measure)
+decode_options, check_alike = batches.no_options, batches.any_examples

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from ...losses import IGNORED
 from .. import metrics
-from . import reading
+from . import batches, reading
 
 HEAD = "token_classification"
+LENGTH = 128                                           # pieces of a row, as the original
 FIELDS = ("text",)
+OPTIONS = dict(read=("column",), configure=("labels",))
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
 
@@ -177,3 +179,6 @@ def measure(examples, answers, cfg):
     figures = metrics.entity_scores(wanted, found) if metrics.marks_entities(reading.label_ids(cfg)) else {}
     every = [tag for tags in wanted for tag in tags], [tag for tags in found for tag in tags]
     return figures | dict(accuracy=metrics.accuracy(*every))
+
+stack, loss, loss_backward, evaluate, predict = batches.functions(HEAD, encode, decode, measure)
+decode_options, check_alike = batches.no_options, batches.any_examples
