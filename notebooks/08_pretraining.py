@@ -199,7 +199,9 @@ axes[1].set(title="discriminator: replaced-word loss", xlabel="step", ylim=(0, N
 
 # %% [markdown]
 # The step itself: Adam, without the usual correction of its first steps, with a decay of the weights that is not part
-# of the gradient. The rate rises for a while and falls to 0, and both at once.
+# of the gradient. The rate rises for a while and falls to 0, and both at once. With a `decay_share` below 1 it stays
+# where it is until the last steps. Such a run can be finished at any time: `pretrain --init-from` goes on from its state,
+# with as many steps of decay as there is time for.
 
 # %%
 show(adam_step, learning_rate)
