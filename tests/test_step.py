@@ -10,7 +10,7 @@ import pytest
 from helpers import pack_names
 
 from minconvbert import conv, heads, losses, ops
-from minconvbert.exercises import EXERCISES, case, reference
+from minconvbert.course.exercises import EXERCISES, case, reference
 from minconvbert.model import layer
 from minconvbert.ops import linear, softmax
 from minconvbert.step import steps

@@ -4,7 +4,6 @@ import ast
 import inspect
 import linecache
 import re
-import sys
 import textwrap
 import traceback
 from dataclasses import dataclass, field
