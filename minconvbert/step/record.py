@@ -35,6 +35,7 @@ class Step:
     acts: dict = field(default_factory=dict)           # name: what the array is called in the acts that were returned
     golden: dict = field(default_factory=dict)         # name: what it is called in the golden pack
     mates: list = field(default_factory=list)          # forward line: the steps of its backward, and the reverse
+    says: dict = field(default_factory=dict)           # function that the line calls: the first line of its docstring
     error: str = ""
 
 
@@ -240,7 +241,7 @@ class Running:
         step = Step(
             len(steps), self.call.number, statement.first, statement.last, self.function.text(statement), reads, writes,
             {name: after[name] for name in names if isinstance(after.get(name), (int, float, bool, str))}, collects,
-            self.inner, found, error=f"{type(end.error).__name__}: {end.error}" if end and end.error else "")
+            self.inner, found, says=statement.says(globals_ | before), error=f"{type(end.error).__name__}: {end.error}" if end and end.error else "")
         self.inner = []
         steps.append(step)
         self.call.steps.append(step.number)

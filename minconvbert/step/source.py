@@ -28,6 +28,13 @@ class Statement(NamedTuple):
         inside = isinstance(self.node, ast.For) and self.node.body[0].lineno <= following <= self.node.end_lineno
         return isinstance(self.node, ast.For) and (bool(end) or not inside)
 
+    def says(self, variables):
+        """The functions that it calls by name, each with the first line of its docstring."""
+        calls = [x.func.id for head in _heads(self.node) for x in ast.walk(head)
+                 if isinstance(x, ast.Call) and isinstance(x.func, ast.Name)]
+        found = {name: inspect.getdoc(variables[name]) for name in calls if inspect.isfunction(variables.get(name))}
+        return {name: doc.split("\n")[0] for name, doc in found.items() if doc and name not in ("dims", "sub", "under")}
+
     def named_results(self, doc, value):
         """{name: value} of all that comes back, by the names in the docstring, else in the return."""
         values = value if isinstance(value, tuple) else (value,)
