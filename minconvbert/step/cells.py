@@ -226,19 +226,19 @@ class Cells(np.lib.mixins.NDArrayOperatorsMixin):
     def rule(self, number_of):
         """For the page: nested lists that give the formula of every entry.
 
-        A leaf is ["at", number_of(its array, its name), place of the first entry, step along every axis]: axes of the
+        A leaf is ["at", *number_of(its array, its name), place of the first entry, step along every axis]: axes of the
         whole first, then those of the sums around it. Raises Unclear if its places do not go in even steps.
         """
         if self.kind == "number":
             return float(self.array)
         if self.kind == "leaf":
-            return ["at", number_of(self.array, self.name), *_even_steps(self.places)]
+            return ["at", *number_of(self.array, self.name), *even_steps(self.places)]
         size = [self.parts[0].shape[-1]] if self.kind in OVER_AN_AXIS else []
         return [self.kind, *size, *(part.rule(number_of) for part in self.parts)]
 
 
-def _even_steps(places):
-    """-> the first place, the steps along the axes"""
+def even_steps(places):
+    """-> the first place, the steps along the axes.   Raises Unclear if the steps are uneven"""
     if not places.size:
         raise Unclear("there is no entry")
     origin = places[(0,) * places.ndim]

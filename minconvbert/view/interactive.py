@@ -67,19 +67,19 @@ def _sixteen_bits(weights):
 
 
 def fill(package, name, data, title, guests=()):
-    """The text of a page: NAME.html of a package with NAME.css and NAME.js in it, and the data for the script.
+    """The text of a page: NAME.html of a package, with NAME.css and NAME.js in it and the data for its script.
 
     guests: texts of other pages that this one shows in a frame. What they run must be allowed here, too.
     """
     def read(file):
         return resources.files(package).joinpath(file).read_text("utf-8")
 
-    base = resources.files(__package__).joinpath("base.css").read_text("utf-8")
-    style = Template(base).substitute(
+    base = resources.files(__package__)
+    style = Template(base.joinpath("base.css").read_text("utf-8")).substitute(
         {name: "; ".join(f"--{key}: {value if isinstance(value, str) else ', '.join(value)}"
                          for key, value in colours.items())
          for name, colours in (("light", palette.LIGHT), ("dark", palette.DARK))}) + read(f"{name}.css")
-    script = read(f"{name}.js")
+    script = base.joinpath("base.js").read_text("utf-8") + read(f"{name}.js")
     allowed = [re.findall(f"{kind}-src (.*?)[;\"]", guest)[0] for kind in ("script", "style") for guest in guests]
     return Template(read(f"{name}.html")).substitute(
         title=html.escape(title), style=style, script=script, data=as_script_data(data),
