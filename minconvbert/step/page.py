@@ -1,7 +1,9 @@
 """The page of a recording: one file of HTML with everything in it, that fetches nothing."""
 
 import base64
+import json
 import math
+import zlib
 
 import numpy as np
 
@@ -11,24 +13,33 @@ from .cells import Unclear, even_steps
 MOST_BYTES = 2**17                                     # of one array; a larger one is shown in samples,
 MOST_ASIDE = 2**14                                     # and so is a smaller one that no formula reads and has no tokens
 
+EYEBROW = "Every line that ran, with its numbers"
+LEAD = ("On the left is the code, with the line that has just run; on the right are the arrays that it made and read."
+        " Go on with → and click any line, name or number.")
 
-def page(recording, tokens=(), stations=None, at=None, token=None, notes=(), pictures=(), height=900):
+
+def page(recording, tokens=(), stations=None, at=None, token=None, eyebrow=EYEBROW, lead=LEAD, notes=(), pictures=(),
+         height=900):
     """The page on which a recording is walked through.
 
     tokens: labels of the L positions, where there is one sentence; stations: {function: title} of the calls that the
     walk goes through, by default those at the top; at: the step to open with, a number or the name of an array, by
-    default the first; token: the position that is followed; pictures: (title, `Page`) of pages to show beside
+    default the first; token: the position that is followed; eyebrow, lead, notes: lines of text at the top; pictures: (title,
+    `Page`) of pages to show as stations of their own
     """
     packed = Packed(recording)
     mains = [call.number for call in recording.calls
              if (call.caller is None if stations is None else _bare(call.function) in stations)]
-    data = dict(
-        title=recording.title, error=recording.error, notes=list(notes), tokens=list(tokens), token=token or 0,
+    known = dict(
+        title=recording.title, eyebrow=eyebrow, lead=lead, notes=list(notes), tokens=list(tokens), token=token or 0,
         start=_start(recording, at, mains), mains=mains, stations=stations or {}, calls=packed.calls,
         sources=packed.sources, steps=packed.steps, infos=packed.infos, arrays=packed.arrays, blobs=packed.blobs,
         pictures=[dict(title=title, html=picture.html) for title, picture in pictures])
-    text = fill(__package__, "step", data, f"Step by step: {recording.title}", [picture.html for _, picture in pictures])
-    return Page(text, height, f"Step by step: {recording.title}")
+    text = json.dumps(known, separators=(",", ":")).encode()
+    pressed = zlib.compress(len(text).to_bytes(4, "little") + text + packed.bytes, 9)
+    title = f"Step by step: {recording.title}"
+    return Page(fill(__package__, "step", dict(packed=base64.b64encode(pressed).decode()), title,
+                     [picture.html for _, picture in pictures]), height, title)
 
 
 def _bare(name):
@@ -39,7 +50,7 @@ def _start(recording, at, mains):
     """The number of the step to open with.   Raises ValueError if there is none such."""
     steps = [step for step in recording.steps if step.call in mains] or recording.steps
     if at is None:
-        return steps[0].number if steps else 0
+        return next((step.number for step in steps if step.writes), 0)
     if isinstance(at, str):
         made = [step.number for step in steps if at in step.writes] or [s.number for s in recording.made(at)]
         if not made:
@@ -57,7 +68,7 @@ class Packed:
     def __init__(self, recording):
         self.recording = recording
         self.sources, self.infos, self.arrays, self.blobs = [], [], [], []
-        self.seen = {}
+        self.seen, self.bytes = {}, bytearray()
         self.wanted = {id(leaf.array) for step in recording.steps for cells, _ in step.by_hand.values()
                        for leaf in cells.leaves()}
         self.narrow = any(array.dtype == np.float32 for step in recording.steps for array in step.writes.values())
@@ -112,8 +123,12 @@ class Packed:
         steps = _sampling(array, most)
         kept = array[tuple(slice(None, None, n) for n in steps)]
         data = np.ascontiguousarray(_narrowest(kept))
-        blob = self.once(self.blobs, (data.dtype.str, data.tobytes()), base64.b64encode(data.tobytes()).decode())
-        entry = dict(b=blob, t=data.dtype.str[1:], s=list(array.shape))
+        key = data.dtype.str, data.tobytes()
+        blob = self.once(self.blobs, key, [len(self.bytes), data.dtype.str[1:], data.size])
+        if self.blobs[blob][0] == len(self.bytes):
+            # All first bytes, then all second ones: signs and exponents resemble each other, and press well.
+            self.bytes += data.reshape(-1, 1).view(np.uint8).T.tobytes()
+        entry = dict(b=blob, s=list(array.shape))
         if max(steps, default=1) > 1:
             entry["every"] = steps
         return self.once(self.arrays, (blob, data.dtype.str, array.shape, tuple(steps)), entry)
