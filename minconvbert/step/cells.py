@@ -203,17 +203,21 @@ class Cells(np.lib.mixins.NDArrayOperatorsMixin):
         """Every leaf, from left to right."""
         return [self] if self.kind == "leaf" else [leaf for part in self.parts for leaf in part.leaves()]
 
-    def told(self):
-        """The formula of a single entry, as text."""
-        if self.kind == "number":
-            return f"{self.array:g}"
+    def told(self, numbers=False, most=9):
+        """The formula of a single entry as text, with names or with numbers; of a long sum only some terms."""
+        if self.kind == "number" or numbers and self.kind == "leaf":
+            return f"{float(self.value()):.4g}"
         if self.kind == "leaf":
             at = np.unravel_index(self.places, self.array.shape)
             return f"{self.name}[{', '.join(map(str, at))}]" if self.array.ndim else self.name
         if self.kind in OVER_AN_AXIS:
-            entries = [entry.told() for entry in self.parts[0]]
-            return " + ".join(entries) if self.kind == "sum" else f"max({', '.join(entries)})"
-        told = [f"({part.told()})" if self._binds(part) else part.told() for part in self.parts]
+            n = self.parts[0].shape[-1]
+            few = range(n) if n <= most else (0, 1, 2, n - 1)
+            terms = [self.parts[0][k].told(numbers, most) for k in few]
+            terms[3:] = [*(["..."] if n > most else ()), *terms[3:]]
+            return " + ".join(terms) if self.kind == "sum" else f"max({', '.join(terms)})"
+        told = [f"({text})" if self._binds(part) or i and text.startswith("-") else text for i, part, text in (
+            (i, part, part.told(numbers, most)) for i, part in enumerate(self.parts))]
         return f" {self.kind} ".join(told) if self.kind in BINARY else f"{self.kind}({', '.join(told)})"
 
     def _binds(self, part):

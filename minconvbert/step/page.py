@@ -9,6 +9,7 @@ import numpy as np
 
 from ..view.interactive import Page, fill
 from .cells import Unclear, even_steps
+from .still import still
 
 MOST_BYTES = 2**17                                     # of one array; a larger one is shown in samples,
 MOST_ASIDE = 2**14                                     # and so is a smaller one that no formula reads and has no tokens
@@ -38,8 +39,23 @@ def page(recording, tokens=(), stations=None, at=None, token=None, eyebrow=EYEBR
     text = json.dumps(known, separators=(",", ":")).encode()
     pressed = zlib.compress(len(text).to_bytes(4, "little") + text + packed.bytes, 9)
     title = f"Step by step: {recording.title}"
-    return Page(fill(__package__, "step", dict(packed=base64.b64encode(pressed).decode()), title,
-                     [picture.html for _, picture in pictures]), height, title)
+    return StepPage(recording, known["start"], fill(__package__, "step", dict(packed=base64.b64encode(pressed).decode()), title,
+                    [picture.html for _, picture in pictures]), height, title)
+
+
+class StepPage(Page):
+    """A notebook shows the page itself, and where no script runs, as on GitHub, a still picture of the step."""
+
+    def __init__(self, recording, step, *page):
+        super().__init__(*page)
+        self.recording, self.step = recording, step
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        try:
+            picture = {"image/png": still(self.recording, self.step)}
+        except ModuleNotFoundError:                    # drawing needs matplotlib, walking does not
+            picture = {}
+        return {"text/html": self._repr_html_(), "text/plain": repr(self.recording)} | picture
 
 
 def _bare(name):

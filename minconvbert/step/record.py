@@ -9,6 +9,7 @@ from .. import activations, attention, conv, electra, heads, losses, model, ops
 from ..shapes import dims, letters_of
 from . import by_hand
 from .letters import LETTERS, fits, guessed, said_in_comment
+from .page import page
 from .source import read
 from .trace import RESUMED, arrays, tracing
 
@@ -57,7 +58,7 @@ class Call:
     partner: int | None = None                         # the call of the backward of this forward, and the reverse
 
 
-@dataclass
+@dataclass(repr=False)
 class Recording:
     """Calls and steps in the order in which they ended; a line that calls comes after the lines that it called."""
 
@@ -66,6 +67,20 @@ class Recording:
     steps: list
     results: object = None
     error: str = ""
+
+    def page(self, **options):
+        """The page to walk through it: a notebook shows it, `save(path)` writes it. Options as in `page.page`."""
+        return page(self, **options)
+
+    def save(self, path, **options):
+        """Write the page, whole or not at all."""
+        self.page(**options).save(path)
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return self.page()._repr_mimebundle_()
+
+    def __repr__(self):
+        return f"<{self.title}: {len(self.steps)} steps in {len(self.calls)} calls>"
 
     def __len__(self):
         return len(self.steps)

@@ -156,15 +156,15 @@ function written(rule, at, most = 9) {
     if (few < n) terms.push(`… ${n - few - 1} more terms …`, bracket(parts[1], 1, [...at, n - 1], most));
     return kind === "sum" ? terms.join(" + ") : `max(${terms.join(", ")})`;
   }
-  if (SIGNS[kind]) return parts.map((part, i) => bracket(part, rank(rule) + (i && "-/".includes(kind) ? 0.5 : 0), at, most)).join(SIGNS[kind]);
+  if (SIGNS[kind]) return parts.map((part, i) => bracket(part, rank(rule) + (i && "-/".includes(kind) ? 0.5 : 0), at, most, !i)).join(SIGNS[kind]);
   if (kind === "neg") return MINUS + bracket(parts[0], 3, at, most);
   if (kind === "square") return bracket(parts[0], 4, at, most) + "²";
   return `${kind}(${parts.map(part => written(part, at, most)).join(", ")})`;
 }
 
-function bracket(rule, above, at, most) {
+function bracket(rule, above, at, most, leading = false) {
   const inner = written(rule, at, most);
-  return rank(rule) < above || inner.startsWith(MINUS) && above > 1 ? `(${inner})` : inner;
+  return rank(rule) < above || inner.startsWith(MINUS) && above > 1 && !leading ? `(${inner})` : inner;
 }
 
 function firstSum(rule, at) {
@@ -337,6 +337,8 @@ function drawMap(canvas, array, axes, plan, chosen) {
     if (c) line(context, gutter + c * wide, -head, gutter + c * wide, height);
     if (titles) context.fillText(panelName(array, axes, plan, c), gutter + c * wide + 3, -7);
   }
+  const sentence = array.shape[plan.rows.at(-1)];
+  for (let r = sentence; r < plan.R; r += sentence) line(context, gutter, r * tall, gutter + plan.C * wide, r * tall);
   context.strokeStyle = colour("rule");
   context.strokeRect(gutter + 0.5, 0.5, plan.C * wide - 1, height - 1);
   context.textAlign = "right";
@@ -382,6 +384,13 @@ function card(parent, step, name, info, { small = false, jump = null } = {}) {
     const button = element(caption, "button", `line ${data.steps[jump].l} of ${callOf(data.steps[jump]).name}`, "where shape");
     button.type = "button";
     button.addEventListener("click", () => go(jump));
+  }
+  const slope = small ? slopeOf(step, name) : null;
+  if (slope) {
+    caption.append(" ");
+    const link = element(caption, "button", `${slope.name}: line ${data.steps[slope.number].l}`, "where shape");
+    link.type = "button";
+    link.addEventListener("click", () => go(slope.number));
   }
   if (acts) dotted(element(caption, "small"), `acts["${acts}"]`);
   else if (golden) dotted(element(caption, "small"), "golden pack: " + golden);
