@@ -10,6 +10,7 @@ COMMANDS = {
     "fill-mask": "the likeliest words for the [MASK]s of a text",
     "detect": "which words of a text were replaced",
     "view": "draw the convolution kernels and attention maps of a sentence: page or picture",
+    "step": "walk through the code line by line, with all numbers: a sentence, or an exercise",
     "tokenize": "show the pieces of a text, their ids, offsets and why each was chosen",
     "info": "configuration, parameters and cost of a model",
     "pretrain": "learn weights from plain text",

@@ -9,11 +9,13 @@ from .activations import sigmoid
 from .checkpoint.safetensors import read_safetensors
 from .config import param_shapes
 from .faces import ConvBertModel
-from .heads import discriminator, task_model
+from .heads import task_model
 from .inputs import model_inputs
-from .model import convbert
 from .ops import softmax
+from .shapes import under
 from .tokenizer.hugging_face import ConvBertTokenizerFast
+
+DISCRIMINATOR_HEAD = "discriminator_head.safetensors"      # beside the model of a pretrained folder
 
 
 def fill_mask(text, folder, top=5):
@@ -48,8 +50,15 @@ def detect(text, folder):
 
     Raises ValueError if the folder has no discriminator head, or the text is longer than the model.
     """
-    folder = Path(folder)
-    head_file = folder / "discriminator_head.safetensors"
+    cfg, params, tokenizer = load_discriminator(folder)
+    ids = _encode(text, tokenizer, cfg)
+    logits, _ = task_model("discriminator", model_inputs(cfg, ids), params, cfg, keep=False)
+    return tokenizer.convert_ids_to_tokens(ids[0, 1:-1].tolist()), sigmoid(logits[0, 1:-1].astype(float))
+
+
+def load_discriminator(folder):
+    """The model in a folder with the head that pretraining writes beside it  ->  cfg, params, tokenizer"""
+    head_file = Path(folder) / DISCRIMINATOR_HEAD
     if not head_file.exists():
         raise ValueError(f"detecting needs {head_file}, which pretraining writes, but it is not there")
     cfg, params = checkpoint.load(folder)
@@ -57,11 +66,7 @@ def detect(text, folder):
     wanted = {n: s for n, s in param_shapes(cfg, "discriminator").items() if n.startswith("discriminator_predictions")}
     if {name: x.shape for name, x in head.items()} != wanted:
         raise ValueError(f"{head_file} must hold {wanted}, but holds {({n: x.shape for n, x in head.items()})}")
-    tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
-    ids = _encode(text, tokenizer, cfg)
-    hidden, _ = convbert(model_inputs(cfg, ids), params, cfg, keep=False)
-    logits, _ = discriminator(hidden, head, cfg)
-    return tokenizer.convert_ids_to_tokens(ids[0, 1:-1].tolist()), sigmoid(logits[0, 1:-1].astype(float))
+    return cfg, under("convbert", params) | head, ConvBertTokenizerFast.from_pretrained(folder)
 
 
 def _encode(text, tokenizer, cfg):

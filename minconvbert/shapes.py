@@ -16,7 +16,8 @@ from functools import cache
 
 
 @cache
-def _parse(spec):
+def letters_of(spec):
+    """The arrays of a `dims` line and their letters: [("x", ["B", "L", "D"]), ("weight", ["O", "D"])]"""
     return [(name, letters.split()) for name, letters in re.findall(r"(\w+)\[(.*?)\]", spec)]
 
 
@@ -30,7 +31,7 @@ def dims(spec, *arrays):
     Raises ValueError if a shape does not fit, TypeError if something is no array or floats of two widths meet.
     """
     sizes, seen_in, floats = {}, {}, {}
-    for (name, letters), array in zip(_parse(spec), arrays, strict=True):
+    for (name, letters), array in zip(letters_of(spec), arrays, strict=True):
         shape = getattr(array, "shape", None)
         if shape is None:
             raise TypeError(f"{name} must be a NumPy array, but is {type(array).__name__}; use np.array")

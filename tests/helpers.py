@@ -1,7 +1,11 @@
 """What the tests share: parameters far from their initial scale, and gradients checked one argument at a time."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 
+import minconvbert
 from minconvbert.config import ConvBertConfig, param_shapes
 
 SMALL = dict(vocab_size=40, hidden_size=24, embedding_size=24, num_hidden_layers=2, num_attention_heads=4,
@@ -70,3 +74,9 @@ def assert_close(found, expected, tolerance, name=""):
     assert found.shape == expected.shape, f"{name}: {found.shape} is not {expected.shape}"
     error, largest = np.abs(found - expected).max(), np.abs(expected).max()
     assert error <= tolerance * largest, f"{name} departs by {error / largest:.1e} of the largest value"
+
+
+def pack_names(name):
+    """The names of all tensors of a case of the golden pack, those that only repeat another one included."""
+    case = json.loads((Path(minconvbert.__file__).parent / "golden" / "pack" / f"{name}.json").read_text("utf-8"))
+    return {tensor["name"] for tensor in case["tensors"]} | set(case["same_as"])

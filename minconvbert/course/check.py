@@ -4,15 +4,16 @@ import ast
 import inspect
 import linecache
 import re
-import sys
 import textwrap
 import traceback
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from .exercises import arrays, case, reference
+from ..step.trace import Changes, arrays, tracing
+from .exercises import case, reference
 from .hints import hint
 
 ROUNDS = 3
@@ -79,48 +80,33 @@ def check(function, seed=0, name=None, answer=False):
 def attempt(function, exercise, seed, number=0):
     """Run a function on draw `number`, and write down each of its local arrays whenever a line has changed it."""
     answer, args = reference(exercise), case(exercise, seed, number)
-    given = {id(a) for a in arrays(dict(enumerate(args))).values()}
     try:
         inspect.signature(function).bind(*args)
     except TypeError:
         wanted = ", ".join(list(inspect.signature(answer).parameters)[: len(args)])
         return Attempt({}, [], f"it must take {len(args)} arguments, ({wanted})")
     code = getattr(inspect.unwrap(function), "__code__", None)
-    seen, latest, running = [], {}, 0
+    seen, changes = [], Changes(arrays(dict(enumerate(args))).values())
 
-    def after_line(frame, event, arg):
-        nonlocal running
-        for name, array in arrays(frame.f_locals).items():
-            if id(array) in given or (name in latest and _identical(latest[name], array)):
-                continue
-            latest[name] = array.copy()
-            if array.dtype.kind == "f":
-                seen.append(Seen(name, latest[name], running, _line(code, running)))
-        running = frame.f_lineno
-        return after_line
-
-    def at_call(frame, event, arg):
+    def at_call(frame):
         if frame.f_code is answer.__code__ and code is not answer.__code__:
             raise NotImplementedError(f"it calls the package's own {exercise}: write it yourself")
-        return after_line(frame, event, arg) if frame.f_code is code else None
+        return partial(after_line, frame) if frame.f_code is code else None
 
-    tracer = sys.gettrace()
-    sys.settrace(at_call)
+    def after_line(frame, line, end):
+        seen.extend(Seen(name, array, line, _line(code, line))
+                    for name, array in changes.since(frame.f_locals).items() if array.dtype.kind == "f")
+
     try:
-        result = function(*args)
+        with tracing(at_call):
+            result = function(*args)
     except NotImplementedError as error:
         return Attempt({}, seen, str(error) if "package" in str(error) else "it is not written yet")
     except Exception as error:                         # whatever a learner's code may raise is told
         return Attempt({}, seen, _told(error, code))
-    finally:
-        sys.settrace(tracer)
     if result is None:
         return Attempt({}, seen, "it returns nothing yet")
     return Attempt(_named(result, answer), seen)
-
-
-def _identical(a, b):
-    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
 def _told(error, code):

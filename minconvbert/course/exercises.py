@@ -15,6 +15,7 @@ from .. import activations, attention, conv, heads, losses, model, ops
 from ..config import ConvBertConfig, param_shapes
 from ..inputs import model_inputs
 from ..shapes import sub
+from ..step.trace import arrays
 
 
 def reference(exercise):
@@ -36,19 +37,6 @@ def case(exercise, seed, number=0):
     for array in arrays(values).values():
         array.flags.writeable = False
     return [values[name] for name in names if name in values]
-
-
-def arrays(named):
-    """Every array in a dict, a tuple or a list, however deep, under the name by which one would write it."""
-    found = {}
-    for name, value in named.items():
-        if isinstance(value, (np.ndarray, np.floating)):
-            found[name] = np.asarray(value)
-        elif isinstance(value, dict):
-            found |= arrays({f'{name}["{key}"]': x for key, x in value.items()})
-        elif isinstance(value, (tuple, list)):
-            found |= arrays({f"{name}[{i}]": x for i, x in enumerate(value)})
-    return found
 
 
 def solution(exercise):

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -19,8 +20,8 @@ from .selection import chosen, compared, is_special, seen
 class Page:
     """Shown by a notebook in a frame; `html` is the text of the file, `save(path)` writes it."""
 
-    def __init__(self, text, height=860):
-        self.html, self.height = text, height
+    def __init__(self, text, height=860, title="Kernels and attention"):
+        self.html, self.height, self.title = text, height, title
 
     def save(self, path):
         """Write the page, whole or not at all."""
@@ -28,7 +29,7 @@ class Page:
 
     def _repr_html_(self):
         # The frame may run scripts but has no origin: it can reach neither the notebook nor the network.
-        return (f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts" title="Kernels and attention"'
+        return (f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts" title="{html.escape(self.title)}"'
                 f' style="width: 100%; height: {self.height}px; border: 0"></iframe>')
 
 
@@ -48,7 +49,7 @@ def page(out, tokens, layer=None, head=None, token=None, row=0, second=None, wor
     places = [token, other] if second else [token]
     data = dict(model=model, notes=list(notes), layers=layers, heads=heads, taps=taps, layer=layer, head=head,
                 token=places, shared=shared, sentences=[_packed(s) for s in sentences])
-    return Page(_fill(data, f"What each word takes: {' '.join(sentences[0].tokens)}"), height)
+    return Page(fill(__package__, "page", data, f"What each word takes: {' '.join(sentences[0].tokens)}"), height)
 
 
 def _packed(shown):
@@ -65,20 +66,33 @@ def _sixteen_bits(weights):
     return np.rint(np.clip(weights, 0, 1) * 65535).astype("<u2")
 
 
-def _fill(data, title):
-    read = resources.files(__package__).joinpath
-    style = Template(read("page.css").read_text("utf-8")).substitute(
+def fill(package, name, data, title, guests=()):
+    """The text of a page: NAME.html of a package, with NAME.css and NAME.js in it and the data for its script.
+
+    guests: texts of other pages that this one shows in a frame. What they run must be allowed here, too.
+    """
+    def read(file):
+        return resources.files(package).joinpath(file).read_text("utf-8")
+
+    base = resources.files(__package__)
+    style = Template(base.joinpath("base.css").read_text("utf-8")).substitute(
         {name: "; ".join(f"--{key}: {value if isinstance(value, str) else ', '.join(value)}"
                          for key, value in colours.items())
-         for name, colours in (("light", palette.LIGHT), ("dark", palette.DARK))})
-    script = read("page.js").read_text("utf-8")
-    # No word of a sentence can end the block of data: < and & never stand in it as such.
+         for name, colours in (("light", palette.LIGHT), ("dark", palette.DARK))}) + read(f"{name}.css")
+    script = base.joinpath("base.js").read_text("utf-8") + read(f"{name}.js")
+    allowed = [re.findall(f"{kind}-src (.*?)[;\"]", guest)[0] for kind in ("script", "style") for guest in guests]
+    return Template(read(f"{name}.html")).substitute(
+        title=html.escape(title), style=style, script=script, data=as_script_data(data),
+        style_hash=" ".join([f"'{_hash(style)}'", *allowed[len(guests) :]]),
+        script_hash=" ".join([f"'{_hash(script)}'", *allowed[: len(guests)]]))
+
+
+def as_script_data(data):
+    """JSON for a block of data in a page: no text in it can end the block, because < and & never occur as such."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     for char in "<>&":
         text = text.replace(char, f"\\u{ord(char):04x}")
-    return Template(read("page.html").read_text("utf-8")).substitute(
-        title=html.escape(title), style=style, script=script, data=text, style_hash=_hash(style),
-        script_hash=_hash(script))
+    return text
 
 
 def _hash(text):

@@ -1,8 +1,5 @@
-"use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const { layers, heads, taps } = data, half = taps >> 1;
-const get = id => document.getElementById(id);
-const unpack = text => Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer;
 const sentences = data.sentences.map(s => ({
   tokens: s.tokens, special: s.special, L: s.tokens.length, maps: new Uint16Array(unpack(s.maps)), kernels: new Uint16Array(unpack(s.kernels)),
   profile: new Float32Array(unpack(s.profile)), measures: new Float32Array(unpack(s.measures)) }));
@@ -16,16 +13,7 @@ const attends = (s, t, u, layer, head) => u < 0 || u >= s.L ? 0 : s.maps[row(s, 
 const convolves = (s, t, u, layer, head) =>
   Math.abs(u - t) > half ? 0 : s.kernels[row(s, t, layer, head) * taps + u - t + half] / UNIT;
 const number = x => x.toFixed(3).replace(/^0(?=\.)/, "");
-const signed = d => d > 0 ? "+" + d : d < 0 ? "−" + -d : "0";
 const name = (s, u) => u < 0 || u >= s.L ? "zero" : s.tokens[u];
-
-function element(parent, tag, text, className) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  parent.append(made);
-  return made;
-}
 
 function largestOf(s, weights, layer, head) {
   const width = weights.length / (layers * heads * s.L), from = row(s, 0, layer, head) * width;
@@ -33,19 +21,6 @@ function largestOf(s, weights, layer, head) {
 }
 const highest = (s, layer, head) => Math.max(largestOf(s, s.maps, layer, head), largestOf(s, s.kernels, layer, head));
 const highestOfAll = s => Math.max(...Array.from({ length: layers * heads }, (_, i) => highest(s, i / heads | 0, i % heads)));
-
-// Colours
-
-let style, ramp;
-function readTheme() {
-  style = getComputedStyle(document.documentElement);
-  const stops = style.getPropertyValue("--ramp").split(",").map(hex => [1, 3, 5].map(i => parseInt(hex.trim().slice(i, i + 2), 16)));
-  ramp = Array.from({ length: 256 }, (_, i) => {
-    const at = i / 255 * (stops.length - 1), low = Math.min(at | 0, stops.length - 2);
-    return stops[low].map((c, k) => Math.round(c + (stops[low + 1][k] - c) * (at - low)));
-  });
-}
-const colour = name => style.getPropertyValue("--" + name).trim();
 
 // The sentence
 

@@ -1,0 +1,174 @@
+"""The page of a recording: one file of HTML with everything in it, that fetches nothing."""
+
+import base64
+import json
+import math
+import zlib
+
+import numpy as np
+
+from ..view.interactive import Page, fill
+from .cells import Unclear, even_steps
+from .still import still
+
+MOST_BYTES = 2**17                                     # of one array; a larger one is shown in samples,
+MOST_ASIDE = 2**14                                     # and so is a smaller one that no formula reads and has no tokens
+
+EYEBROW = "Every line that ran, with its numbers"
+LEAD = ("On the left is the code, with the line that has just run; on the right are the arrays that it made and read."
+        " Go on with → and click any line, name or number.")
+
+
+def page(recording, tokens=(), stations=None, at=None, token=None, eyebrow=EYEBROW, lead=LEAD, notes=(), pictures=(),
+         height=900):
+    """The page on which a recording is walked through.
+
+    tokens: labels of the L positions, where there is one sentence; stations: {function: title} of the calls that the
+    walk goes through, by default those at the top; at: the step to open with, a number or the name of an array, by
+    default the first; token: the position that is followed; eyebrow, lead, notes: lines of text at the top; pictures: (title,
+    `Page`) of pages to show as stations of their own
+    """
+    packed = Packed(recording)
+    mains = [call.number for call in recording.calls
+             if (call.caller is None if stations is None else _bare(call.function) in stations)]
+    known = dict(
+        title=recording.title, eyebrow=eyebrow, lead=lead, notes=list(notes), tokens=list(tokens), token=token or 0,
+        start=_start(recording, at, mains), mains=mains, stations=stations or {}, calls=packed.calls,
+        sources=packed.sources, steps=packed.steps, infos=packed.infos, arrays=packed.arrays, blobs=packed.blobs,
+        pictures=[dict(title=title, html=picture.html) for title, picture in pictures])
+    text = json.dumps(known, separators=(",", ":")).encode()
+    pressed = zlib.compress(len(text).to_bytes(4, "little") + text + packed.bytes, 9)
+    title = f"Step by step: {recording.title}"
+    return StepPage(recording, known["start"], fill(__package__, "step", dict(packed=base64.b64encode(pressed).decode()), title,
+                    [picture.html for _, picture in pictures]), height, title)
+
+
+class StepPage(Page):
+    """A notebook shows the page itself, and where no script runs, as on GitHub, a still picture of the step."""
+
+    def __init__(self, recording, step, *page):
+        super().__init__(*page)
+        self.recording, self.step = recording, step
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        try:
+            picture = {"image/png": still(self.recording, self.step)}
+        except ModuleNotFoundError:                    # drawing needs matplotlib, walking does not
+            picture = {}
+        return {"text/html": self._repr_html_(), "text/plain": repr(self.recording)} | picture
+
+
+def _bare(name):
+    return name.removesuffix("_backward")
+
+
+def _start(recording, at, mains):
+    """The number of the step to open with.   Raises ValueError if there is none such."""
+    steps = [step for step in recording.steps if step.call in mains] or recording.steps
+    if at is None:
+        return next((step.number for step in steps if step.writes), 0)
+    if isinstance(at, str):
+        made = [step.number for step in steps if at in step.writes] or [s.number for s in recording.made(at)]
+        if not made:
+            names = dict.fromkeys(name for step in recording.steps for name in step.writes)
+            raise ValueError(f"at must be an array that a line makes, one of {', '.join(names)}, but is {at!r}")
+        return made[0]
+    if not 0 <= at < len(recording):
+        raise ValueError(f"at must be the number of a step, from 0 to {len(recording) - 1}, but is {at}")
+    return at
+
+
+class Packed:
+    """Calls, steps and arrays of a recording, ready for JSON; whatever comes again is kept once."""
+
+    def __init__(self, recording):
+        self.recording = recording
+        self.sources, self.infos, self.arrays, self.blobs = [], [], [], []
+        self.seen, self.bytes = {}, bytearray()
+        self.wanted = {id(leaf.array) for step in recording.steps for cells, _ in step.by_hand.values()
+                       for leaf in cells.leaves()}
+        self.narrow = any(array.dtype == np.float32 for step in recording.steps for array in step.writes.values())
+        self.calls = [self.call(call) for call in recording.calls]
+        self.steps = [self.step(step) for step in recording.steps]
+
+    def once(self, table, key, value):
+        """The place of a value in a table, where it is put if its key is new."""
+        place = self.seen.setdefault((id(table), key), len(table))
+        if place == len(table):
+            table.append(value)
+        return place
+
+    def call(self, call):
+        source = self.once(self.sources, (call.file, call.first), call.source)
+        return dict(name=call.function, file=call.module.replace(".", "/") + ".py", first=call.first, source=source,
+                    doc=len(call.doc.split("\n")) if call.doc else 0, caller=call.caller, partner=call.partner)
+
+    def step(self, step):
+        entry = dict(c=step.call, l=step.line, e=step.end, r=self.named(step, step.reads),
+                     w=self.named(step, step.writes))
+        more = dict(n=step.numbers, k=step.collects, i=step.inner, m=step.mates, says=step.says, x=step.error,
+                    h=self.formulas(step))
+        return entry | {key: value for key, value in more.items() if value}
+
+    def named(self, step, found):
+        return [[name, self.info(array, step.letters.get(name, ()), step.acts.get(name, ""), step.golden.get(name, ""))]
+                for name, array in found.items()]
+
+    def info(self, array, letters, acts, golden):
+        number = self.array(array, MOST_BYTES if "L" in letters or id(array) in self.wanted else MOST_ASIDE)
+        return self.once(self.infos, (number, letters, acts, golden), [number, list(letters), acts, golden])
+
+    def formulas(self, step):
+        found = {}
+        for name, (cells, places) in step.by_hand.items():
+            try:
+                rule = cells.rule(self.leaf)
+                found[name] = [rule] if places is None else [rule, *_region(places)]
+            except Unclear:
+                continue
+        return found
+
+    def leaf(self, array, name):
+        if self.narrow and array.dtype == np.float64:
+            array = array.astype(np.float32)           # worked out for the formula alone, as wide as the rest
+        return self.array(array), name
+
+    def array(self, array, most=MOST_BYTES):
+        """The number of an array: its numbers exactly, in as few bytes as hold them; of a large one every n-th."""
+        array = np.asarray(array)
+        steps = _sampling(array, most)
+        kept = array[tuple(slice(None, None, n) for n in steps)]
+        data = np.ascontiguousarray(_narrowest(kept))
+        key = data.dtype.str, data.tobytes()
+        blob = self.once(self.blobs, key, [len(self.bytes), data.dtype.str[1:], data.size])
+        if self.blobs[blob][0] == len(self.bytes):
+            # All first bytes, then all second ones: signs and exponents resemble each other, and press well.
+            self.bytes += data.reshape(-1, 1).view(np.uint8).T.tobytes()
+        entry = dict(b=blob, s=list(array.shape))
+        if max(steps, default=1) > 1:
+            entry["every"] = steps
+        return self.once(self.arrays, (blob, data.dtype.str, array.shape, tuple(steps)), entry)
+
+
+def _sampling(array, most):
+    """How far apart the entries are kept, along each axis: the longest axes are thinned out first."""
+    steps, room = [1] * array.ndim, most / max(1, _narrowest(array).dtype.itemsize)
+    while math.prod(-(-n // step) for n, step in zip(array.shape, steps)) > room:
+        longest = max(range(array.ndim), key=lambda axis: array.shape[axis] / steps[axis])
+        steps[longest] += 1
+    return steps
+
+
+def _narrowest(array):
+    """The same numbers in the narrowest type that holds them exactly; those of before are little-endian."""
+    if array.dtype.kind != "f":
+        return array.astype("<i4" if array.dtype.kind in "iu" else "u1" if array.dtype.kind == "b" else "<f8")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return next(narrow for narrow in (array.astype(kind) for kind in ("<f2", "<f4", "<f8"))
+                    if narrow.dtype.itemsize == 8 or np.array_equal(narrow.astype(array.dtype), array, equal_nan=True))
+
+
+def _region(places):
+    """The part of an array that a line wrote to: its first place, the steps along its axes, and their lengths."""
+    origin, steps = even_steps(places)
+    return [origin, steps, list(places.shape)]

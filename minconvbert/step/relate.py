@@ -1,0 +1,124 @@
+"""What belongs together in a recording: a forward line and its backward, an array and its name in `acts`."""
+
+import json
+import re
+from functools import cache
+from importlib import resources
+
+from .trace import arrays
+
+
+@cache
+def names_in_the_pack():
+    """The names of all tensors of the golden pack; a model's layers are all called 0."""
+    folder = resources.files("minconvbert").joinpath("golden", "pack")
+    cases = [json.loads(file.read_text("utf-8")) for file in folder.iterdir()
+             if file.name.endswith(".json") and file.name != "pack.json"]
+    names = {name for case in cases for name in (*(t["name"] for t in case["tensors"]), *case.get("same_as", ()))}
+    return {re.sub(r"layer\.\d+", "layer.0", name) for name in names}
+
+
+def relate(recording, forward, backward=None):
+    """Pair the call number `forward` with the call `backward`, with all that they call; then light lines together."""
+    calls = recording.calls
+    if backward is not None:
+        _pair(recording, calls[forward], calls[backward])
+    for call in calls:
+        if call.partner is None:
+            _pair_within(recording, call)
+
+
+def _pair_within(recording, call):
+    """Partners among the calls that one call makes: the last forward with the first backward, and so on."""
+    calls = recording.calls
+    inner = [other for other in calls if other.caller == call.number and other.partner is None]
+    for name in dict.fromkeys(other.function for other in inner):
+        ahead = [other for other in inner if other.function == name]
+        back = [other for other in inner if other.function == f"{name}_backward"]
+        if len(ahead) == len(back):
+            for one, other in zip(ahead, reversed(back)):
+                _pair(recording, one, other)
+
+
+def _pair(recording, ahead, back):
+    ahead.partner, back.partner = back.number, ahead.number
+    steps, calls = recording.steps, recording.calls
+    for step in (steps[number] for number in ahead.steps):
+        slopes = {f"d{name}" for name in step.writes}
+        for other in (steps[number] for number in back.steps):
+            if other.writes and slopes & set(other.reads) and not step.source.startswith("return"):
+                step.mates.append(other.number)
+                other.mates.append(step.number)
+                _pair_called(recording, step, other)
+    for one in calls:
+        if one.caller == ahead.number and one.partner is None:
+            _pair_by_order(recording, one, ahead, back)
+
+
+def _pair_called(recording, step, other):
+    """The calls of two lines that belong together."""
+    calls = recording.calls
+    for one in (calls[number] for number in step.inner):
+        for two in (calls[number] for number in other.inner):
+            if two.function == f"{one.function}_backward" and one.partner is two.partner is None:
+                _pair(recording, one, two)
+
+
+def _pair_by_order(recording, one, ahead, back):
+    """A call that no line's names have paired: where there is one such on either side, they belong together."""
+    calls = recording.calls
+    ones = [c for c in calls if c.caller == ahead.number and c.function == one.function]
+    twos = [c for c in calls if c.caller == back.number and c.function == f"{one.function}_backward"]
+    if len(ones) == len(twos) == 1 and twos[0].partner is None:
+        _pair(recording, one, twos[0])
+
+
+def name_arrays(recording, originals, acts=(), grads=(), params=()):
+    """Note for every array its name in the acts, gradients and parameters that went in or came out at the top.
+
+    acts, grads, params: dicts by those names; originals: by id of a copy, the array that it is a copy of.
+    """
+    kinds = {"acts": {}, "grads": {}, "params": {}}
+    for kind, dicts in (("acts", acts), ("grads", grads), ("params", params)):
+        for name, array in arrays({k: x for d in dicts for k, x in d.items()}).items():
+            kinds[kind].setdefault(id(array), []).append(name)
+    prefixes = _prefixes(recording, originals, kinds["acts"])
+    for step in recording.steps:
+        call = recording.calls[step.call]
+        for name, array in (step.reads | step.writes).items():
+            original = id(originals.get(id(array), (array,))[0])
+            names = []
+            if original in kinds["acts"]:
+                step.acts[name] = _best(kinds["acts"][original], name, prefixes.get(step.call))
+                names.append(f"acts.{step.acts[name]}")
+            names += [f"{kind}.{full}" for kind in ("grads", "params") for full in kinds[kind].get(original, ())]
+            if name.startswith("d") and call.partner in prefixes:
+                names.append(f"dacts.{prefixes[call.partner]}{name[1:]}")
+            if step.call in prefixes:
+                names.append(f"acts.{prefixes[step.call]}{name}")
+            known = [full for full in names if re.sub(r"layer\.\d+", "layer.0", full) in names_in_the_pack()]
+            if known:
+                step.golden[name] = known[0]
+
+
+def _prefixes(recording, originals, acts):
+    """By call: what stands before the names of its own variables in `acts`."""
+    prefixes = {}
+    for call in recording.calls:
+        ends = {}
+        for step in (recording.steps[number] for number in call.steps):
+            for name, array in step.writes.items():
+                for full in acts.get(id(originals.get(id(array), (array,))[0]), ()):
+                    if full == name or full.endswith(f".{name}"):
+                        prefix = full[: len(full) - len(name)]
+                        ends[prefix] = ends.get(prefix, 0) + 1
+        if ends:
+            prefixes[call.number] = max(ends, key=ends.get)
+    return prefixes
+
+
+def _best(names, name, prefix):
+    """Of all names of an array the one that this call knows it by."""
+    bare = name.split('["')[-1].removesuffix('"]')
+    return next((full for full in names if prefix is not None and full == prefix + bare),
+                next((full for full in names if full.rsplit(".", 1)[-1] == bare), names[0]))

@@ -1,0 +1,324 @@
+"""Stepping: what is recorded is what ran, and every formula gives the numbers that are there."""
+
+import functools
+import inspect
+import re
+import sys
+
+import numpy as np
+import pytest
+from helpers import pack_names
+
+from minconvbert import conv, heads, losses, ops
+from minconvbert.course.exercises import EXERCISES, case, reference
+from minconvbert.model import layer
+from minconvbert.ops import linear, softmax
+from minconvbert.step import steps
+from minconvbert.step.trace import Changes, arrays, tracing
+
+
+def exercise(name, number=0, **options):
+    """A function of the package, stepped on drawn numbers, with its backward if it has one; and its arguments."""
+    function, args = reference(name), case(name, "step", number)
+    if name.endswith("_backward"):
+        return steps(function, *args, into=True, **options), function, args
+    out = function(*args)
+    out = out[0] if isinstance(out, tuple) else out
+    dout = np.random.default_rng(1).normal(size=np.shape(out))
+    return steps(function, *args, dout=dout if dout.ndim else float(dout), into=True, **options), function, args
+
+
+def at_line(recording, text, function=None):
+    """The steps whose source begins with a text."""
+    return [step for step in recording.steps if step.source.startswith(text)
+            and function in (None, recording.calls[step.call].function)]
+
+
+@pytest.fixture(scope="module")
+def whole_layer():
+    return exercise("layer")
+
+
+# Any function can be stepped
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_what_is_recorded_is_what_ran(name):
+    recording, function, args = exercise(name, number=1)
+    results = recording.results[0] if isinstance(recording.results, tuple) and not name.endswith("_backward") else (
+        recording.results)
+    expected = arrays({"result": function(*args)})
+    found = arrays({"result": results})
+    assert list(found) == list(expected) and not recording.error
+    for key in expected:
+        np.testing.assert_array_equal(found[key], expected[key])
+    for step in recording.steps:
+        assert inspect.getsource(sys.modules[recording.calls[step.call].module]).split("\n")[step.line - 1].strip(
+            ).startswith(step.source.split("\n")[0].strip())
+    last = [step for step in recording.steps if step.call == 0][-1]
+    first_result = next(iter(found.values()))
+    assert any(np.array_equal(array, first_result) for array in last.writes.values())
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_every_formula_gives_the_numbers_that_are_there(name):
+    recording, _, _ = exercise(name)
+    formulas = [(step, *entry) for step in recording.steps for entry in step.by_hand.items()]
+    assert len(formulas) >= 0.4 * sum(bool(step.writes) for step in recording.steps)
+    for step, made, (cells, places) in formulas:
+        array = step.writes[made]
+        array = array if places is None else array.reshape(-1)[places]
+        scale = np.abs(array).max()
+        np.testing.assert_allclose(cells.value(), array, rtol=1e-9, atol=1e-9 * scale, err_msg=step.source)
+
+
+@pytest.mark.parametrize("name", [name for name in EXERCISES if not name.endswith("_backward")])
+def test_every_array_of_acts_is_met_under_its_name(name):
+    recording, function, args = exercise(name)
+    results = recording.results[0]
+    acts = results[1] if isinstance(results, tuple) and isinstance(results[1], dict) else {}
+    met = {full: array for step in recording.steps for short, full in step.acts.items()
+           for array in [(step.reads | step.writes)[short]]}
+    aliases = {key for key in acts for other in acts if key != other and acts[key] is acts[other]}
+    assert set(met) >= set(acts) - aliases
+    for full, array in met.items():
+        np.testing.assert_array_equal(array, acts[full])
+
+
+def test_the_rest_of_the_package_can_be_stepped():
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(2, 5, 6)), rng.integers(0, 6, (2, 5))
+    for function, *args in ((ops.row_sum, x), (ops.standardize, x, 1e-12), (ops.dropout, x, None), (conv.pad, x, 3),
+                            (conv.hide, x, x), (conv.unpad, x, 3), (losses.binary_nll, x, x > 0),
+                            (losses.negative_log_likelihood, x, labels), (losses.mean_squared_error, x, -x),
+                            (losses.mean, x, x > 0), (heads.classes_loss, x, labels, None)):
+        recording = steps(function, *args, into=True)
+        assert len(recording) and not recording.error and recording.steps[-1].writes
+
+
+# What a step says
+
+def test_a_line_says_what_it_read_and_made(whole_layer):
+    recording, _, _ = whole_layer
+    (step,) = at_line(recording, "kernel = softmax")
+    assert list(step.reads) == ["scores"] and list(step.writes) == ["kernel"]
+    assert step.letters == {"scores": ("B", "L", "H K"), "kernel": ("B", "L", "H", "K")}
+    assert step.acts == {"kernel": "attention.self.conv.kernel"}
+    assert step.golden == {"kernel": "acts.attention.self.conv.kernel", "scores": "acts.attention.self.conv.scores"}
+    np.testing.assert_allclose(softmax(step.reads["scores"].reshape(step.writes["kernel"].shape)),
+                               step.writes["kernel"])
+    (inner,) = step.inner
+    assert recording.calls[inner].function == "softmax"
+    assert all(number < step.number for number in recording.calls[inner].steps), "inner lines come first"
+
+
+def test_in_place_changes_show_before_and_after():
+    x = np.array([[1.0, 2], [3, 5]])
+    recording = steps(softmax, x)
+    first, second, third, last = recording
+    np.testing.assert_array_equal(first.writes["y"], [[-1, 0], [-2, 0]])
+    np.testing.assert_array_equal(second.reads["y"], first.writes["y"])
+    np.testing.assert_array_equal(second.writes["y"], np.exp(first.writes["y"]))
+    assert third.by_hand["y"][0][1, 0].told() == "y[1, 0] / (y[1, 0] + y[1, 1])"
+    assert last.writes["result" if "result" in last.writes else "y"].sum() == pytest.approx(2)
+
+
+def test_loops_are_one_step_for_each_turn():
+    x, weight = np.arange(10.0).reshape(1, 5, 2), np.arange(6.0).reshape(2, 1, 3)
+    recording = steps(conv.depthwise_conv, x, weight)
+    heads_of_loop, body = at_line(recording, "for j"), at_line(recording, "out +=")
+    assert [step.numbers for step in heads_of_loop] == [dict(j=0), dict(j=1), dict(j=2)] and len(body) == 3
+    np.testing.assert_array_equal(body[0].writes["out"], body[1].reads["out"])
+    assert body[2].by_hand["out"][0][0, 1, 1].told() == "out[0, 1, 1] + weight[1, 0, 2] * padded[0, 3, 1]"
+
+
+def test_forward_and_backward_lines_light_together(whole_layer):
+    recording, _, _ = whole_layer
+    pairs = {"kernel = softmax": "dscores = softmax_backward", "match = query * span_key": "dquery, dspan_key =",
+             "out = dynamic_conv(value, kernel)": "dvalue, dkernel = dynamic_conv_backward",
+             "scores = linear(match": "dmatch, g[", "weights = softmax(scores)": "dscores = softmax_backward(dweights",
+             "everywhere, attn = self_attention": "dquery, dkey, dvalue = ("}
+    for ahead, back in pairs.items():
+        (step,) = at_line(recording, ahead)
+        mates = [recording[number] for number in step.mates]
+        assert any(mate.source.startswith(back) for mate in mates), (ahead, [mate.source for mate in mates])
+        assert all(step.number in mate.mates for mate in mates)
+    for call in recording.calls:
+        if call.partner is not None:
+            other = recording.calls[call.partner]
+            assert other.partner == call.number and {call.function, other.function} in (
+                {call.function, f"{call.function}_backward"}, {other.function, f"{other.function}_backward"})
+    norms = [call for call in recording.calls if call.function == "project_add_norm"]
+    assert norms[0].partner > norms[1].partner, "what is done last is undone first"
+
+
+def test_golden_names_are_those_of_the_pack(whole_layer):
+    recording, _, _ = whole_layer
+    said = {name for step in recording.steps for name in step.golden.values()}
+    known = pack_names("block.layer")
+    ours = {name for name in said if not name.startswith("params.")}
+    assert ours <= known, sorted(ours - known)
+    assert {"dacts.attention.self.conv.kernel", "grads.attention.self.conv_kernel_layer.weight"} <= said
+
+
+def test_only_what_is_wanted_is_stepped_into():
+    name = "span_dynamic_conv"
+    function, args = reference(name), case(name, 0)
+    assert {call.function for call in steps(function, *args).calls} == {name}
+    some = steps(function, *args, into=[softmax])
+    assert [call.function for call in some.calls] == [name, "softmax"]
+    assert {"linear", "pad", "row_sum", "dynamic_conv"} <= {call.function for call in steps(
+        function, *args, into=True).calls}
+
+
+def test_a_function_of_ones_own_with_its_own_backward():
+    def scaled(x, factor):
+        y = x * factor
+        return y
+
+    def undone(dy, x, factor):
+        dx = dy * factor
+        return dx, (dy * x).sum()
+
+    x, dout = np.array([1.0, 2]), np.array([10.0, 100])
+    recording = steps(scaled, x, 3.0, dout=dout, backward=undone)
+    np.testing.assert_array_equal(recording.results[1][0], [30, 300])
+    assert [call.function for call in recording.calls] == ["scaled", "undone"]
+    assert recording[0].mates == [recording.made("dx")[0].number, recording.made("result")[0].number]
+
+
+def test_an_error_ends_the_recording_at_its_line():
+    def wrong(x):
+        y = x * 2
+        try:
+            y[7]
+        except IndexError:
+            y = y + 1
+        return y @ np.ones(9)
+
+    recording = steps(wrong, np.ones((2, 3)))
+    assert recording.error.startswith("ValueError: matmul") and recording.results is None
+    assert recording[-1].error == recording.error and recording[-1].source == "return y @ np.ones(9)"
+    assert not any(step.error for step in recording[:-1])
+    np.testing.assert_array_equal(recording.made("y")[-1].writes["y"], np.full((2, 3), 3.0))
+
+
+def test_nothing_runs_twice_for_a_formula():
+    calls = []
+
+    def noisy(x):
+        calls.append(1)
+        return x
+
+    def student(x):
+        y = noisy(x) * 2
+        z = y + np.random.default_rng(0).normal(size=3)
+        return z
+
+    recording = steps(student, np.ones(3))
+    assert calls == [1] and [list(step.by_hand) for step in recording] == [[], [], ["z"]]
+
+
+def factorial(n):
+    m = np.array(float(n))
+    return m if n <= 1 else m * factorial(n - 1)
+
+
+def forever(n):
+    m = n + 1
+    return forever(m)
+
+
+def round_and_round(x):
+    for _ in range(10**6):
+        x = x + 1
+    return x
+
+
+def pairs(x):
+    yield x
+
+
+def test_recursion_is_followed_as_far_as_it_goes():
+    recording = steps(factorial, 4)
+    assert [call.depth for call in recording.calls] == [0, 1, 2, 3]
+    assert [float(step.reads["m"]) for step in recording.used("m") if "factorial(n - 1)" in step.source] == [1, 2, 3, 4]
+    assert steps(forever, 0).error.startswith("RecursionError")
+
+
+@pytest.mark.parametrize("function, kind, message", [
+    (np.exp, TypeError, "steps needs a function that is written in Python with `def`, but exp is not"),
+    (lambda x: x, ValueError, "this is a lambda; write it with `def`"),
+    (pairs, ValueError, "pairs is a generator or coroutine; write a function that returns what it yields as a list"),
+    (eval("{}").get, TypeError, "get is not: it has no lines to show"),
+    (7, TypeError, "steps needs a function, but 7 is a int"),
+    (round_and_round, ValueError, "at most 20000 steps, but round_and_round goes on; step a smaller case"),
+])
+def test_what_cannot_be_stepped_is_refused(function, kind, message):
+    with pytest.raises(kind, match=re.escape(message)):
+        steps(function, np.ones(3))
+
+
+def test_what_has_no_source_or_no_backward_is_refused():
+    typed = {}
+    exec("def typed(x):\n    return x", typed)
+    with pytest.raises(ValueError, match="steps needs the source of typed, but there is none"):
+        steps(typed["typed"], 1)
+    with pytest.raises(ValueError, match="there must be a function row_sum_backward beside row_sum"):
+        steps(ops.row_sum, np.ones(3), dout=np.ones(1))
+    with pytest.raises(ValueError, match=r"dout must be \(2, 3\) as what softmax returns, but its shape is \(3,\)"):
+        steps(softmax, np.ones((2, 3)), dout=np.ones(3))
+    with pytest.raises(TypeError, match="missing"):
+        steps(linear, np.ones((2, 3)))
+
+
+def test_a_wrapped_function_and_a_method_are_stepped():
+    class Doubler:
+        def double(self, x):
+            y = x * 2
+            return y
+
+    @functools.wraps(softmax)
+    def wrapped(x):
+        return softmax(x)
+
+    assert steps(Doubler().double, np.ones(2))[0].source == "y = x * 2"
+    assert [call.function for call in steps(wrapped, np.ones((1, 2))).calls] == ["softmax"]
+
+
+# The mechanism that the course shares
+
+def test_tracing_hears_lines_results_and_errors_and_puts_an_old_tracer_back():
+    heard = []
+
+    def inner(x):
+        y = x + 1
+        return y
+
+    def enter(frame):
+        if frame.f_code is inner.__code__:
+            return lambda line, end: heard.append((line - inner.__code__.co_firstlineno, end))
+
+    before = sys.gettrace()
+    with tracing(enter):
+        inner(1)
+        with pytest.raises(TypeError):
+            inner("a")
+    assert sys.gettrace() is before
+    assert [line for line, _ in heard] == [1, 2, 1]
+    assert heard[1][1].value == 2 and heard[1][1].error is None and isinstance(heard[2][1].error, TypeError)
+
+
+def test_changes_are_told_once():
+    x, given = np.zeros(2), np.ones(3)
+    changes = Changes([given])
+    assert list(changes.since(dict(x=x, given=given, d=dict(k=x)))) == ["x", 'd["k"]']
+    assert changes.since(dict(x=x, given=given)) == {}
+    x[0] = 1
+    assert list(changes.since(dict(x=x, y=x[:1]))) == ["x", "y"]
+
+
+def test_a_layer_is_recorded_unchanged():
+    args = case("layer", "same", 1)
+    out, acts = layer(*args)
+    recording = steps(layer, *args, into=True)
+    np.testing.assert_array_equal(recording.results[0], out)
