@@ -7,13 +7,13 @@ Its loss is `loss, acts = head_loss(logits, labels, cfg)` and `dlogits = head_lo
 import numpy as np
 
 from .activations import activate, activate_backward
+from .inputs import check_labels, wanted_numbers
 from .losses import (
     IGNORED,
     binary_cross_entropy,
     binary_cross_entropy_backward,
     binary_nll,
     binary_nll_backward,
-    check_labels,
     cross_entropy,
     cross_entropy_backward,
     mean,
@@ -217,21 +217,11 @@ def sequence_loss(logits, labels, cfg):
     problem = cfg.problem_type or (
         "regression" if cfg.num_labels == 1 else
         "single_label_classification" if labels.dtype.kind in "iu" else "multi_label_classification")
-    if labels.dtype.kind not in "biuf":
-        raise TypeError(f"labels of a {problem} must be numbers, but they are {labels.dtype}")
     if problem == "single_label_classification":
         if cfg.num_labels == 1:
             raise ValueError("num_labels must be at least 2 for a single_label_classification, but is 1")
         return classes_loss(logits, labels[:, 0] if labels.shape == (len(logits), 1) else labels, cfg)
-    wanted = labels.astype(logits.dtype)
-    if cfg.num_labels == 1 and wanted.ndim == 1:
-        wanted = wanted[:, None]
-    if wanted.shape != logits.shape:
-        raise ValueError(f"labels of a {problem} must be {logits.shape}, but their shape is {labels.shape}")
-    if not np.isfinite(wanted).all():
-        raise ValueError(f"labels of a {problem} must be finite, but nan or infinity is among them")
-    if problem == "multi_label_classification" and not ((wanted >= 0) & (wanted <= 1)).all():
-        raise ValueError(f"labels of a {problem} must be from 0 to 1, but {wanted.min()} to {wanted.max()} came")
+    wanted = wanted_numbers(labels, logits, problem)
     f = mean_squared_error if problem == "regression" else binary_cross_entropy
     return f(logits, wanted), dict(logits=logits, wanted=wanted, regression=np.array(problem == "regression"))
 
@@ -270,7 +260,7 @@ def span_loss_backward(dloss, acts):
 def tokens_loss(logits, labels, cfg):
     """The mean over real tokens of the binary cross-entropy.   logits (B, L), labels (B, L) of 0, 1 or -100  ->  ()"""
     dims("logits[B L], labels[B L]", logits, labels)
-    counted = check_labels(labels, 2)
+    counted = check_labels(labels, 2, IGNORED)
     wanted = (labels * counted).astype(logits.dtype)
     return mean(binary_nll(logits, wanted), counted), dict(logits=logits, labels=labels)
 

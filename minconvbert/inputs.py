@@ -104,3 +104,33 @@ def _below(name, ids, size, size_name):
         wrong = ids.min() if ids.min() < 0 else ids.max()
         raise ValueError(f"{name} must be from 0 to {size_name} - 1 = {size - 1}, but {wrong} is among them")
     return ids
+
+
+def wanted_numbers(labels, logits, problem):
+    """Labels that are numbers, or 0 and 1 for each of several, as the logits are.   labels (B,) or (B, N)  ->  (B, N)
+
+    Raises TypeError or ValueError for labels of another kind or shape, or out of range.
+    """
+    if labels.dtype.kind not in "biuf":
+        raise TypeError(f"labels of a {problem} must be numbers, but they are {labels.dtype}")
+    wanted = labels.astype(logits.dtype)
+    if logits.shape[1] == 1 and wanted.ndim == 1:
+        wanted = wanted[:, None]
+    if wanted.shape != logits.shape:
+        raise ValueError(f"labels of a {problem} must be {logits.shape}, but their shape is {labels.shape}")
+    if not np.isfinite(wanted).all():
+        raise ValueError(f"labels of a {problem} must be finite, but nan or infinity is among them")
+    if problem == "multi_label_classification" and not ((wanted >= 0) & (wanted <= 1)).all():
+        raise ValueError(f"labels of a {problem} must be from 0 to 1, but {wanted.min()} to {wanted.max()} came")
+    return wanted
+
+
+def check_labels(labels, V, ignored):
+    """Which labels count: those that are not `ignored`.   labels (...)  ->  bools (...)"""
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, but they are {labels.dtype}")
+    counted = labels != ignored
+    wrong = labels[counted & ((labels < 0) | (labels >= V))]
+    if wrong.size:
+        raise ValueError(f"labels must be from 0 to {V - 1}, or {ignored} to be ignored, but {wrong[0]} is among them")
+    return counted

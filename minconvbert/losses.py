@@ -3,6 +3,7 @@
 import numpy as np
 
 from .activations import sigmoid
+from .inputs import check_labels
 from .shapes import dims
 
 IGNORED = -100
@@ -92,14 +93,3 @@ def mean(values, counted):
     """The mean of the values that are counted; nan if none is.   values, counted (...)  ->  ()"""
     total = np.where(counted, values, 0).sum()
     return total / counted.sum(dtype=total.dtype) if counted.any() else total.dtype.type(np.nan)
-
-
-def check_labels(labels, V, ignored=IGNORED):
-    """Which labels count: those that are not `ignored`.   labels (...)  ->  bools (...)"""
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, but they are {labels.dtype}")
-    counted = labels != ignored
-    wrong = labels[counted & ((labels < 0) | (labels >= V))]
-    if wrong.size:
-        raise ValueError(f"labels must be from 0 to {V - 1}, or {ignored} to be ignored, but {wrong[0]} is among them")
-    return counted

@@ -164,7 +164,7 @@ right.set_title("accuracy (guessing: one half)")
 # %%
 mine = [task.example(dict(text=text), "here", labelled=False) for text in (
     "the birds sang in the tree", "the birds sing in the tree", "they fought in the street", "they fight in the street")]
-for one, answer in zip(mine, task.predict(mine, tokenizer, models["pretrained"][1], models["pretrained"][0], dict(length=32))):
+for one, answer in zip(mine, task.predict(mine, (*models["pretrained"], tokenizer), dict(length=32))):
     print(f"{one['text']:<28} {answer['label']:<8} {answer['probability']:.0%}")
 
 # %% [markdown]

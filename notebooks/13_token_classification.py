@@ -124,7 +124,7 @@ axis.legend(frameon=False, fontsize=8)
 # %%
 mine = [task.example(dict(text=text), "here", labelled=False) for text in (
     "We met Peter in the dark forest.", "Tuesday, Emily left Berlin for ever.")]
-for answer in task.predict(mine, tokenizer, params, cfg, dict(length=48)):
+for answer in task.predict(mine, (cfg, params, tokenizer), dict(length=48)):
     print(" ".join(answer["words"]), "->", [(entity["kind"], entity["text"]) for entity in answer["entities"]])
 
 # %% [markdown]

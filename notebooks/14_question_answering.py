@@ -149,7 +149,7 @@ context = f"{filler}at noon we found peter near the dark forest . {filler}"
 mine = [task.example(dict(question=question, context=context), "here", labelled=False)
         for question in ("of whom do they speak ?", "who was it ?")]
 print(len(task.encode(mine[:1], tokenizer, cfg, length=128)), "windows")
-for one, answer in zip(mine, task.predict(mine, tokenizer, params, cfg, dict(length=128))):
+for one, answer in zip(mine, task.predict(mine, (cfg, params, tokenizer), dict(length=128))):
     print(f"{one['question']:<24} {answer['answer']!r}, at character {answer['start']}")
 
 # %% [markdown]

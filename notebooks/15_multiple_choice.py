@@ -119,7 +119,7 @@ right.set_title("accuracy with new verbs (guessing: one third)")
 mine = [task.example(dict(context=context, choices=choices), "here", labelled=False) for context, choices in (
     ("she has never", ["drive a car", "driven a car", "driving a car"]),
     ("the boys are", ["drink the water", "drunk the water", "drinking the water"]))]
-for one, answer in zip(mine, task.predict(mine, tokenizer, params, cfg, dict(length=32))):
+for one, answer in zip(mine, task.predict(mine, (cfg, params, tokenizer), dict(length=32))):
     print(f"{one['context']} {answer['choice']}   {answer['probability']:.0%}")
 
 # %% [markdown]

@@ -24,8 +24,8 @@ def main(argv):
                          f" {' '.join('--' + name.replace('_', '-') for name in task.FIELDS)}")
     examples = ([task.example(given, "the command line", labelled=False)] if given
                 else read_files(task, args.data, labelled=False))
-    _, _, (cfg, params, tokenizer), encode, decode = loaded(args)
-    answers = task.predict(examples, tokenizer, params, cfg, encode, decode)
+    _, _, model, encode, decode = loaded(args)
+    answers = task.predict(examples, model, encode, decode)
     if args.out:
         write_answers(args.out, answers)
     else:

@@ -2,12 +2,26 @@
 
 from ..attention import mixed_attention, mixed_attention_backward, self_attention, self_attention_backward
 from ..conv import (
-    depthwise_conv, depthwise_conv_backward, dynamic_conv, dynamic_conv_backward, separable_conv,
-    separable_conv_backward, span_dynamic_conv, span_dynamic_conv_backward)
+    depthwise_conv,
+    depthwise_conv_backward,
+    dynamic_conv,
+    dynamic_conv_backward,
+    separable_conv,
+    separable_conv_backward,
+    span_dynamic_conv,
+    span_dynamic_conv_backward,
+)
 from ..heads import HEADS, task_model, task_model_backward
 from ..model import (
-    embeddings, embeddings_backward, feed_forward, feed_forward_backward, layer, layer_backward, project_add_norm,
-    project_add_norm_backward)
+    embeddings,
+    embeddings_backward,
+    feed_forward,
+    feed_forward_backward,
+    layer,
+    layer_backward,
+    project_add_norm,
+    project_add_norm_backward,
+)
 from ..ops import layer_norm, linear, linear_backward, softmax, softmax_backward
 from .record import record
 from .relate import name_arrays, relate

@@ -8,7 +8,7 @@
     loss(batch, p, cfg, rng)                    loss, acts
     loss_backward(dloss, acts, p, cfg)          grads
     evaluate(examples, features, p, cfg)        metrics, of which the first tells which model is best; answers
-    predict(examples, tokenizer, p, cfg, encoding)          answers: what the model says of each example
+    predict(examples, model, encoding)          answers: what the model says of each example
     check_alike(examples)                       refuses examples that cannot be in one run
     decode_options(examples)                    options of the answers, as training examples suggest them
 

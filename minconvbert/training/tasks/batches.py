@@ -122,8 +122,12 @@ def evaluate(head, decode, measure, examples, features, p, cfg, **options):
     return measure(examples, answers, cfg), answers
 
 
-def predict(head, encode, decode, examples, tokenizer, p, cfg, encoding, decoding=()):
-    """The answers to examples without labels.   encode, decode: the task's; encoding, decoding: options of these"""
+def predict(head, encode, decode, examples, model, encoding, decoding=()):
+    """The answers to examples without labels.
+
+    model: (cfg, params, tokenizer); encode, decode: the task's functions; encoding, decoding: their options
+    """
+    cfg, p, tokenizer = model
     features = encode(examples, tokenizer, cfg, **encoding)
     return decode(examples, features, read_all(head, features, p, cfg), cfg, **dict(decoding))
 

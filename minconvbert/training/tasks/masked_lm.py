@@ -96,12 +96,12 @@ def evaluate(examples, features, p, cfg, batch_size=16):
     return dict(log_likelihood=-mean, perplexity=math.exp(min(mean, 700.0)), accuracy=right / max(1, count)), []
 
 
-def predict(examples, tokenizer, p, cfg, encoding=(), decoding=()):
+def predict(examples, model, encoding=(), decoding=()):
     """The likeliest words for the masks of each text.
 
     Raises ValueError, with the place, for a text without a mask.
     """
-    answers = []
+    (cfg, p, tokenizer), answers = model, []
     for one in examples:
         try:
             answers.append(dict(text=one["text"], words=words_of_masks(one["text"], cfg, p, tokenizer)))
