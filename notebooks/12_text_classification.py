@@ -26,7 +26,7 @@ folder = default_model()
 # %% [markdown]
 # ## The files
 #
-# One example on each line, as JSON. The two files share no verb. In the sentence nothing but the verb tells the tense.
+# One example on each line, as JSON. The two files share no verb. Nothing in a sentence but its verb shows the tense.
 
 # %%
 task = tasks.get("text-classification")
@@ -39,7 +39,7 @@ assert all(set(one["text"].split()) - seen for one in new)
 print(len(examples), "to learn from,", len(new), "to be measured on")
 
 # %% [markdown]
-# What is wrong in a file is told with its line. Here somebody forgot the label of the third sentence:
+# An error in a file is reported with its line. Here somebody forgot the label of the third sentence:
 
 # %%
 broken = Path("data/tenses_train.jsonl").read_text().splitlines()[:3]
@@ -67,11 +67,11 @@ show(text_classification.encode)
 # ## Batches of one length
 #
 # A batch is a rectangle. Short rows are filled up with `[PAD]`. That costs time. In this model it also changes what is
-# computed, for a convolution sees its neighbours, padding or not (notebook 10). So a batch takes rows of nearly one
+# computed, because a convolution sees its neighbours, padding or not (notebook 10). So a batch takes rows of nearly one
 # length, but which rows, and in which order the batches come, stays random.
 #
-# By hand: rows of 3, 9, 4 and 8 pieces, two to a batch. In the order as they come: (3, 9) and (4, 8), 6 + 4 = 10 pieces of
-# padding for 24 real ones. Sorted: (3, 4) and (8, 9), 2 pieces.
+# By hand: rows of 3, 9, 4 and 8 pieces, two to a batch. In the given order the batches are (3, 9) and (4, 8), with
+# 6 + 4 = 10 pieces of padding for 24 real ones. Sorted by length they are (3, 4) and (8, 9), with 2 pieces of padding.
 
 # %%
 def padding(order):
@@ -97,7 +97,7 @@ show(batches.by_length)
 #
 # By hand, for four layers: the top layer should get 0.8. The original gives it 0.8² = 0.64. It counts a layer between
 # head and top that it had removed long before. Layer 0 gets 0.8⁵ = 0.328, the embeddings 0.8⁶ = 0.262. That is the default
-# here, for it is what the published numbers were made with. `off_by_one=False` counts right.
+# here, because the published numbers were made with it. `off_by_one=False` counts correctly.
 
 # %%
 scales = layer_scales(params, cfg.num_hidden_layers)
@@ -126,7 +126,7 @@ show(train_step)
 # %% [markdown]
 # ## Training, twice
 #
-# Once from the pretrained weights, once from random numbers. All else is the same: the head, the order, the rates.
+# One run starts from the pretrained weights, one from random numbers. The head, the order and the rates are the same.
 
 # %%
 recipe = FinetuningRecipe(epochs=5, batch_size=8, learning_rate=1e-3)
@@ -168,7 +168,7 @@ for one, answer in zip(mine, task.predict(mine, (*models["pretrained"], tokenize
     print(f"{one['text']:<28} {answer['label']:<8} {answer['probability']:.0%}")
 
 # %% [markdown]
-# It may be wrong, and sure of it: what is printed as a percentage is a softmax, not knowledge.
+# The model may be wrong and sure of it: the percentage is a softmax, not knowledge.
 #
 # ## The same as one command
 #
@@ -179,8 +179,8 @@ for one, answer in zip(mine, task.predict(mine, (*models["pretrained"], tokenize
 # It keeps the best model on `--dev`, writes a log and curves, and if it is killed, the same command goes on where it was.
 # The folder `tenses` opens in Hugging Face's transformers.
 #
-# The label tells the kind of problem: `"joy"` is one of several labels, `["joy", "surprise"]` any number of them, `4.5` a
-# number to be hit. A second text goes into `text_pair`.
+# The label shows the kind of problem: `"joy"` is one of several labels, `["joy", "surprise"]` any number of them, and
+# `4.5` a number to predict. A second text goes into `text_pair`.
 
 # %%
 for labels in (["joy", "grief"], [["joy", "surprise"], []], [4.5, 1.0]):

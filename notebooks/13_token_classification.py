@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 13. Token classification
 #
-# **Claim.** A label for each word is the same head at each place. Two things make it a craft: words are read in pieces, and
-# what we count is not words but *entities*, which must be right from their first word to their last.
+# **Claim.** To label each word, the model applies the same head at each place. Two things need care: words are read in
+# pieces, and we count not words but *entities*, which must be right from their first word to their last.
 #
 # Letters: `B` sentences in a batch, `L` pieces in a row, `N` tags.
 
@@ -37,8 +37,8 @@ print(len(examples), "sentences to learn from,", len(new), "to be measured on, w
 # |---|---|---|---|---|---|
 # | tag | -100 | tag of *Tokenization* | -100 | tag of *helps* | -100 |
 #
-# The first piece is asked, the others are ignored: -100 is the label that the loss leaves out. So a long word counts no
-# more than a short one.
+# Only the first piece has the tag. The label of the others is -100, which the loss ignores. So a long word counts no more
+# than a short one.
 
 # %%
 cfg, params, tokenizer = start(task, folder, examples)
@@ -72,8 +72,8 @@ assert sum(len(part["firsts"]) for part in parts) == 100
 #     wanted   B-WHO  I-WHO  O     B-WHO  O    B-WHERE I-WHERE
 #     found    B-WHO  I-WHO  O     O      O    B-WHERE O
 #
-# Words: 5 of 7 tags are right, **71%**. Entities: there are 3, the model found 2. `anna berg` is right. `new` is not
-# `new york`: wrong. So 1 hit, precision 1/2, recall 1/3, and F1 = 2 · 1 / (2 + 3) = **0.4**.
+# Of the 7 tags, 5 are right: **71%**. Of the 3 entities, the model found 2. `anna berg` is right; `new` is wrong, because
+# the entity is `new york`. So there is 1 hit, precision is 1/2, recall is 1/3, and F1 = 2 · 1 / (2 + 3) = **0.4**.
 
 # %%
 wanted = "B-WHO I-WHO O B-WHO O B-WHERE I-WHERE".split()
@@ -84,8 +84,8 @@ assert np.isclose(metrics.accuracy(wanted, found), 5 / 7)
 show(metrics.entities)
 
 # %% [markdown]
-# The rule is conlleval's, which all published numbers use; a test holds it against `seqeval`. A stray `I-` begins an
-# entity: models do write such things, and files, too.
+# This is conlleval's rule, which published numbers use; a test compares it with `seqeval`. A stray `I-` begins an
+# entity, because models and even files contain such tags.
 #
 # ## Training, twice
 
@@ -129,7 +129,7 @@ for answer in task.predict(mine, (cfg, params, tokenizer), dict(length=48)):
 
 # %% [markdown]
 # Not all of it is right: *Tuesday* is nobody's name, and *Berlin* is missed. Perhaps the pieces are to blame. A tag is
-# read at the first one, and of `t ##ues ##day` and `be ##r ##lin` that says little.
+# read at the first piece, and the first pieces of `t ##ues ##day` and `be ##r ##lin` say little.
 #
 # From the command line, for CoNLL and CoNLL-U files:
 #

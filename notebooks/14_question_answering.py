@@ -26,7 +26,7 @@ print(len(examples), "to learn from,", len(new), "to be measured on, with other 
 
 # %% [markdown]
 # Files are SQuAD's own (1.1 and 2.0), or JSON lines like these. An answer is its text and the character where it begins. If
-# it does not stand there, reading stops and says so:
+# it is not there, reading stops and says so:
 
 # %%
 try:
@@ -141,7 +141,8 @@ axis.set_title(f"{new[number]['question']}  {answers[number]['answer']}")
 # %% [markdown]
 # ## A context longer than the model
 #
-# Forty-one sentences, 128 pieces to a window. The window that is surest answers. We ask the same in two ways.
+# The context has forty-one sentences, and a window holds 128 pieces. The window with the best score answers. We ask the
+# same question in two ways.
 
 # %%
 filler = "the sun was warm and the road was dusty . " * 20
@@ -153,8 +154,8 @@ for one, answer in zip(mine, task.predict(mine, (cfg, params, tokenizer), dict(l
     print(f"{one['question']:<24} {answer['answer']!r}, at character {answer['start']}")
 
 # %% [markdown]
-# The second answer is wrong. The sentences that it learned from were short, one to a window, and each held the answer.
-# Nothing taught it to doubt a window that does not.
+# The second answer is wrong. The model learned from short contexts of one window, each of which held the answer. Nothing
+# taught it to doubt a window that does not hold it.
 #
 # ## No answer
 #

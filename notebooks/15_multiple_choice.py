@@ -2,7 +2,7 @@
 # # 15. Multiple choice
 #
 # **Claim.** To choose among `N` things, score each by itself and compare the scores. The model never sees two choices at
-# once. And: from *which* token the score is read is no small matter; the default of the reference reads padding.
+# once. It matters *which* token the score is read from: the default of the reference reads padding.
 #
 # Letters: `B` questions, `N` choices, `L` pieces in a row. The model sees `B·N` rows.
 
@@ -77,8 +77,8 @@ moved = {summary: np.abs(scores_of(summary, 8) - scores_of(summary, 0)).max() fo
 assert moved["last"] > 3 * moved["first"]
 
 # %% [markdown]
-# Even the first token moves, if less: that is the padding that a convolution sees (notebook 10). But the last token *is*
-# padding. `start` sets `summary_type="first"`. `last` is there for whoever wants it, and for models that were trained so.
+# Even the first token changes a little, because a convolution sees the padding (notebook 10). But the last token *is*
+# padding. So `start` sets `summary_type="first"`. You can choose `last`, for example for a model that was trained with it.
 
 # %%
 assert cfg.summary_type == "first"
@@ -87,7 +87,7 @@ show(multiple_choice)
 # %% [markdown]
 # ## Training, twice
 #
-# One ending of three is right English. The random model has to find out from 180 questions what an auxiliary verb asks for,
+# One ending of three is right English. The random model has to find out from 180 questions which form an auxiliary verb needs,
 # and would have to guess the forms of verbs that it never met.
 
 # %%

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 16. Masked words: a model for texts of your own
 #
-# **Claim.** Reading on is training. Fifteen lines about bees, with words hidden anew each time, and a model that put a *client*
-# and a *link* into a hive puts *workers* and a *comb* there. No labels are needed: the text is its own.
+# **Claim.** A model can go on learning from plain text. After fifteen paragraphs about bees, with other words hidden each
+# time, a model that put a *client* and a *link* into a hive puts *workers* and a *comb* there. No labels are needed.
 #
-# Letters: `B` rows, `L` pieces in a row, `V` words in the vocabulary, `N` places that are asked for.
+# Letters: `B` rows, `L` pieces in a row, `V` words in the vocabulary, `N` drawn places.
 
 # %%
 import math
@@ -29,10 +29,10 @@ print(Path("data/bees_train.txt").read_text()[:205])
 print(len(examples), "paragraphs to learn from,", len(new), "to be measured on")
 
 # %% [markdown]
-# ## Hiding words, each time others
+# ## Hiding other words each time
 #
-# Of each row 15% of the pieces are asked for; 85% of these are hidden behind `[MASK]`, the rest left to be seen (notebook 08).
-# Which ones, is drawn anew for every batch, from the seed, the number of the step and that of the row. So a run can be
+# 15% of the pieces of a row are drawn; 85% of these are hidden behind `[MASK]`, and the rest stay visible (notebook 08).
+# The draw is new for every batch and follows from the seed, the number of the step and the number of the row. So a run can be
 # repeated, and one that was killed goes on as if nothing had happened.
 
 # %%
@@ -55,7 +55,7 @@ assert math.isclose(math.exp(-np.log([1 / 2, 1 / 4, 1 / 8]).mean()), 4)
 show(masked_lm.evaluate)
 
 # %% [markdown]
-# ## Reading on
+# ## Going on with training
 
 # %%
 def fill(text, top=5):
@@ -90,7 +90,7 @@ for axis, (words, probs), colour, when in zip((middle, right), guesses, (BLUE, O
 print(asked)
 
 # %% [markdown]
-# Reading on from random numbers instead? Fifteen paragraphs are no school for a model that knows no word:
+# What if we start from random numbers instead? Fifteen paragraphs are too little for a model that knows no word:
 
 # %%
 cfg, params, _ = start(task, folder, examples, random_init=True)
@@ -111,4 +111,4 @@ assert nothing["perplexity"] > 5 * after["perplexity"]
 #
 # 1. What has the model forgotten? Ask `fill_mask` and your new model to fill the masks of a sentence from a novel.
 # 2. Hide the same words in every epoch (draw with step 0). What happens to the loss, and to the perplexity?
-# 3. The perplexity here counts places that were left to be seen, too. Count the hidden ones only: by how much is it higher?
+# 3. The perplexity here counts the visible places, too. Count the hidden ones only: by how much is it higher?

@@ -33,8 +33,8 @@ from minconvbert.view.curves import by_setting
 # | dynamic | half | a dynamic convolution: a kernel for each token, predicted from its query alone |
 # | span | half | span-based dynamic convolution: predicted from the query and the span around it |
 #
-# The last is `mixed_attention`, which notebook 05 takes apart. All others are this function; which one it is, its
-# parameters tell.
+# The last is `mixed_attention`, which notebook 05 takes apart. All others are this function; its parameters decide
+# which one it is.
 
 # %%
 show(study.block)
@@ -73,7 +73,7 @@ print("units inside the feed-forward layer:", units)
 # Replaced-token detection, as in notebook 08. Generator and discriminator have the same block. One corpus for all, in the
 # same order for the same seed, and no dropout. Beside the five blocks, the span-based one with other kernel sizes, and
 # with feed-forward layers in groups (notebook 05); these have *fewer* parameters. The corpus is that of the weights that
-# ship, and their card tells what is in it.
+# ship; their model card says what is in it.
 #
 #     python -m minconvbert study --corpus permissive_train.txt.xz --vocab weights/convbert-tiny/vocab.txt \
 #         --out study --steps 800
