@@ -122,6 +122,11 @@ def test_in_place_changes_show_before_and_after():
     assert last.writes["result" if "result" in last.writes else "y"].sum() == pytest.approx(2)
 
 
+def test_a_name_that_is_bound_again_keeps_its_letters_apart(whole_layer):
+    (step,) = at_line(whole_layer[0], "value = value.reshape(B, L, H, Dh)", "span_dynamic_conv")
+    assert step.letters_before == {"value": ("B", "L", "A")} and step.letters == {"value": ("B", "L", "H", "Dh")}
+
+
 def test_loops_are_one_step_for_each_turn():
     x, weight = np.arange(10.0).reshape(1, 5, 2), np.arange(6.0).reshape(2, 1, 3)
     recording = steps(conv.depthwise_conv, x, weight)

@@ -111,8 +111,14 @@ class Packed:
         return entry | {key: value for key, value in more.items() if value}
 
     def named(self, step, found):
-        return [[name, self.info(array, step.letters.get(name, ()), step.acts.get(name, ""), step.golden.get(name, ""))]
-                for name, array in found.items()]
+        return [[name, self.info(array, *self.labels(step, name, array))] for name, array in found.items()]
+
+    @staticmethod
+    def labels(step, name, array):
+        """Letters, name in `acts`, name in the golden pack. What a line overwrites has no name but its own."""
+        if name in step.writes and step.writes[name] is not array:
+            return step.letters_before[name], "", ""
+        return step.letters.get(name, ()), step.acts.get(name, ""), step.golden.get(name, "")
 
     def info(self, array, letters, acts, golden):
         number = self.array(array, MOST_BYTES if "L" in letters or id(array) in self.wanted else MOST_ASIDE)

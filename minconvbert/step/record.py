@@ -32,10 +32,12 @@ class Step:
     collects: list                                     # names under which the line put arrays that were there before
     inner: list                                        # the recorded calls that the line made
     by_hand: dict                                      # name: (Cells, places or None), the formula of every entry
+    # Of an array that was read and written, these three tell of what was written.
     letters: dict = field(default_factory=dict)        # name: one text for each axis, as ("B", "L", "H Dh")
     acts: dict = field(default_factory=dict)           # name: what the array is called in the acts that were returned
     golden: dict = field(default_factory=dict)         # name: what it is called in the golden pack
     mates: list = field(default_factory=list)          # forward line: the steps of its backward, and the reverse
+    letters_before: dict = field(default_factory=dict)  # the same of what was read, where the line wrote to it
     says: dict = field(default_factory=dict)           # function that the line calls: the first line of its docstring
     error: str = ""
 
@@ -266,6 +268,8 @@ class Running:
         comment = said_in_comment(self.function.comment(self.function.statements[step.line]), list(step.writes))
         step.letters = {name: self.letters_of(name, array, comment.get(name) if name in step.writes else None)
                         for name, array in (step.reads | step.writes).items()}
+        step.letters_before = {name: self.letters_of(name, step.reads[name], None)
+                               for name in step.reads.keys() & step.writes.keys()}
 
     def letters_of(self, name, array, comment):
         original, _ = self.recorder.originals.get(id(array), (None, None))

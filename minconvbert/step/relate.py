@@ -5,6 +5,8 @@ import re
 from functools import cache
 from importlib import resources
 
+import numpy as np
+
 from .trace import arrays
 
 
@@ -83,22 +85,49 @@ def name_arrays(recording, originals, acts=(), grads=(), params=()):
         for name, array in arrays({k: x for d in dicts for k, x in d.items()}).items():
             kinds[kind].setdefault(id(array), []).append(name)
     prefixes = _prefixes(recording, originals, kinds["acts"])
+    meant = {call.number: _meant(recording, call, originals) for call in recording.calls}
     for step in recording.steps:
         call = recording.calls[step.call]
         for name, array in (step.reads | step.writes).items():
-            original = id(originals.get(id(array), (array,))[0])
-            names = []
+            original, names = _kept(originals, array), []
             if original in kinds["acts"]:
                 step.acts[name] = _best(kinds["acts"][original], name, prefixes.get(step.call))
                 names.append(f"acts.{step.acts[name]}")
             names += [f"{kind}.{full}" for kind in ("grads", "params") for full in kinds[kind].get(original, ())]
-            if name.startswith("d") and call.partner in prefixes:
-                names.append(f"dacts.{prefixes[call.partner]}{name[1:]}")
-            if step.call in prefixes:
-                names.append(f"acts.{prefixes[step.call]}{name}")
+            if meant[step.call].get(name) is array:
+                if name.startswith("d") and call.partner in prefixes:
+                    names.append(f"dacts.{prefixes[call.partner]}{name[1:]}")
+                elif step.call in prefixes:
+                    names.append(f"acts.{prefixes[step.call]}{name}")
             known = [full for full in names if re.sub(r"layer\.\d+", "layer.0", full) in names_in_the_pack()]
             if known:
                 step.golden[name] = known[0]
+
+
+def _kept(originals, copy):
+    """The id of the array that a copy is of; None if other numbers are in it at the end, under its name in `acts`."""
+    original, _ = originals.get(id(copy), (copy, None))
+    return id(original) if np.array_equal(original, copy, equal_nan=copy.dtype.kind == "f") else None
+
+
+def _meant(recording, call, originals):
+    """By name: the one state of an array that the name stands for in other places, too.
+
+    That is what was handed in, or else the last that the call made under this name. A gradient that the call changed in
+    place is none: before and after it are gradients of different things.
+    """
+    states, given = {}, set()
+    for step in (recording.steps[number] for number in call.steps):
+        given |= {name for name in step.reads if name not in states}
+        for name, array in [*step.reads.items(), *step.writes.items()]:
+            states.setdefault(name, {})[id(array)] = array
+    found = {}
+    for name, arrays_ in states.items():
+        first, last = list(arrays_.values())[0], list(arrays_.values())[-1]
+        wholes = {id(originals.get(id(array), (array,))[0]) for array in arrays_.values()}
+        if name in given or not name.startswith("d") or len(wholes) == len(arrays_):
+            found[name] = first if name in given else last
+    return found
 
 
 def _prefixes(recording, originals, acts):
@@ -108,12 +137,12 @@ def _prefixes(recording, originals, acts):
         ends = {}
         for step in (recording.steps[number] for number in call.steps):
             for name, array in step.writes.items():
-                for full in acts.get(id(originals.get(id(array), (array,))[0]), ()):
+                for full in acts.get(_kept(originals, array), ()):
                     if full == name or full.endswith(f".{name}"):
                         prefix = full[: len(full) - len(name)]
                         ends[prefix] = ends.get(prefix, 0) + 1
         if ends:
-            prefixes[call.number] = max(ends, key=ends.get)
+            prefixes[call.number] = max(ends, key=lambda prefix: (ends[prefix], -len(prefix)))
     return prefixes
 
 

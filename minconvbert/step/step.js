@@ -68,7 +68,7 @@ const within = call => data.calls[call].steps;
 const path = step => isMain(step) ? mainSteps : within(step.c);
 const bare = name => name.split('["').pop().replace('"]', "");
 const text = step => data.sources[callOf(step).source].slice(step.l - callOf(step).first, step.e - callOf(step).first + 1)
-  .map(line => line.trim()).join(" ");
+  .map(line => line.replace(/ +# .*/, "").trim()).join(" ");
 
 function index() {
   arrays = data.arrays.map(entry => new Numbers(entry, data.bytes));
@@ -426,8 +426,7 @@ function card(parent, step, name, info, { small = false, jump = null } = {}) {
       const at = cellUnder(event, canvas, geometry, plan);
       if (!at) return;
       if (plan.words && plan.rows.length === 1) state.token = at.r;
-      if (jump === null && !small) state.chosen = { name, place: array.place(array.index(entryAt(array, plan, at.r, at.c))), full: String(array.full) };
-      else refocus();
+      if (jump === null && !small) state.chosen = { name, place: array.place(array.index(entryAt(array, plan, at.r, at.c))), full: String(array.full), token: state.token };
       drawStep();
     });
   }
@@ -490,7 +489,7 @@ function drawRow(figure, name, array, axes, plan, quiet) {
         button.setAttribute("aria-pressed", String(!quiet && state.chosen.name === name && state.chosen.place === place));
         button.addEventListener("click", () => {
           if (quiet) return;
-          state.chosen = { name, place, full: String(array.full) };
+          state.chosen = { name, place, full: String(array.full), token: state.token };
           drawStep();
           get("numbers").querySelector(`button[data-place="${place}"]`)?.focus({ preventScroll: true });
         });
