@@ -11,11 +11,11 @@ import numpy as np
 import regex
 
 from ..files import atomic_path, write_atomic
+from ..tokenizer.vocab import UNKNOWN
 
 HELD_OUT_EVERY = 100
 FORMAT = 2                                             # of the examples: in 1, text was lost where a row was full
 FULL = 0.8                                             # the share of the text below which `report` warns
-UNKNOWN = 0.02                                         # the share of [UNK] above which it does
 
 # A full stop may be inside 3.14, so white space must follow it; 。and the others end a sentence wherever they are.
 CLOSING = "\"'”’»)」』】）》"
