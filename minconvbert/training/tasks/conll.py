@@ -30,11 +30,11 @@ def read(path, labelled):
     for rows in sentences:
         for number, cells in rows:
             if len(cells) != columns:
-                raise ValueError(f"{path}, line {number}: there must be {columns} columns, a word first and its tag last,"
-                                 f" as on most lines, but there are {len(cells)}: {reading.shown(' '.join(cells))}")
-    word = 0
-    if columns > fewest:
-        word = _word_column(path, [[cells for _, cells in rows] for rows in sentences], labelled)
+                raise ValueError(f"{path}, line {number}: there must be {columns} columns, a word first and its tag"
+                                 f" last, as on most lines, but there are {len(cells)}: {reading.shown(' '.join(cells))}")
+    cells = [[cells for _, cells in rows] for rows in sentences]
+    _refuse_tags_first(path, cells, labelled)
+    word = _word_column(path, cells) if columns > fewest else 0
     return [[(number, cells[word], cells[-1]) for number, cells in rows] for rows in sentences]
 
 
@@ -86,13 +86,16 @@ def _layout(path, rows, fewest):
 
 def _without_comments(path, blocks, split, columns):
     """Sentences of (number, cells). A line with # before the first word is a comment unless it fits the others."""
-    tags = {cells[-1] for block in blocks for _, line in block[_leading(block):] if len(cells := split(line)) == columns}
+    certain = [split(line) for block in blocks for _, line in block[_leading(block):]]
+    tags = {cells[-1] for cells in certain if len(cells) == columns}
     chunks = metrics.chunk_tags(tags)
     sentences, comments = [], []
     for block in blocks:
         rows = [(number, split(line)) for number, line in block]
         first = 0
-        while first < len(rows) and block[first][1].startswith("#") and not _is_word(rows[first][1], columns, tags, chunks):
+        while first < len(rows) and block[first][1].startswith("#"):
+            if _is_word(rows[first][1], columns, tags, chunks):
+                break
             comments.append(block[first][1])
             first += 1
         sentences.append(rows[first:])
@@ -110,7 +113,14 @@ def _is_word(cells, columns, tags, chunks):
     return bool(metrics.chunk_tags([*tags, cells[-1]])) if chunks else cells[0] != "#"
 
 
-def _word_column(path, sentences, labelled):
+def _refuse_tags_first(path, sentences, labelled):
+    chunks = lambda column: metrics.chunk_tags({cells[column] for rows in sentences for cells in rows})
+    if labelled and sentences and chunks(0) and not chunks(-1):
+        raise ValueError(f"{path}: the word must be the first column and its tag the last, but the first holds tags, as"
+                         f" {reading.shown(sentences[0][0][0])}")
+
+
+def _word_column(path, sentences):
     """0, or 1 where the first column counts the words."""
     firsts = [[cells[0] for cells in rows] for rows in sentences]
     if all(re.fullmatch(r"\d+([-.]\d+)?", first) for column in firsts for first in column):
@@ -124,12 +134,8 @@ def _word_column(path, sentences, labelled):
     repeated = [column for column in firsts if len(column) > 1]
     if repeated and all(len(set(column)) == 1 for column in firsts) and sum(map(len, firsts)) > 2 and any(
             len({cells[1] for cells in rows}) > 1 for rows in sentences):
-        raise ValueError(f"{path}: the first column must hold words, but it says the same on all lines of a sentence, as"
-                         f" {reading.shown(repeated[0][0])}; take it out")
-    if labelled and metrics.chunk_tags({first for column in firsts for first in column}) and not metrics.chunk_tags(
-            {cells[-1] for rows in sentences for cells in rows}):
-        raise ValueError(f"{path}: the word must be the first column and its tag the last, but the first holds tags, as"
-                         f" {reading.shown(firsts[0][0])}")
+        raise ValueError(f"{path}: the first column must hold words, but it says the same on all lines of a sentence,"
+                         f" as {reading.shown(repeated[0][0])}; take it out")
     return 0
 
 

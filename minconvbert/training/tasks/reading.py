@@ -203,7 +203,8 @@ def label_ids(cfg):
 
 def label_names(cfg):
     """Number -> name of the labels; config.json may have numbers for names."""
-    return {i: str(name).strip() for i, name in (cfg.id2label or {i: f"LABEL_{i}" for i in range(cfg.num_labels)}).items()}
+    names = cfg.id2label or {i: f"LABEL_{i}" for i in range(cfg.num_labels)}
+    return {i: str(name).strip() for i, name in names.items()}
 
 
 def say_what_is_odd(labels):

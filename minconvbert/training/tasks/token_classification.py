@@ -1,7 +1,8 @@
 """Token classification: a tag for each word.
 
 Files: CoNLL (.conll, .txt: a word and its tag on each line, columns between them; blank lines between sentences),
-CoNLL-U (.conllu: the column UPOS, or another), JSON lines ({"words": [...], "tags": [...]}). Where no tags are asked
+CoNLL-U (.conllu: the column UPOS, or another), JSON lines ({"words": [...], "tags": [...]}, or as in the data sets of
+Hugging Face {"tokens": [...], "ner_tags": [...]}, where a tag may be the number of its label). Where no tags are asked
 for, they may be missing, and a .txt is plain: a sentence on each line.
 
 A word is read as its pieces. Its tag is asked of the first piece, the others are ignored.
@@ -45,13 +46,19 @@ def read(path, labelled=True, column="upos"):
 
 def example(entry, where, labelled=True):
     """From words, with tags if labelled; or from a text, split at white space and around punctuation."""
-    words = reading.texts(entry, "words", where) if "words" in entry else split(reading.text(entry, "text", where))
+    name = next((name for name in WORDS if name in entry), None)
+    words = reading.texts(entry, name, where) if name else split(reading.text(entry, "text", where))
     made = dict(where=where, words=words)
     if labelled:
-        made["tags"] = reading.texts(entry, "tags", where)
+        name = next((name for name in TAGS if name in entry), TAGS[0])
+        made["tags"] = reading.need(entry, name, where)
+        if not isinstance(made["tags"], list):
+            raise ValueError(f"{where}: {name} must be a list of tags, but is {reading.shown(made['tags'])}")
         if len(made["tags"]) != len(words):
             raise ValueError(f"{where}: there must be a tag for each of the {len(words)} words, but there are"
                              f" {len(made['tags'])}")
+        for tag in made["tags"]:
+            reading.name_of(tag, where, "tag")
     return made
 
 
