@@ -8,7 +8,6 @@ from collections import Counter
 import numpy as np
 import regex
 
-
 # Letters of other schemes and what they are in IOBES: the last of a chunk, one alone, and one in the middle.
 LIKE = {"L": "E", "U": "S", "W": "S", "M": "I"}
 CHUNK_FORMS = (r"(?P<letter>[BIESLUWM])[-_](?P<kind>.+)", r"(?P<kind>.+)[-_](?P<letter>[BIESLUWM])",
@@ -85,9 +84,9 @@ def chunk_tags(labels):
     for form in CHUNK_FORMS:
         found = [re.fullmatch(form, label) for label in inside]
         if inside and all(found) and ("kind" in form or "B" in inside):
-            tags = {label: match.groupdict() for label, match in zip(inside, found)}
-            return {"O": "O"} | {
-                label: f"{LIKE.get(tag['letter'], tag['letter'])}-{tag.get('kind', '_')}" for label, tag in tags.items()}
+            parts = [match.groupdict() for match in found]
+            return {"O": "O"} | {label: f"{LIKE.get(part['letter'], part['letter'])}-{part.get('kind', '_')}"
+                                 for label, part in zip(inside, parts)}
     return {}
 
 

@@ -31,7 +31,8 @@ def read(path, labelled):
         for number, cells in rows:
             if len(cells) != columns:
                 raise ValueError(f"{path}, line {number}: there must be {columns} columns, a word first and its tag"
-                                 f" last, as on most lines, but there are {len(cells)}: {reading.shown(' '.join(cells))}")
+                                 f" last, as on most lines, but there are {len(cells)}:"
+                                 f" {reading.shown(' '.join(cells))}")
     cells = [[cells for _, cells in rows] for rows in sentences]
     _refuse_tags_first(path, cells, labelled)
     word = _word_column(path, cells) if columns > fewest else 0
