@@ -1,5 +1,7 @@
 import json
 import lzma
+import os
+from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +15,8 @@ WORDS = "abcdefghijklmnopqrstuvwxyz"
 TOKENIZER = SimpleNamespace(
     vocab={**{f"[{n}]": i for i, n in enumerate(("PAD", "UNK", "CLS", "SEP", "MASK"))},
            **{c: 5 + i for i, c in enumerate(WORDS)}},
-    cls_token_id=2, sep_token_id=3, pad_token_id=0, encode_ids=lambda text: [5 + WORDS.index(c) for c in text if c in WORDS])
+    unk_token_id=1, cls_token_id=2, sep_token_id=3, pad_token_id=0,
+    encode_ids=lambda text: [5 + WORDS.index(c) for c in text if c in WORDS])
 
 
 def write_corpus(path, documents=250, seed=0):
@@ -53,18 +56,38 @@ def test_every_hundredth_document_is_held_out():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=8), min_size=1, max_size=12),
+@given(st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=8), min_size=1, max_size=12),
        st.integers(8, 40), st.integers(0, 99))
 def test_examples_are_well_formed(documents, length, seed):
     sizes = iter([n for document in documents for n in document])
     texts = [["x"] * len(document) for document in documents]
-    rows = list(corpus.make_examples(texts, lambda _: [9] * next(sizes), length, 2, 3, 0, np.random.default_rng(seed)))
+    words = iter(range(9, 9999))
+    rows = list(corpus.make_examples(texts, lambda _: list(islice(words, next(sizes))), length, 2, 3, 0,
+                                     np.random.default_rng(seed)))
     for row in rows:
         assert len(row) == length and row[0] == 2
-        words = [i for i in row if i != 0]
-        assert words[-1] == 3 and words.count(2) == 1 and 1 <= words.count(3) <= 2
-        assert row == words + [0] * (length - len(words))
-    assert sum(row.count(9) for row in rows) <= sum(n for document in documents for n in document)
+        real = [i for i in row if i != 0]
+        assert real[-1] == 3 and real.count(2) == 1 and 1 <= real.count(3) <= 2
+        assert row == real + [0] * (length - len(real))
+    assert sorted(i for row in rows for i in row if i >= 9) == [*range(9, next(words))]     # each once, none is lost
+    assert all(any(i >= 9 for i in row) for row in rows)
+
+
+def test_a_line_without_stops_is_cut_and_goes_on():
+    rows = list(corpus.make_examples([["x"]], lambda _: [*range(9, 5009)], 32, 2, 3, 0, np.random.default_rng(0)))
+    assert [i for row in rows for i in row if i >= 9] == [*range(9, 5009)]
+    assert len(rows) == 167                            # 30 pieces in each
+
+
+@pytest.mark.parametrize("text, sentences", [
+    ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
+    ("It is 3.14 of v1.2.3, e.g.this", ["It is 3.14 of v1.2.3, e.g.this"]),
+    ('He said "no." She (yes.) left', ['He said "no."', "She (yes.)", "left"]),
+    ("你好。「是吗？」他说！！真的……好", ["你好。", "「是吗？」", "他说！！", "真的……", "好"]),
+    ("ﾃｽﾄ｡はい", ["ﾃｽﾄ｡", "はい"]), ("نعم؟ لا۔ ما", ["نعم؟", "لا۔", "ما"]), ("यह है। वह॥ तो", ["यह है।", "वह॥", "तो"]),
+    ("ሰላም።እንዴት", ["ሰላም።", "እንዴት"]), ("Wait…what", ["Wait…", "what"])])
+def test_where_a_sentence_ends(text, sentences):
+    assert [part for part in corpus.SENTENCE_END.split(text) if part] == sentences
 
 
 def test_most_examples_have_two_segments_near_halves():
@@ -102,7 +125,42 @@ def test_a_corpus_is_encoded_once(tmp_path):
     assert (again == train).all() and (tmp_path / "train.ids").stat().st_mtime_ns == written
     with pytest.raises(ValueError, match=r"made from something else \(length differ\)"):
         corpus.encode_corpus([path], TOKENIZER, 64, tmp_path)
-    assert json.loads((tmp_path / "examples.json").read_text())["examples"]["train"] == len(train)
+    description = json.loads((tmp_path / "examples.json").read_text())
+    assert description["counts"]["train"]["examples"] == len(train)
+    letters = sum(map(path.read_text().count, WORDS))  # a piece each
+    assert sum(description["counts"][part][what] for part in ("train", "held_out") for what in ("pieces", "kept")) == (
+        2 * letters)
+    assert (train >= 5).sum() == description["counts"]["train"]["kept"]
+
+
+def test_examples_of_another_format_are_refused(tmp_path):
+    path = write_corpus(tmp_path / "text.txt")
+    corpus.encode_corpus([path], TOKENIZER, 32, tmp_path)
+    found = json.loads((tmp_path / "examples.json").read_text())
+    for old in ({name: found[name] for name in found if name not in ("format", "counts")} | dict(
+            examples=dict(train=9, held_out=1)), found | dict(format=3)):
+        (tmp_path / "examples.json").write_text(json.dumps(old))
+        with pytest.raises(ValueError, match=rf"must hold examples of format 2.* of format {old.get('format', 1)}, made by"
+                                             " another version; use another folder"):
+            corpus.encode_corpus([path], TOKENIZER, 32, tmp_path)
+
+
+def test_what_became_of_the_text_is_reported(tmp_path, monkeypatch):
+    path = tmp_path / "text.txt"
+    path.write_text("abcdefghij " * 10)
+    some = SimpleNamespace(**vars(TOKENIZER) | dict(encode_ids=lambda text: [
+        1 if c == "j" else 4 + WORDS.index(c) for c in text if c in WORDS[1:]]))
+    corpus.encode_corpus([path], some, 32, tmp_path)
+    line, warning = corpus.report(tmp_path)
+    assert line == "3 examples hold 100.0% of the 90 pieces of the text; 11.1% of them are [UNK]"
+    assert "does not know 11% of the text" in warning
+    os.remove(tmp_path / "examples.json")
+    lossy = corpus._example
+    monkeypatch.setattr(corpus, "_example", lambda *arguments: (lossy(*arguments)[0], []))
+    corpus.encode_corpus([path], TOKENIZER, 32, tmp_path)
+    line, warning = corpus.report(tmp_path)
+    assert line.startswith("2 examples hold 60.0% of the 100 pieces") and warning == (
+        "warning: 40% of the text is in no example")
 
 
 def test_a_corpus_must_have_text(tmp_path):

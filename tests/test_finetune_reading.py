@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,6 +156,17 @@ BAD = [
     (tokens, "a.conll", "Ann B-PER\nruns\n", "line 2: there must be 2 columns.* but there are 1: 'runs'"),
     (tokens, "a.conll", "{\"text\":1}\n", "line 1: there must be 2 columns"),
     (tokens, "a.conllu", "1\ta" + "\t_" * 8 + "\n2\t" + "\t_" * 8, "line 2: the columns FORM and UPOS must not be empty"),
+    (tokens, "a.conll", "New York B-LOC\nAnn B-PER\nran O\n", "line 1: there must be 2 columns.* there are 3: 'New York"),
+    (tokens, "a.conll", "Ann B-PER\n# comment in between\nran O\n", "line 2: there must be 2 columns.* there are 4"),
+    (tokens, "a.conll", "New York\tB-LOC\n", "columns must be parted by tabs or by spaces, but every line has both"),
+    (tokens, "a.conll", "7 EU X O\n9 runs X O\n", r"first column must hold words, or count them.*numbers, as \['7', '9'\]"),
+    (tokens, "a.conll", "\n".join(f"{i}\tw\tl\tN\t_\t_\t0\troot\t_\tM{i}" for i in (1, 2)), "must be named .conllu"),
+    (tokens, "a.conll", "bc/1 EU O\nbc/1 runs O\n\nbc/2 I O\nbc/2 go O\n", "says the same on all lines.* 'bc/1'; take it"),
+    (tokens, "a.conll", "B-PER Ann\nO ran\n", "the first holds tags, as 'B-PER'"),
+    (tokens, "a.jsonl", lines(dict(tokens=["a", "b"], ner_tags=[0])), "a tag for each of the 2 words, but there are 1"),
+    (tokens, "a.jsonl", lines(dict(tokens=["a"], ner_tags=[True])), "a tag must be a name or a whole number, but is True"),
+    (questions, "a.jsonl", lines(dict(id=1, question="q", context="c", is_impossible="False", answers=[])),
+     "is_impossible must be true or false, but is 'False'"),
     (tokens, "a.conll", "\n\n", "must hold at least one example"),
     (questions, "a.json", "{\n\"data\": [}", "line 2: the file must be JSON.*JSON lines are named .jsonl"),
     (questions, "a.json", '{"data": ' + "[" * 100_000, "a.json: the file must be JSON, but its brackets are nested too deeply"),
@@ -216,6 +228,12 @@ def test_what_is_wrong_is_told_with_its_line(file, task, name, content, message)
     ([["x"], ["y"], "x"], "line 3: the label must be a list of names, but is 'x'"),
     ([1.5, 2, "high"], "line 3: the label must be a number of at most 1e.18, but is 'high'"),
     ([1.5, float("nan"), 2], "line 2: the label must be a number of at most 1e.18, but is nan"),
+    (["0.25", "1e-05", "3"], "but '0.25' and all others could be either: say --problem"),
+    (["0.25", "nan", "3", "4"], "but '0.25' and all others could be either: say --problem"),
+    (["1,5", "2", "3", "?"], "but '1,5' and most others could be either: say --problem"),
+    (["[0, 1]", "[1, 0]"], r"one name or number, but '\[0, 1\]' is a list: use .jsonl"),
+    ([["a", "b"], ["a", "a"]], "line 2: a list of labels must have each once"),
+    ([[0, 1, 1], [0, 1]], "line 1: a list of labels must have each once.*must be of one length"),
     (["x", "x", "x"], r"at least two labels to tell apart, but there are only \['x'\]"),
     ([[], [], []], "at least one label, but all examples have none"),
     (["x", "", "y"], "line 2: a label must be a name"),
@@ -249,6 +267,13 @@ def test_the_three_problems():
     assert (cfg.problem_type, cfg.id2label) == ("multi_label_classification", {0: "a", 1: "b"})
     cfg = configured(0.5, 1)
     assert (cfg.problem_type, cfg.num_labels) == ("regression", 1)
+    for labels in ([[0, 1, 1], [0, 0, 1]], [[0.0, 1.0, 1.0], [0, 0, 1]], [[False, True, True]]):
+        cfg = configured(*labels)
+        assert (cfg.problem_type, cfg.num_labels, cfg.id2label) == ("multi_label_classification", 3, None)
+        assert configured(*labels, labels=["a", "b", "c"]).id2label == {0: "a", 1: "b", 2: "c"}
+    assert configured([0, 1], [1], []).id2label == {0: "0", 1: "1"}
+    assert configured([0], [1]).id2label == {0: "0", 1: "1"}
+    assert configured("pos", "pos ", " neg").id2label == {0: "neg", 1: "pos"}
     assert configured("1", "2.5", problem="regression").problem_type == "regression"
     assert configured("a", "b", labels=["b", "a", "c"]).id2label == {0: "b", 1: "a", 2: "c"}
 
@@ -263,3 +288,178 @@ def test_labels_that_training_had_not():
 def test_tasks_have_names():
     with pytest.raises(ValueError, match="a task must be one of text-classification.*but is 'translation'"):
         tasks.get("translation")
+
+
+def test_switched_labels_are_learned_and_measured():
+    """[0, 1, 1] switches on the second and the third label, whatever they are called."""
+    entries = [dict(where="a.jsonl, line 1", text="t", label=[0, 1.0, 1]), dict(where="", text="u", label=[0, 0, 0])]
+    cfg = text.configure(ConvBertConfig(), entries, labels=["a", "b", "c"])
+    features = text.encode(entries, lambda *_: dict(input_ids=[2, 3], token_type_ids=[0, 0]), cfg, 9)
+    assert [feature["labels"].tolist() for feature in features] == [[0, 1, 1], [0, 0, 0]]
+    answers = [dict(labels=["b", "c"]), dict(labels=["a"])]
+    assert text.measure(entries, answers, cfg) == dict(micro_f1=4 / 5, macro_f1=2 / 3, exact=0.5)
+    with pytest.raises(ValueError, match="line 1: the label must have a 0 or 1 for each of 2 labels"):
+        text.encode(entries[:1], lambda *_: dict(input_ids=[2, 3], token_type_ids=[0, 0]), cfg.replace(num_labels=2), 9)
+
+
+def test_a_model_with_one_label_and_no_problem_answers_a_number():
+    cfg = ConvBertConfig(num_labels=1)
+    entries = [dict(where="", text="t", label="2.5"), dict(where="", text="u", label=-1)]
+    features = text.encode(entries, lambda *_: dict(input_ids=[2, 3], token_type_ids=[0, 0]), cfg, 9)
+    assert [feature["labels"] for feature in features] == [2.5, -1.0]
+    answers = text.decode(entries, features, np.array([[2.0], [0.5]]), cfg)
+    assert answers == [dict(value=2.0), dict(value=0.5)]
+    assert text.measure(entries, answers, cfg)["mean_squared_error"] == (0.5**2 + 1.5**2) / 2
+
+
+def test_labels_of_a_model_that_are_numbers():
+    cfg = ConvBertConfig(num_labels=3, id2label={0: 0, 1: 1, 2: " x"})
+    assert reading.label_ids(cfg) == {"0": 0, "1": 1, "x": 2}
+    entries = [dict(where="", text="t", label=1), dict(where="", text="u", label="x ")]
+    answers = text.decode(entries, [], np.eye(3)[[1, 0]] * 9, cfg)
+    assert [answer["label"] for answer in answers] == ["1", "0"]
+    assert text.measure(entries, answers, cfg)["accuracy"] == 0.5
+    with pytest.raises(ValueError, match="each label of a model must have a name of its own, but they are 1, 1"):
+        reading.label_ids(ConvBertConfig(id2label={0: 1, 1: "1"}))
+
+
+@pytest.mark.parametrize("labels, message", [
+    (["-", "a", "b"] * 9, "9 examples have the label '-', which often means that there is none"),
+    ([-1, 0, 1] * 9, "9 examples have the label '-1', which often means"),
+    (["a", "NaN", "b"] * 9, "the label 'NaN', which often means"),
+    (["Pos", "pos", "neg"] * 9, "the labels 'Pos', 'pos' differ in the way they are written only"),
+    (["\u00e9", "e\u0301"] * 9, "differ in the way they are written only"),
+    ([str(i) for i in range(20)], "there are 20 labels for 20 examples")])
+def test_odd_labels_are_told(labels, message, caplog):
+    text.configure(ConvBertConfig(), [dict(where="", text="t", label=label) for label in labels])
+    assert message in caplog.text
+
+
+@pytest.mark.parametrize("labels", [["+", "-"] * 9, [-1, 1] * 9, ["a", "b"] * 9, list(range(5)) * 9])
+def test_usual_labels_are_not_told(labels, caplog):
+    text.configure(ConvBertConfig(), [dict(where="", text="t", label=label) for label in labels])
+    assert not caplog.text
+
+
+def read_table(file, content):
+    return [(one["text"], one["label"]) for one in text.read(file("a.tsv", content))]
+
+
+def test_tables_with_tabs_and_quotes(file, caplog):
+    """As pandas 2 writes `to_csv(sep="\\t")`, and as GLUE has them."""
+    header = "text\tlabel\n"
+    assert read_table(file, header + '"he said ""hi"" to me"\ta\nplain\tb\n') == [
+        ('he said "hi" to me', "a"), ("plain", "b")]
+    assert read_table(file, header + '"a\nb\tc"\ta\nplain\tb\n') == [("a\nb\tc", "a"), ("plain", "b")]
+    assert read_table(file, '"text"\t"label"\n"x"\t"a"\n') == [("x", "a")]
+    for cell in ('"half a quote', 'ends in one"', '"all of it"', 'in "the" middle', '""twice""', '"begins" and on'):
+        assert read_table(file, header + f"{cell}\tx\nplain\ty\n") == [(cell, "x"), ("plain", "y")]
+    assert read_table(file, header + '"begins\ta\nends"\tb\n') == [('"begins', "a"), ('ends"', "b")]
+    assert not caplog.text
+    assert read_table(file, header + '"he said ""hi"""\ta\n"half\tb\n')[0] == ('"he said ""hi"""', "a")
+    assert "are read with their quotes, because other cells have single ones" in caplog.text
+
+
+def test_a_long_cell(file):
+    long = "word " * 40_000
+    assert without_where(text.read(file("a.csv", f'text, label\n"{long}",x\n'))) == [dict(text=long, label="x")]
+
+
+def conll(file, content, labelled=True):
+    return [(one["words"], one.get("tags")) for one in tokens.read(file("a.conll", content), labelled)]
+
+
+ANN = (["Ann", "ran"], ["B-PER", "O"])
+
+
+@pytest.mark.parametrize("comment, word, tag", [
+    ("# id 5 domain=en", "Ann _ _ B-PER", "ran _ _ O"), ("# sent_id = 1", "Ann B-PER", "ran O"),
+    ("# a", "Ann B-PER", "ran O"), ("#id 7", "Ann B-PER", "ran O"),
+    ("#begin document (x); part 000", "Ann B-PER", "ran O"),
+    ("# id 5", "Ann\tB-PER", "ran\tO"), ("# one\n# two three", "Ann B-PER", "ran O"), ("#", "Ann B-PER", "ran O"),
+    ("# text = Ann ran\n\n# again", "Ann B-PER", "ran O")])
+def test_comments_of_conll(file, caplog, comment, word, tag):
+    for content in (f"{comment}\n{word}\n{tag}\n\n{comment}\n{word}\n{tag}\n", f"{comment}\n{word}\n{tag}\n"):
+        caplog.clear()
+        assert conll(file, content) == [ANN] * content.count(word)
+        assert "that begin with # before a sentence are left out as comments" in caplog.text
+        assert conll(file, content, labelled=False) == [(ANN[0], None)] * content.count(word)
+
+
+def test_words_that_begin_with_a_hash(file, caplog):
+    assert conll(file, "#Ann B-PER\nran O\n\n# O\n# O\n\n#a O\n") == [
+        (["#Ann", "ran"], ["B-PER", "O"]), (["#", "#"], ["O", "O"]), (["#a"], ["O"])]
+    assert conll(file, "#topic HT\n#other HT\ngo VB\n") == [(["#topic", "#other", "go"], ["HT", "HT", "VB"])]
+    assert conll(file, "# B-PER\nran O\nAnn I-LOC\n")[0][1] == ["B-PER", "O", "I-LOC"]
+    assert conll(file, "Ann\n#\n", labelled=False) == [(["Ann", "#"], None)] and not caplog.text
+
+
+def test_counted_words(file):
+    assert conll(file, "1 EU NNP I-ORG\n2 rejects VBZ O\n\n1 Bob NNP I-PER\n") == [
+        (["EU", "rejects"], ["I-ORG", "O"]), (["Bob"], ["I-PER"])]
+    for content in ("0 EU I-ORG\n1 rejects O\n\n0 Bob I-PER\n", "1 EU I-ORG\n2 rejects O\n\n3 Bob I-PER\n"):
+        assert conll(file, content)[0][0] == ["EU", "rejects"] and conll(file, content)[1][0] == ["Bob"]
+    assert conll(file, "1\tEU\n2\trejects\n", labelled=False) == [(["EU", "rejects"], None)]
+    assert conll(file, "1 O\n2 O\n") == [(["1", "2"], ["O", "O"])]      # there is no other column
+    assert conll(file, "1 CD B-X\ngo VB O\n")[0][0] == ["1", "go"]
+
+
+def test_words_with_spaces_between_tabs(file):
+    assert conll(file, "New York\tB-LOC\nis\tO\n\nSan Juan de Dios\tB-LOC\n") == [
+        (["New York", "is"], ["B-LOC", "O"]), (["San Juan de Dios"], ["B-LOC"])]
+    assert conll(file, "EU \t NNP\t\tI-ORG\nruns\tVB\t\tO\n") == [(["EU", "runs"], ["I-ORG", "O"])]
+
+
+def test_tags_by_number(file, caplog):
+    path = file("a.jsonl", lines(dict(id="0", tokens=["Ann", "ran"], pos_tags=[9, 9], ner_tags=[1, 0])))
+    found = tokens.read(path)
+    assert without_where(found) == [dict(words=["Ann", "ran"], tags=[1, 0])]
+    assert tokens.configure(ConvBertConfig(), [dict(found[0], tags=[3, 0])]).id2label == {i: str(i) for i in range(4)}
+    cfg = tokens.configure(ConvBertConfig(), found, labels=["O", "B-PER", "I-PER"])
+    assert tokens.measure(found, [dict(tags=["B-PER", "B-PER"])], cfg) == dict(
+        f1=2 / 3, precision=0.5, recall=1.0, accuracy=0.5)
+    assert "0 is O, 1 is B-PER" in caplog.text
+    with pytest.raises(ValueError, match="a label must be one of 'O', 'B-PER', 'I-PER', but is '-100'"):
+        tokens.measure([dict(found[0], tags=[1, -100])], [dict(tags=["O", "O"])], cfg)
+
+
+@pytest.mark.parametrize("tags, counted", [
+    (["U-PER", "O", "B-LOC", "L-LOC"], 2), (["S-PER", "O", "B-LOC", "E-LOC"], 2), (["PER-B", "O", "LOC-B", "LOC-I"], 2),
+    (["B_PER", "O", "B_LOC", "I_LOC"], 2), (["S", "S", "B", "E"], 3), (["PER", "O", "LOC", "LOC"], None)])
+def test_entities_of_every_scheme(tags, counted, caplog):
+    tokens._chunks.cache_clear()
+    examples = [dict(where="", words=["a", "b", "c", "d"], tags=tags)]
+    cfg = tokens.configure(ConvBertConfig(), examples)
+    logits = np.eye(cfg.num_labels)[[reading.label_ids(cfg)[tag] for tag in tags]]
+    answer, = tokens.decode(examples, [dict(example=0, firsts=[0, 1, 2, 3])], [logits], cfg)
+    assert answer["tags"] == tags and len(answer.get("entities", ())) == (counted or 0)
+    assert tokens.measure(examples, [answer], cfg).get("f1") == (1.0 if counted else None)
+    assert ("no F1 of entities, because the tags are not all chunk tags" in caplog.text) == (counted is None)
+
+
+def test_questions_of_annotation_tools(file, caplog):
+    entry = dict(question="Who?", context="Ann sang. Bob ran.")
+    impossible = [dict(entry, id=str(i), is_impossible=True, **more) for i, more in enumerate((
+        {}, dict(answers=None), dict(answers=[]), dict(answers=[dict(text="", answer_start=0)]),
+        dict(answers=dict(text=[], answer_start=[]))))]
+    assert [one["answers"] for one in questions.read(file("a.jsonl", lines(*impossible)))] == [[]] * 5
+    assert not caplog.text
+    good, bad = dict(text="Ann", answer_start=0), dict(text="Bob", answer_start=9)
+    found = questions.read(file("b.jsonl", lines(
+        dict(entry, id="1", answers=[good]), dict(entry, id="2", answers=[bad]),
+        dict(entry, id="3", answers=[bad, good]))))
+    assert [(one["id"], one["answers"]) for one in found] == [("1", [("Ann", 0)]), ("3", [("Ann", 0)])]
+    assert not any("misplaced" in one for one in found)
+    assert "2 answers and 1 of 3 questions are left out; the first:" in caplog.text
+    assert "b.jsonl, line 2: the context must have the answer 'Bob' at character 9" in caplog.text
+
+
+def test_answers_without_spaces():
+    """Of 3 characters of the answer and 4 accepted ones, 3 are the same; by white space nothing is."""
+    examples = [dict(answers=[("\u5317\u4eac\u5927\u5b66", 0)])]
+    figures = questions.measure(examples, [dict(answer="\u5317\u4eac\u5927\u3002", margin=0.0)], None)
+    assert figures == dict(f1=0.0, exact_match=0.0, unspaced_f1=pytest.approx(6 / 7), unspaced_exact_match=0.0)
+    figures = questions.measure(examples, [dict(answer="\u300c\u5317\u4eac\u5927\u5b66\u300d", margin=0.0)], None)
+    assert figures["unspaced_exact_match"] == 1.0 and figures["exact_match"] == 0.0
+    assert set(questions.measure([dict(answers=[("Ann", 0)])], [dict(answer="Ann", margin=0.0)], None)) == {
+        "f1", "exact_match"}

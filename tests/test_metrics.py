@@ -58,10 +58,26 @@ def test_entity_scores_count_whole_chunks(pairs):
     assert scores["f1"] == pytest.approx(2 * precision * recall / (precision + recall) if hits else 0)
 
 
-def test_which_labels_mark_entities():
-    assert metrics.marks_entities(["O", "B-PER", "I-PER"])
-    assert not metrics.marks_entities(["NOUN", "VERB"]) and not metrics.marks_entities(["O", "NOUN"])
-    assert not metrics.marks_entities(["O"])
+FORMS = {"B-PER": "{0}-{1}", "B_PER": "{0}_{1}", "PER-B": "{1}-{0}", "PER_B": "{1}_{0}"}
+SCHEMES = {"IOBES": "BIES", "BILOU": "BILU", "BMES": "BMES", "BMEW": "BMEW", "IOB": "BI"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_chunk_tags_of_every_scheme_and_form(form, scheme):
+    """What is begun, gone on with, ended and alone, whatever the letters and wherever they are."""
+    letters = dict(zip("BIES" if len(SCHEMES[scheme]) == 4 else "BI", SCHEMES[scheme]))
+    tags = [f"{letter}-{kind}" for letter in letters for kind in ("PER", "a-b")]
+    written = ["O", *(FORMS[form].format(letters[tag[0]], tag[2:]) for tag in tags)]
+    assert metrics.chunk_tags(written) == dict(zip(written, ["O", *tags]))
+
+
+def test_which_labels_are_chunk_tags():
+    assert metrics.chunk_tags(["B", "I", "O"]) == {"B": "B-_", "I": "I-_", "O": "O"}
+    assert metrics.chunk_tags(list("BMES"))["M"] == "I-_"
+    for labels in (["NOUN", "VERB"], ["O", "NOUN"], ["O"], ["O", "B-PER", "domain=en"], ["O", "B-PER", "PER-I"], [],
+                   ["I", "O"], ["b-per", "O"]):
+        assert metrics.chunk_tags(labels) == {}
 
 
 # evaluate-v2.0.py of SQuAD, restated from what it says it does.

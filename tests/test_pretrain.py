@@ -385,6 +385,18 @@ def test_a_corpus_smaller_than_a_batch(material, tmp_path):
         command.main([*arguments(material, tmp_path, 3), "--corpus", str(tmp_path / "little.txt")])
 
 
+def test_a_small_text_without_stops(tmp_path, capsys):
+    """The vocabulary is what the text gives, and all of the text is learned: 5,000 words, 30 in a row."""
+    (tmp_path / "little.txt").write_text(" ".join(["cat dog tree house"] * 1250) + "\n")
+    command.main(["--corpus", str(tmp_path / "little.txt"), "--out", str(tmp_path / "out"), "--steps", "1",
+                  "--batch-size", "1", "--length", "32"])
+    said = capsys.readouterr().err
+    assert "the text gives a vocabulary of 113 tokens, fewer than the 8,192 of the preset" in said
+    assert "167 examples hold 100.0% of the 5,000 pieces of the text; 0.0% of them are [UNK]" in said
+    assert "warning" not in said
+    assert json.loads((tmp_path / "out" / "model" / "config.json").read_text())["vocab_size"] == 113
+
+
 def test_an_empty_corpus(tmp_path):
     (tmp_path / "empty.txt").write_text("")
     with pytest.raises(ValueError, match="must have text, but there is none"):

@@ -102,9 +102,68 @@ def test_the_alphabet_has_a_limit():
     assert vocab.train_on_counts({"aя": 5, "ab": 3}, ASCII + 1, max_alphabet=68)[-1] == "ab"
 
 
+HAN = [chr(0x4e00 + i) for i in range(2100)]
+
+
+def test_an_alphabet_is_as_large_as_the_text_needs():
+    """99.95% of the characters, found by trying every number of them."""
+    counts = {char: 1 + 20_000 // (i + 1) for i, char in enumerate(HAN)}
+    total, sizes = sum(counts.values()), range(len(HAN) + 1)
+    needed = next(n for n in sizes if sum(list(counts.values())[:n]) >= 0.9995 * total)
+    chars = vocab.alphabet(counts)
+    assert 256 < needed < len(HAN) and {*HAN[: needed - 68]} <= set(chars) and len(chars) == needed
+    tokens = vocab.train_on_counts(counts | {"zebra": 9}, 2500, smaller=True)
+    assert tokens[-1] == "zebra"
+    assert vocab.unknown(counts, tokens).share < 0.01
+    assert len(vocab.alphabet({char: 3 for char in HAN[:300]} | {"a": 10**6})) == 256  # rare ones as far as there is room
+    with pytest.raises(ValueError, match=f"size must be at least .* and {needed} characters, but is 1000"):
+        vocab.train_on_counts(counts, 1000)
+
+
+def test_many_characters_and_a_frequent_word():
+    tokens = vocab.train(["zebra " * 9] + HAN * 2, 2300, max_alphabet=2250, smaller=True)
+    assert "zebra" in tokens and HAN[-1] in tokens
+
+
+def test_a_small_text_gives_what_it_has():
+    words = {"the": 3, "cat": 2, "中": 9}
+    tokens = vocab.train_on_counts(words, 500, smaller=True)
+    assert tokens[-2:] == ["the", "cat"] and len(tokens) == ASCII + 3 == len(vocab.train_on_counts(words, ASCII + 3))
+    with pytest.raises(ValueError, match=f"it gives {len(tokens)}; use that size"):
+        vocab.train_on_counts(words, 500)
+
+
+def test_what_a_vocabulary_does_not_know(tmp_path, capsys):
+    tokens = [*vocab.SPECIAL_TOKENS, "the", "##s", "a"]
+    words = {"the": 5, "thes": 1, "s": 2, "b": 1, "bx": 3, "a" * 101: 4}
+    found = vocab.unknown(words, tokens)
+    assert found.share == 10 / 16 and found.words == ["a" * 101, "bx", "s", "b"] and found.chars == ["b", "x"]
+    path, text = tmp_path / "vocab.txt", tmp_path / "text.txt"
+    vocab.write_vocab(path, tokens)
+    assert "unknown words" not in vocab.audit(path, {"the": 99, "b": 1})
+    assert vocab.audit(path, words)["unknown words"].startswith("62.50% of the words of the text are [UNK], as aaa")
+    text.write_text("the the b\n\nthes")
+    assert main(["vocab", "audit", str(path), "--text", str(text)]) == 1
+    assert "25.00% of the words of the text are [UNK], as b; the vocabulary lacks 1 characters, as b" in (
+        capsys.readouterr().out)
+    text.write_text("the thes")
+    assert main(["vocab", "audit", str(path), "--text", str(text)]) == 0
+    assert "8 tokens, nothing wrong; 0.00% of the words of the text are [UNK]" in capsys.readouterr().out
+
+
+def test_an_alphabet_that_is_too_small_is_told(tmp_path, capsys):
+    text = tmp_path / "text.txt"
+    text.write_text("中文 the cat the cat the cat\n")
+    assert main(["vocab", "train", str(text), "--out", str(tmp_path / "v"), "--size", "110", "--max-alphabet", "68"]) == 0
+    assert "25.00% of the words of the text are [UNK], as 中, 文; the vocabulary lacks 2 characters" in (
+        capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("options, message", [
     ({"size": 20}, "size must be at least 109, for the special tokens and 68 characters, but is 20"),
-    ({"size": 500}, "the text is too small for 500 tokens that occur 2 times: it gives 11"),
+    ({"size": 500}, "the text is too small for 500 tokens that occur 2 times: it gives 11.*; use that size, a smaller"),
+    ({"size": 111, "max_alphabet": 3}, "it gives 12; its alphabet leaves out 50% of the words, so make max_alphabet"
+                                       " larger than 3"),
     ({"size": 111, "score": "best"}, "score must be one of likelihood, ratio, count, but is 'best'")])
 def test_training_errors(options, message):
     with pytest.raises(ValueError, match=message):
@@ -156,8 +215,8 @@ def test_audit_of_other_faults(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_bytes("\ufeff[PAD]\n[UNK]\n\na b\nÃ©\nÃ¼\n".encode())
     found = vocab.audit(path)
-    assert found["special tokens"].startswith("[PAD], [CLS], [SEP], [MASK] are missing")
-    assert "first token is '\\ufeff[PAD]'" in found["byte order mark"]
+    assert found["special tokens"].startswith("[CLS], [SEP], [MASK] are missing")
+    assert "the first token is '\\ufeff[PAD]'; here it is taken off" in found["byte order mark"]
     assert found["white space"].startswith("2 tokens are empty or hold white space, as ''")
     assert "2 are UTF-8 that was read as cp1252: 'Ã©' for 'é'" in found["misread"]
 

@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
+from itertools import chain
 
-from ..tokenizer.vocab import SCORES, audit, read_vocab, train, write_vocab
+from ..tokenizer.vocab import SCORES, audit, count_words, read_vocab, train_on_counts, unknown, write_vocab
 from ..training.corpus import read_documents, split_documents
 from ..training.progress import Progress
 
@@ -19,11 +20,14 @@ def main(argv):
     trained.add_argument("--cased", action="store_true", help="keep case and accents")
     trained.add_argument("--score", choices=SCORES, default="likelihood", help="what to join by (default likelihood)")
     trained.add_argument("--min-count", type=int, default=2, help="how often a piece must occur (default 2)")
-    trained.add_argument("--max-alphabet", type=int, default=256, help="characters at most (default 256)")
+    trained.add_argument("--max-alphabet", type=int,
+                         help="characters at most (default: as many as 99.95%% of the text takes, and at least 256)")
     trained.add_argument("--max-bytes", type=int, help="documents from the beginning, until they are this large")
     trained.add_argument("--hold-out", action="store_true", help="leave out the documents that pretraining holds out")
     audited = commands.add_parser("audit", help="say what is wrong with a vocabulary; exit code 1 if anything is")
     audited.add_argument("file")
+    audited.add_argument("--text", nargs="+", metavar="FILE", help="UTF-8 text: how much of it is [UNK]?")
+    audited.add_argument("--cased", action="store_true", help="keep case and accents of the text")
     audited.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args(argv)
     return (_train_main if options.command == "train" else _audit_main)(options)
@@ -39,20 +43,27 @@ def _train_main(options):
             yield from document
 
     print("counting words", file=sys.stderr)
-    tokens = train(lines(), options.size, lowercase=not options.cased, score=options.score,
-                   max_alphabet=options.max_alphabet, min_count=options.min_count, progress=Progress(options.size))
+    words = count_words(lines(), not options.cased)
+    tokens = train_on_counts(
+        words, options.size, lowercase=not options.cased, score=options.score, max_alphabet=options.max_alphabet,
+        min_count=options.min_count, progress=Progress(options.size))
     write_vocab(options.out, tokens)
-    print(f"{len(tokens):,} tokens in {options.out}", file=sys.stderr)
+    print(f"{len(tokens):,} tokens in {options.out}; {unknown(words, tokens)}", file=sys.stderr)
     return 0
 
 
 def _audit_main(options):
-    found = audit(options.file)
+    words = None
+    if options.text:
+        words = count_words(chain.from_iterable(read_documents(options.text)), not options.cased)
+    found = audit(options.file, words)
     if options.json:
         print(json.dumps(found, ensure_ascii=False, indent=1))
         return bool(found)
     if not found:
-        print(f"{options.file}: {len(read_vocab(options.file)):,} tokens, nothing wrong")
+        tokens = read_vocab(options.file)
+        print(f"{options.file}: {len(tokens):,} tokens, nothing wrong" + (
+            f"; {unknown(words, tokens)}" if options.text else ""))
     for name, what in found.items():
         print(f"{name}: " + (what if isinstance(what, str) else "".join(f"\n  {sentence}" for sentence in what)))
     return bool(found)

@@ -7,12 +7,16 @@ over, join the two neighbours whose union raises the likelihood of the text the 
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ..files import write_atomic
-from .wordpiece import CHUNK, FAST, PREFIX, normalize, split
+from .wordpiece import CHUNK, FAST, PREFIX, match, normalize, split
 
+ALPHABET = 256                                         # characters that a vocabulary has room for, however rare
+COVERAGE = 0.9995                                      # of the characters of a text: more, if that takes more
+UNKNOWN = 0.02                                         # the share of [UNK] above which a vocabulary does not fit a text
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 # What a pair of neighbours a, b is worth: n_ab times together, n_a and n_b times at all, among n pieces.
@@ -29,9 +33,12 @@ SCORES = {
 
 
 def read_vocab(path):
-    """-> the tokens, one a line, whatever ends the lines. Raises ValueError if the file is not UTF-8."""
+    """-> the tokens, one a line, whatever ends the lines, without a byte order mark.
+
+    Raises ValueError if the file is not UTF-8.
+    """
     try:
-        with open(path, encoding="utf-8") as lines:
+        with open(path, encoding="utf-8-sig") as lines:
             return [line.rstrip("\n") for line in lines]
     except UnicodeDecodeError as error:
         raise ValueError(f"a vocabulary must be UTF-8, but {path} is not: {error}") from None
@@ -57,79 +64,97 @@ def count_words(lines, lowercase=True, strip_accents=None):
     return words
 
 
-def train(lines, size, *, lowercase=True, strip_accents=None, score="likelihood", max_alphabet=256, min_count=2,
-          progress=None):
+def train(lines, size, *, lowercase=True, strip_accents=None, **options):
+    """`train_on_counts` of the words of a text.   lines: of text; options: as there"""
+    return train_on_counts(count_words(lines, lowercase, strip_accents), size, lowercase=lowercase, **options)
+
+
+def train_on_counts(words, size, *, lowercase=True, score="likelihood", max_alphabet=None, min_count=2, smaller=False,
+                    progress=None):
     """-> a vocabulary of `size` tokens: special ones; characters, alone and continuing a word; pieces, as joined
 
-    `max_alphabet`: characters at most; printable ASCII always, then the most frequent. `min_count`: how often a piece
-    must occur in the end; what joining has left fewer of, as `undoub` beside `undoubted`, makes place for others.
-    `progress` is called with the number of tokens so far. The same lines always give the same vocabulary.
+    words: word -> how often it occurs. max_alphabet: as in `alphabet`. min_count: how often a piece must occur in the
+    end; what joining has left fewer of, as `undoub` beside `undoubted`, makes place for others. smaller: be content
+    with fewer tokens if the text gives no more. progress: called with the number of tokens so far. The same words
+    always give the same vocabulary.
 
     Raises ValueError if the size is below the alphabet's, or the text is too small for it.
     """
-    return train_on_counts(count_words(lines, lowercase, strip_accents), size, lowercase=lowercase, score=score,
-                           max_alphabet=max_alphabet, min_count=min_count, progress=progress)
-
-
-def train_on_counts(words, size, *, lowercase=True, score="likelihood", max_alphabet=256, min_count=2, progress=None):
-    """`train`, from how often each word occurs."""
     if score not in SCORES:
         raise ValueError(f"score must be one of {', '.join(SCORES)}, but is {score!r}")
     chars = alphabet(words, max_alphabet, lowercase)
-    tokens = [*SPECIAL_TOKENS, *chars, *(
+    base = [*SPECIAL_TOKENS, *chars, *(
         PREFIX + char for char in chars if not FAST.is_punctuation(char) and not FAST.is_ideograph(char))]
-    if size < len(tokens):
-        raise ValueError(f"size must be at least {len(tokens)}, for the special tokens and {len(chars)} characters, but"
+    if size < len(base):
+        raise ValueError(f"size must be at least {len(base)}, for the special tokens and {len(chars)} characters, but"
                          f" is {size}: make it larger, or max_alphabet smaller")
-    ids = {token: i for i, token in enumerate(tokens)}
-    base = len(tokens)  # these stay, however rare
-
-    spelled, counts = [], []
-    for word, count in sorted(words.items(), key=lambda item: (-item[1], item[0])):
-        if set(word) <= set(chars):
-            spelled.append([ids[word[0]], *(ids[PREFIX + char] for char in word[1:])])
-            counts.append(count)
-    token_count, pairs = Grown(), Pairs()
-    for w, spelling in enumerate(spelled):
-        for token in spelling:
-            token_count.add(token, counts[w])
-        pairs.add(w, spelling, counts[w])
-
-    kept = base
+    spellings = Spellings(words, base)
+    kept = len(base)
     while kept < size:
-        pair = pairs.best(SCORES[score], token_count.values, min_count)
+        pair = spellings.best(SCORES[score], min_count)
+        if pair is None and not smaller:
+            raise ValueError(_too_small(words, base, size, min_count, kept))
         if pair is None:
-            raise ValueError(f"the text is too small for {size} tokens that occur {min_count} times: it gives {kept};"
-                             " use a smaller size or min_count, or more text")
-        a, b = pair
-        joined = tokens[a] + tokens[b][len(PREFIX):]
-        new = ids.setdefault(joined, len(tokens))
-        if new == len(tokens):
-            tokens.append(joined)
-        touched = [token for token in {a, b, new} if token >= base]
-        kept -= sum(token_count[token] >= min_count for token in touched)
-        for w in sorted(pairs.words_with(pair)):
-            old, count = spelled[w], counts[w]
-            spelled[w] = join(old, a, b, new)
-            joins = len(old) - len(spelled[w])
-            for token, more in ((a, -joins), (b, -joins), (new, joins)):
-                token_count.add(token, more * count)
-            pairs.add(w, old, -count)
-            pairs.add(w, spelled[w], count)
-        kept += sum(token_count[token] >= min_count for token in touched)
+            break
+        kept += spellings.join_all(pair, min_count)
         if progress:
             progress(kept)
-    return [token for i, token in enumerate(tokens) if i < base or token_count[i] >= min_count]
+    return spellings.frequent(min_count)
 
 
-def alphabet(words, limit, lowercase):
-    """-> the characters of the words, most frequent first, at most `limit`; printable ASCII is always among them"""
+def _too_small(words, base, size, min_count, kept):
+    lacking = unknown(words, base)
+    why = "use that size, a smaller min_count, or more text"
+    if lacking.share > UNKNOWN:
+        why = (f"its alphabet leaves out {lacking.share:.0%} of the words, so make max_alphabet larger than"
+               f" {sum(len(token) == 1 for token in base)}")
+    return f"the text is too small for {size} tokens that occur {min_count} times: it gives {kept}; {why}"
+
+
+class Unknown(NamedTuple):
+    """What a vocabulary does not know of a text."""
+
+    share: float                # of the words
+    words: list                 # the most frequent first
+    chars: list                 # those that the vocabulary lacks, the most frequent first
+
+    def __str__(self):
+        said = f"{self.share:.2%} of the words of the text are [UNK]"
+        if self.words:
+            said += f", as {', '.join(word[:20] for word in self.words[:3])}"
+        if self.chars:
+            said += f"; the vocabulary lacks {len(self.chars):,} characters, as {' '.join(self.chars[:12])}"
+        return said
+
+
+def unknown(words, tokens):
+    """-> Unknown: which words become [UNK].   words: word -> how often it occurs"""
+    vocab = set(tokens)
+    known = {token.removeprefix(PREFIX) for token in vocab}
+    lost = Counter({word: count for word, count in words.items() if not match(word, vocab)})
+    chars = Counter()
+    for word, count in lost.items():
+        for char in set(word) - known:
+            chars[char] += count
+    in_order = lambda counts: sorted(counts, key=lambda key: (-counts[key], key))
+    return Unknown(lost.total() / max(1, sum(words.values())), in_order(lost), in_order(chars))
+
+
+def alphabet(words, limit=None, lowercase=True):
+    """-> the characters of the words, most frequent first; printable ASCII is always among them
+
+    limit: of their number; None takes ALPHABET of them, or as many as make up COVERAGE of the text.
+    """
     chars = Counter({chr(c).lower() if lowercase else chr(c): 0 for c in range(0x21, 0x7f)})
     for word, count in words.items():
         for char in word:
             chars[char] += count
-    kept = sorted(chars, key=lambda char: (not char.isascii(), -chars[char], char))[:limit]
-    return sorted(kept, key=lambda char: (-chars[char], char))
+    by_count = lambda char: (-chars[char], char)
+    if limit is None:
+        reached = np.cumsum([chars[char] for char in sorted(chars, key=by_count)])
+        limit = max(ALPHABET, int(np.searchsorted(reached, COVERAGE * reached[-1])) + 1)
+    kept = sorted(chars, key=lambda char: (not char.isascii(), *by_count(char)))[:limit]
+    return sorted(kept, key=by_count)
 
 
 def join(spelling, a, b, new):
@@ -152,12 +177,60 @@ class Grown:
         self.values = np.zeros(1024, dtype)
 
     def add(self, i, number):
-        if i >= len(self.values):
+        while i >= len(self.values):
             self.values = np.concatenate([self.values, np.zeros_like(self.values)])
         self.values[i] += number
 
     def __getitem__(self, i):
         return self.values[i] if i < len(self.values) else 0
+
+
+class Spellings:
+    """The words of a text as rows of tokens, which grow as neighbours are joined."""
+
+    def __init__(self, words, base):
+        self.tokens, self.base = list(base), len(base)  # the first `base` stay, however rare
+        self.ids = {token: i for i, token in enumerate(base)}
+        self.spelled, self.counts = [], []
+        self.token_count, self.pairs = Grown(), Pairs()
+        for word, count in sorted(words.items(), key=lambda item: (-item[1], item[0])):
+            parts = [word[0], *(PREFIX + char for char in word[1:])]
+            if all(part in self.ids for part in parts):
+                self._append([self.ids[part] for part in parts], count)
+
+    def _append(self, spelling, count):
+        self.pairs.add(len(self.spelled), spelling, count)
+        self.spelled.append(spelling)
+        self.counts.append(count)
+        for token in spelling:
+            self.token_count.add(token, count)
+
+    def best(self, score, min_count):
+        """-> the pair of neighbours that is worth the most, or None"""
+        return self.pairs.best(score, self.token_count.values, min_count)
+
+    def join_all(self, pair, min_count):
+        """Join a pair wherever it occurs -> how many more tokens occur `min_count` times now"""
+        a, b = pair
+        joined = self.tokens[a] + self.tokens[b][len(PREFIX):]
+        new = self.ids.setdefault(joined, len(self.tokens))
+        if new == len(self.tokens):
+            self.tokens.append(joined)
+        touched = [token for token in {a, b, new} if token >= self.base]
+        frequent = lambda: sum(self.token_count[token] >= min_count for token in touched)
+        before = frequent()
+        for w in sorted(self.pairs.words_with(pair)):
+            old, count = self.spelled[w], self.counts[w]
+            self.spelled[w] = join(old, a, b, new)
+            joins = len(old) - len(self.spelled[w])
+            for token, more in ((a, -joins), (b, -joins), (new, joins)):
+                self.token_count.add(token, more * count)
+            self.pairs.add(w, old, -count)
+            self.pairs.add(w, self.spelled[w], count)
+        return frequent() - before
+
+    def frequent(self, min_count):
+        return [token for i, token in enumerate(self.tokens) if i < self.base or self.token_count[i] >= min_count]
 
 
 class Pairs:
@@ -195,10 +268,10 @@ class Pairs:
         return int(left[i]), int(right[i])
 
 
-def audit(path):
+def audit(path, words=None):
     """-> what is wrong with a vocabulary: a dict of findings, each a sentence or a list of them; {} if nothing is
 
-    Raises ValueError if the file is not UTF-8.
+    words: of a text that it is meant for, word -> how often it occurs.   Raises ValueError if the file is not UTF-8.
     """
     raw, tokens = Path(path).read_bytes(), read_vocab(path)
     ids = {token: i for i, token in enumerate(tokens)}
@@ -209,7 +282,8 @@ def audit(path):
     if missing:
         found["special tokens"] = f"{', '.join(missing)} are missing: no tokenizer can be made of this file"
     if raw.startswith(b"\xef\xbb\xbf"):
-        found["byte order mark"] = f"the file begins with one: its first token is {tokens[0]!r}"
+        found["byte order mark"] = (f"the file begins with one: to whoever reads it as plain UTF-8 the first token is"
+                                    f" {chr(0xfeff) + tokens[0]!r}; here it is taken off")
     returns = raw.count(b"\r\n")
     if returns:
         found["line ends"] = (f"{returns:,} of {len(tokens):,} lines end in CR LF: whoever splits at LF has a CR at the"
@@ -227,6 +301,9 @@ def audit(path):
             f" token is {min(set(range(len(tokens))) - set(ids.values())):,}; a model needs {len(tokens):,} rows, and"
             f" Hugging Face gives a token that is added the id {len(ids):,}, which is that of {tokens[len(ids)]!r}")
     found |= _misread(tokens, ids, lines)
+    lacking = unknown(words or {}, tokens)
+    if lacking.share > UNKNOWN:
+        found["unknown words"] = str(lacking)
     return found
 
 

@@ -4,15 +4,23 @@ import hashlib
 import json
 import lzma
 import os
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import regex
 
 from ..files import atomic_path, write_atomic
+from ..tokenizer.vocab import UNKNOWN
 
 HELD_OUT_EVERY = 100
-SENTENCE_END = regex.compile(r"(?<=[.!?][\"'”’)]*)\s+")
+FORMAT = 2                                             # of the examples: in 1, text was lost where a row was full
+FULL = 0.8                                             # the share of the text below which `report` warns
+
+# A full stop may be inside 3.14, so white space must follow it; 。and the others end a sentence wherever they are.
+CLOSING = "\"'”’»)」』】）》"
+SENTENCE_END = regex.compile(
+    rf"(?V1)(?<=[.!?][{CLOSING}]*)\s+|(?<=[[\p{{STerm}}…]--[.!?]][{CLOSING}]*)(?![{CLOSING}\p{{STerm}}…])\s*")
 
 
 def read_documents(paths):
@@ -52,45 +60,52 @@ def split_documents(documents, held_out):
 
 
 def make_examples(documents, encode, length, cls_id, sep_id, pad_id, rng):
-    """[CLS] first segment [SEP] second segment [SEP], padded: rows of `length` ids.
+    """[CLS] first segment [SEP] second segment [SEP], padded: rows of `length` ids, which hold all of the text.
 
-    Sentences are gathered until they fill an example; a document's end closes it. One in ten examples is a single
-    segment, the rest are split near the middle; one in twenty aims at a random shorter length.
+    Sentences are gathered until they fill a row; what does not fit begins the next one. A document's end closes a row.
+    One in ten rows is a single segment, the rest are split near the middle; one in twenty aims at a random shorter
+    length. A sentence that is longer than a row is cut into pieces of a row.
 
-    Source: ExampleBuilder of build_pretraining_dataset.py, but for its slip: it tests `first_segment or ...` where
-    ELECTRA tests `len(first_segment) == 0 or ...`, so that a second segment hardly ever comes about. Lines are split
-    into sentences here, so that a long paragraph is not cut off at the first example.
+    Source: ExampleBuilder of build_pretraining_dataset.py. It keeps only the first row of a long line, and drops what
+    does not fit; and it tests `first_segment or ...` where ELECTRA tests `len(first_segment) == 0 or ...`, so that a
+    second segment hardly ever comes about. Neither slip is repeated here.
     """
     target = length
     for document in documents:
-        sentences, gathered = [], 0
-        for line in document:
-            for sentence in SENTENCE_END.split(line):
-                ids = encode(sentence)
-                sentences.append(ids)
-                gathered += len(ids)
-                if gathered >= target:
-                    yield _example(sentences, target, length, cls_id, sep_id, pad_id, rng)
-                    sentences, gathered = [], 0
-                    target = int(rng.integers(5, length + 1)) if rng.random() < 0.05 else length
-        if gathered:
-            yield _example(sentences, target, length, cls_id, sep_id, pad_id, rng)
-            target = int(rng.integers(5, length + 1)) if rng.random() < 0.05 else length
+        waiting = []                                   # sentences that are in no row yet
+        for ids in chain(_sentences(document, encode, length - 2), [None]):
+            if ids:
+                waiting.append(ids)
+            while waiting and (ids is None or sum(map(len, waiting)) >= target):
+                row, waiting = _example(waiting, target, length, cls_id, sep_id, rng)
+                yield row + [pad_id] * (length - len(row))
+                target = int(rng.integers(5, length + 1)) if rng.random() < 0.05 else length
 
 
-def _example(sentences, target, length, cls_id, sep_id, pad_id, rng):
+def _sentences(document, encode, longest):
+    """The ids of each sentence of a list of lines, in pieces of at most `longest`."""
+    for line in document:
+        for sentence in SENTENCE_END.split(line):
+            ids = encode(sentence)
+            for start in range(0, len(ids), longest):
+                yield ids[start : start + longest]
+
+
+def _example(sentences, target, length, cls_id, sep_id, rng):
+    """-> a row; the sentences that did not fit into it"""
     first, second = [], []
     middle = 100_000 if rng.random() < 0.1 else (target - 3) // 2
     for ids in sentences:
         if not first or len(first) + len(ids) < middle or (
                 not second and len(first) < middle and rng.random() < 0.5):
-            first += ids
+            first = first + ids
         else:
-            second += ids
-    first = first[: length - 2]
-    second = second[: max(0, length - len(first) - 3)]
-    row = [cls_id, *first, sep_id, *second, *([sep_id] if second else [])]
-    return row + [pad_id] * (length - len(row))
+            second = second + ids
+    end = length - 2
+    rest, first = first[end:], first[:end]
+    end = max(0, length - len(first) - 3)
+    rest, second = [rest, second[end:]], second[:end]
+    return [cls_id, *first, sep_id, *second, *([sep_id] if second else [])], [ids for ids in rest if ids]
 
 
 def encode_corpus(paths, tokenizer, length, folder, seed=0, progress=None):
@@ -103,34 +118,65 @@ def encode_corpus(paths, tokenizer, length, folder, seed=0, progress=None):
     """
     folder = Path(folder)
     kind = np.dtype(np.uint16 if len(tokenizer.vocab) <= 1 << 16 else np.int32)
-    made_from = dict(files=[[str(path), os.path.getsize(path)] for path in paths], length=length, seed=seed,
-                     dtype=kind.str, vocabulary=hashlib.sha256("\n".join(tokenizer.vocab).encode()).hexdigest())
+    made_from = dict(format=FORMAT, files=[[str(path), os.path.getsize(path)] for path in paths], length=length,
+                     seed=seed, dtype=kind.str,
+                     vocabulary=hashlib.sha256("\n".join(tokenizer.vocab).encode()).hexdigest())
     description = folder / "examples.json"
     if not description.exists():
-        counts = {}
-        for part in ("train", "held_out"):
-            rng = np.random.default_rng([seed, part == "held_out"])
-            documents = split_documents(read_documents(paths), part == "held_out")
-            examples = make_examples(documents, tokenizer.encode_ids, length, tokenizer.cls_token_id,
-                                     tokenizer.sep_token_id, tokenizer.pad_token_id, rng)
-            counts[part] = 0
-            with atomic_path(folder / f"{part}.ids") as temporary, open(temporary, "wb") as file:
-                for row in examples:
-                    file.write(np.array(row, kind).tobytes())
-                    counts[part] += 1
-                    if progress is not None and counts[part] % 1000 == 0:
-                        progress(counts[part], part)
-        if not counts["train"]:
+        counts = {part: _write_part(paths, tokenizer, length, folder / f"{part}.ids", kind, seed, part, progress)
+                  for part in ("train", "held_out")}
+        if not counts["train"]["examples"]:
             raise ValueError(f"the corpus must have text, but there is none in {', '.join(map(str, paths))}")
-        write_atomic(description, json.dumps(made_from | dict(examples=counts), indent=2) + "\n")
+        write_atomic(description, json.dumps(made_from | dict(counts=counts), indent=2) + "\n")
     found = json.loads(description.read_text())
-    counts = found.pop("examples")
+    if found.get("format", 1) != FORMAT:
+        raise ValueError(f"{folder} must hold examples of format {FORMAT}, which keep all of the text, but holds those"
+                         f" of format {found.get('format', 1)}, made by another version; use another folder")
+    counts = found.pop("counts")
     if found != made_from:
         wrong = ", ".join(name for name in made_from if found.get(name) != made_from[name])
         raise ValueError(f"{folder} holds examples made from something else ({wrong} differ); use another folder")
     return tuple(
-        np.memmap(folder / f"{part}.ids", kind, "r", shape=(counts[part], length)) if counts[part]
+        np.memmap(folder / f"{part}.ids", kind, "r", shape=(n, length)) if (n := counts[part]["examples"])
         else np.zeros((0, length), kind) for part in ("train", "held_out"))
+
+
+def _write_part(paths, tokenizer, length, path, kind, seed, part, progress):
+    """Write the rows of one part -> dict: examples; pieces of the text, and how many are kept and unknown"""
+    special = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id]
+    counts = dict(examples=0, pieces=0, kept=0, unknown=0)
+    count = lambda ids: len(ids) - sum(map(ids.count, special))
+
+    def encode(text):
+        ids = tokenizer.encode_ids(text)
+        counts["pieces"] += count(ids)
+        return ids
+
+    rng = np.random.default_rng([seed, part == "held_out"])
+    documents = split_documents(read_documents(paths), part == "held_out")
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        for row in make_examples(documents, encode, length, *special, rng):
+            counts["examples"] += 1
+            counts["kept"] += count(row)
+            counts["unknown"] += row.count(tokenizer.unk_token_id)
+            file.write(np.array(row, kind).tobytes())
+            if progress is not None and counts["examples"] % 1000 == 0:
+                progress(counts["examples"], part)
+    return counts
+
+
+def report(folder):
+    """What became of the text of the training part, in words: a line, and one for each thing that went wrong."""
+    counts = json.loads((Path(folder) / "examples.json").read_text())["counts"]["train"]
+    kept, unknown = counts["kept"] / max(1, counts["pieces"]), counts["unknown"] / max(1, counts["kept"])
+    said = [f"{counts['examples']:,} examples hold {kept:.1%} of the {counts['pieces']:,} pieces of the text;"
+            f" {unknown:.1%} of them are [UNK]"]
+    if kept < FULL:
+        said.append(f"warning: {1 - kept:.0%} of the text is in no example")
+    if unknown > UNKNOWN:
+        said.append(f"warning: the vocabulary does not know {unknown:.0%} of the text; `minconvbert vocab audit VOCAB"
+                    " --text FILE` says which characters it lacks, and `minconvbert vocab train` makes one that fits")
+    return said
 
 
 def special_ids(tokenizer):

@@ -6,6 +6,12 @@ import string
 from collections import Counter
 
 import numpy as np
+import regex
+
+# Letters of other schemes and what they are in IOBES: the last of a chunk, one alone, and one in the middle.
+LIKE = {"L": "E", "U": "S", "W": "S", "M": "I"}
+CHUNK_FORMS = (r"(?P<letter>[BIESLUWM])[-_](?P<kind>.+)", r"(?P<kind>.+)[-_](?P<letter>[BIESLUWM])",
+               r"(?P<letter>[BIESLUWM])")
 
 
 def accuracy(wanted, found):
@@ -68,9 +74,20 @@ def entities(tags):
     return found
 
 
-def marks_entities(labels):
-    """Whether labels are chunk tags, `O` or B-, I-, E-, S- and a kind, so that entities can be counted."""
-    return any(label != "O" for label in labels) and all(re.fullmatch("O|[BIES]-.+", label) for label in labels)
+def chunk_tags(labels):
+    """-> {label: the same as `entities` reads it}; {} if the labels are not chunk tags, so that there are no entities
+
+    Read are `O` and, all in one of these forms, B-PER, B_PER, PER-B, PER_B and plain B; the letters are those of IOB,
+    IOBES, BILOU and BMES.
+    """
+    inside = [label for label in labels if label != "O"]
+    for form in CHUNK_FORMS:
+        found = [re.fullmatch(form, label) for label in inside]
+        if inside and all(found) and ("kind" in form or "B" in inside):
+            parts = [match.groupdict() for match in found]
+            return {"O": "O"} | {label: f"{LIKE.get(part['letter'], part['letter'])}-{part.get('kind', '_')}"
+                                 for label, part in zip(inside, parts)}
+    return {}
 
 
 def entity_scores(wanted, found):
@@ -88,6 +105,15 @@ def normalize_answer(text):
     """Lower case, without punctuation, articles and surplus space.   Source: SQuAD's evaluate-v2.0.py."""
     text = "".join(char for char in text.lower() if char not in string.punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+# Characters of scripts that put no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
+UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*")
+
+
+def spread(text):
+    """The text with each character of a script without spaces as a word, and punctuation of all scripts left out."""
+    return UNSPACED.sub(r" \g<0> ", regex.sub(r"\p{P}", "", text))
 
 
 def exact_match(answer, accepted):

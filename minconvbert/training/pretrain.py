@@ -219,6 +219,7 @@ def run(files, out, recipe, cfg, tokenizer, every=Every(20, 200, 1000), ranks=Ra
     if chief:
         remove_parts(out)
         corpus.encode_corpus(files, tokenizer, recipe.length, out, recipe.seed, _say_examples)
+        print(*corpus.report(out), sep="\n", file=sys.stderr)
         if init_from is not None and not saved.exists():
             save_state(saved, first_state(init_from, cfg, generator_cfg, recipe, made_by), made_by)
     ranks.add_up(np.zeros(1))                          # nobody goes on before the examples and the state are there
@@ -294,7 +295,7 @@ def export(folder, params, cfg, generator_cfg, recipe, tokenizer, dtype=np.float
 
 
 def train_vocabulary(files, size, path, characters=20_000_000):
-    """On the first 20 MB of the training documents."""
+    """On the first 20 MB of the training documents: of `size` tokens, or as many as these give."""
     lines = []
     for document in corpus.split_documents(corpus.read_documents(files), held_out=False):
         lines += document
@@ -303,4 +304,8 @@ def train_vocabulary(files, size, path, characters=20_000_000):
             break
     if not lines:
         raise ValueError(f"the corpus must have text, but there is none in {', '.join(map(str, files))}")
-    write_atomic(path, "\n".join(vocab.train(lines, size)) + "\n")
+    tokens = vocab.train(lines, size, smaller=True)
+    if len(tokens) < size:
+        print(f"the text gives a vocabulary of {len(tokens):,} tokens, fewer than the {size:,} of the preset; the model"
+              " is made for these", file=sys.stderr)
+    vocab.write_vocab(path, tokens)

@@ -8,6 +8,7 @@ A context longer than the model is read in windows that overlap. The best span o
 """
 
 import json
+import logging
 import math
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import numpy as np
 
 from .. import metrics
 from . import batches, reading
+
+log = logging.getLogger(__name__)
 
 HEAD = "question_answering"
 LENGTH = 512                                           # pieces of a row, as the original
@@ -26,7 +29,8 @@ LONGEST_QUESTION, LONGEST_ANSWER = 64, 30              # pieces; Source: configu
 def read(path, labelled=True):
     """Questions of a file of SQuAD, or of JSON lines.
 
-    Raises ValueError, with the place, if an answer does not stand in its context where it should.
+    An answer that does not stand in its context where it should is left out, and its question if it has no other; how
+    many is said.   Raises ValueError, with the place, if that happens to all.
     """
     path = Path(path)
     examples = _squad(path, labelled) if path.suffix.lower() == ".json" else reading.examples(path, example, labelled)
@@ -36,7 +40,19 @@ def read(path, labelled=True):
             raise ValueError(f"{one['where']}: an id must occur once, but {one['id']!r} is that of"
                              f" {seen[one['id']]}, too")
         seen[one["id"]] = one["where"]
-    return examples
+    return _without_misplaced(path, examples)
+
+
+def _without_misplaced(path, examples):
+    """The examples that still have an answer, or never had one."""
+    wrong = [why for one in examples for why in one.get("misplaced", ())]
+    kept = [one for one in examples if one.get("answers") or not one.get("misplaced")]
+    if not kept:
+        raise ValueError(wrong[0])
+    if wrong:
+        log.warning("%s: %d answers and %d of %d questions are left out; the first: %s", path, len(wrong),
+                    len(examples) - len(kept), len(examples), wrong[0])
+    return [{name: value for name, value in one.items() if name != "misplaced"} for one in kept]
 
 
 def _squad(path, labelled):
@@ -71,8 +87,35 @@ def example(entry, where, labelled=True):
                 question=reading.text(entry, "question", where), context=reading.text(entry, "context", where))
     if not labelled:
         return made
+    impossible = entry.get("is_impossible") or False
+    if not isinstance(impossible, bool):
+        raise ValueError(f"{where}: is_impossible must be true or false, but is {reading.shown(impossible)}")
+    answers = [] if impossible and not entry.get("answers") else _listed(entry, where)
+    empty = [answer for answer in answers if isinstance(answer, dict) and answer.get("text") == ""]
+    if impossible and len(empty) < len(answers):
+        raise ValueError(f"{where}: a question that is_impossible must have no answers, but has"
+                         f" {reading.shown(answers)}")
+    if impossible:
+        answers = []
+    made |= dict(answers=[], misplaced=[])
+    for answer in answers:
+        text, start, found = _answer(answer, made["context"], where)
+        if found == text:
+            made["answers"].append((text, start))
+        else:
+            real = made["context"].find(text)
+            hint = f"it stands at {real}" if real >= 0 else "it stands nowhere in it"
+            made["misplaced"].append(f"{where}: the context must have the answer {reading.shown(text)} at character"
+                                     f" {start}, but has {reading.shown(found)} there; {hint}")
+    if not made["misplaced"]:
+        del made["misplaced"]
+    return made
+
+
+def _listed(entry, where):
+    """The answers as a list; in the data sets of Hugging Face they are {"text": [...], "answer_start": [...]}."""
     answers = reading.need(entry, "answers", where)
-    if isinstance(answers, dict):                      # as in the data sets of Hugging Face: {"text": [...], ...}
+    if isinstance(answers, dict):
         columns = [reading.need(answers, name, where) for name in ("text", "answer_start")]
         if not all(isinstance(column, list) for column in columns) or len(columns[0]) != len(columns[1]):
             raise ValueError(f"{where}: answers must be a list of objects, or an object of two lists of one length, but"
@@ -81,26 +124,16 @@ def example(entry, where, labelled=True):
     if not isinstance(answers, list):
         raise ValueError(f"{where}: answers must be a list, empty where there is no answer, but is"
                          f" {reading.shown(answers)}")
-    if entry.get("is_impossible") and answers:
-        raise ValueError(f"{where}: a question that is_impossible must have no answers, but has"
-                         f" {reading.shown(answers)}")
-    made["answers"] = [_answer(answer, made["context"], where) for answer in answers]
-    return made
+    return answers
 
 
 def _answer(answer, context, where):
-    """(text, start), which stands in the context at start"""
+    """text, start, what stands in the context at start"""
     answer = reading.json_object(answer, where)
     text, start = reading.text(answer, "text", where), reading.need(answer, "answer_start", where)
     if type(start) is not int or start < 0:
         raise ValueError(f"{where}: answer_start must be the number of a character, but is {reading.shown(start)}")
-    found = context[start : start + len(text)]
-    if found != text:
-        real = context.find(text)
-        hint = f"it stands at {real}" if real >= 0 else "it stands nowhere in it"
-        raise ValueError(f"{where}: the context must have the answer {reading.shown(text)} at character {start}, but"
-                         f" has {reading.shown(found)} there; {hint}")
-    return text, start
+    return text, start, context[start : start + len(text)]
 
 
 def configure(cfg, examples):
@@ -202,9 +235,16 @@ def measure(examples, answers, cfg):
 
     If there are questions without an answer, apart for these, and the threshold that would be best for F1. For version
     1.1 its script counts the same, except where an accepted answer is nothing but articles and punctuation.
+
+    That counts words between spaces. Where accepted answers are of scripts without spaces, `unspaced_f1` and
+    `unspaced_exact_match` count their characters as words, as for Chinese and Thai in MLQA.
     """
     accepted = [[text for text, _ in one["answers"]] for one in examples]
     figures = metrics.answer_scores([answer["answer"] for answer in answers], accepted)
+    if any(metrics.UNSPACED.search(text) for texts in accepted for text in texts):
+        unspaced = metrics.answer_scores([metrics.spread(answer["answer"]) for answer in answers],
+                                         [[metrics.spread(text) for text in texts] for texts in accepted])
+        figures |= {f"unspaced_{name}": unspaced[name] for name in ("f1", "exact_match")}
     if all(accepted):
         return figures
     threshold, best = metrics.best_threshold(

@@ -2,11 +2,22 @@
 
 import csv
 import json
+import logging
+import unicodedata
+from collections import defaultdict
 from pathlib import Path
+
+import regex
 
 from ...files import no_key_twice
 
+log = logging.getLogger(__name__)
+
 SHOWN = 80                                             # characters of what was found
+LONGEST_CELL = 2**31 - 1                               # characters; the module csv has 131,072
+QUOTED = regex.compile(r'"[^"]*+(?:""[^"]*+)*+"')
+QUOTED_TABLE = regex.compile(rf'(?:(?:{QUOTED.pattern}|[^"\t\n]*+)[\t\n])*+(?:{QUOTED.pattern}|[^"\t\n]*+)')
+NO_LABEL = {"-", "_", "?", "-1", "-100", "nan", "none", "null", "n/a", "na", ""}
 
 
 def lines(path):
@@ -79,15 +90,20 @@ def json_object(entry, where):
 
 
 def _table(path):
-    is_csv = Path(path).suffix.lower() == ".csv"
-    options = dict(strict=True) if is_csv else dict(delimiter="\t", quoting=csv.QUOTE_NONE)
+    csv.field_size_limit(LONGEST_CELL)
+    if Path(path).suffix.lower() == ".csv":
+        options = dict(strict=True)
+    elif is_quoted("\n".join(line for _, line in lines(path)), path):
+        options = dict(strict=True, delimiter="\t")
+    else:
+        options = dict(delimiter="\t", quoting=csv.QUOTE_NONE)
     rows = csv.reader((f"{line}\n" for _, line in lines(path)), **options)
     header, start = None, 1
     try:
         for row in rows:
             where, start = f"{path}, line {start}", rows.line_num + 1
             if header is None:
-                header = row
+                header = [name.strip() for name in row]
                 named = [name for name in header if name]
                 if len(set(named)) < len(named):
                     raise ValueError(f"{where}: each column must have a name of its own, but they are"
@@ -99,6 +115,25 @@ def _table(path):
                 yield where, dict(zip(header, row))
     except csv.Error as error:
         raise ValueError(f"{path}, line {rows.line_num}: there must be a row of a table, but {error}") from None
+
+
+def is_quoted(text, path=""):
+    """Whether a table with tabs has quotes around cells, as pandas writes them, or none that mean anything, as GLUE.
+
+    It has if every cell with a quote begins and ends with one and has those inside doubled, and if one of them needs
+    that, for a quote, a tab or a line end inside; or if all cells are in quotes.
+    """
+    if '"' not in text:
+        return False
+    rows = [row.split("\t") for row in text.split("\n") if row]
+    cells = [cell for row in rows for cell in row]
+    doubled = [cell for cell in cells if '""' in cell[1:-1] and QUOTED.fullmatch(cell)]
+    if QUOTED_TABLE.fullmatch(text):
+        return bool(doubled) or len(set(map(len, rows))) > 1 or all(map(QUOTED.fullmatch, cells))
+    if doubled:
+        log.warning("%s: cells such as %s are read with their quotes, because other cells have single ones", path,
+                    shown(doubled[0]))
+    return False
 
 
 def need(entry, name, where):
@@ -130,6 +165,14 @@ def texts(entry, name, where):
     return [_text(one, name, where) for one in value]
 
 
+def name_of(label, where, kind="label"):
+    """The name of a label, which is a text or a whole number. White space around it is a slip of the file's."""
+    if isinstance(label, bool) or not isinstance(label, (str, int)) or not str(label).strip():
+        raise ValueError(f"{where}: a {kind} must be a name or a whole number, but is {shown(label)}; a file has"
+                         " labels of one kind, or say --problem")
+    return str(label).strip()
+
+
 def label_id(label, ids, where):
     """The number of a label.
 
@@ -151,12 +194,34 @@ def named_labels(cfg, names):
 
 def label_ids(cfg):
     """Name -> number of the labels of a configuration; those without names are LABEL_0, LABEL_1, ..."""
-    return {name: i for i, name in label_names(cfg).items()}
+    names = label_names(cfg)
+    ids = {name: i for i, name in names.items()}
+    if len(ids) < len(names):
+        raise ValueError(f"each label of a model must have a name of its own, but they are {', '.join(names.values())}")
+    return ids
 
 
 def label_names(cfg):
-    return cfg.id2label or {i: f"LABEL_{i}" for i in range(cfg.num_labels)}
+    """Number -> name of the labels; config.json may have numbers for names."""
+    names = cfg.id2label or {i: f"LABEL_{i}" for i in range(cfg.num_labels)}
+    return {i: str(name).strip() for i, name in names.items()}
 
+
+def say_what_is_odd(labels):
+    """Warn of labels that look like none, and of those that are nearly alike.   labels: name -> how often it occurs
+    """
+    for name, count in labels.items():
+        beside = "0" if name.startswith("-") and len(name) > 1 else None
+        if name.lower() in NO_LABEL and "+" not in labels and (beside is None or beside in labels):
+            log.warning("%d examples have the label %r, which often means that there is none; it is learned like any"
+                        " other, so leave them out if it does", count, name)
+    alike = defaultdict(list)
+    for name in labels:
+        alike[unicodedata.normalize("NFKC", name).casefold()].append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            log.warning("the labels %s differ in the way they are written only; they are learned as %d labels",
+                        ", ".join(map(repr, names)), len(names))
 
 def in_order(names):
     """Sorted; by value, if all are whole numbers."""
