@@ -8,11 +8,11 @@
 
 # %%
 import numpy as np
-from figures import BLUE, ORANGE, picture, show
 
 from minconvbert import default_model
 from minconvbert.tokenizer import ConvBertTokenizerFast
 from minconvbert.tokenizer.wordpiece import explain, match, normalize, split
+from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 # %% [markdown]
 # ## One word, by hand

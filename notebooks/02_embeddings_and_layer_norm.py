@@ -8,7 +8,6 @@
 
 # %%
 import numpy as np
-from figures import BLUE, ORANGE, picture, show
 
 from minconvbert import default_model, view
 from minconvbert.config import ConvBertConfig
@@ -19,6 +18,7 @@ from minconvbert.model import embeddings
 from minconvbert.ops import embedding, embedding_backward, layer_norm, layer_norm_backward, standardize
 from minconvbert.shapes import sub
 from minconvbert.tokenizer import ConvBertTokenizerFast
+from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 # %% [markdown]
 # ## Three rows, by hand

@@ -10,7 +10,6 @@
 import math
 
 import numpy as np
-from figures import BLUE, FAINT, ORANGE, picture, show
 
 from minconvbert import default_model, view
 from minconvbert.attention import self_attention
@@ -20,6 +19,7 @@ from minconvbert.faces import ConvBertModel
 from minconvbert.model import attention_bias
 from minconvbert.ops import dropout, softmax
 from minconvbert.tokenizer import ConvBertTokenizerFast
+from minconvbert.view.notebook import BLUE, FAINT, ORANGE, picture, show
 
 # %% [markdown]
 # ## One token, by hand

@@ -13,7 +13,6 @@
 
 # %%
 import numpy as np
-from figures import BLUE, ORANGE, picture, show
 
 from minconvbert import default_model, view
 from minconvbert.config import ConvBertConfig, param_shapes
@@ -22,6 +21,7 @@ from minconvbert.course import check
 from minconvbert.faces import ConvBertModel
 from minconvbert.ops import linear, softmax
 from minconvbert.tokenizer import ConvBertTokenizerFast
+from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 # %% [markdown]
 # ## The one sum

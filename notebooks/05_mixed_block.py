@@ -10,7 +10,6 @@
 
 # %%
 import numpy as np
-from figures import BLUE, ORANGE, picture, show
 
 from minconvbert import default_model, view
 from minconvbert.attention import mixed_attention, self_attention
@@ -23,6 +22,7 @@ from minconvbert.model import dense_linear, feed_forward, layer, project_add_nor
 from minconvbert.ops import grouped_linear, linear
 from minconvbert.shapes import sub
 from minconvbert.tokenizer import ConvBertTokenizerFast
+from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 # %% [markdown]
 # ## Which heads are whose

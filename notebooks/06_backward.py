@@ -9,7 +9,6 @@
 
 # %%
 import numpy as np
-from figures import BLUE, ORANGE, picture, show
 
 from minconvbert.attention import mixed_attention, mixed_attention_backward, self_attention_backward
 from minconvbert.conv import (
@@ -31,6 +30,7 @@ from minconvbert.ops import (
     softmax_backward,
     standardize,
 )
+from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 # %% [markdown]
 # ## What a gradient is

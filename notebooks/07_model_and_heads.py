@@ -10,7 +10,6 @@
 
 # %%
 import numpy as np
-from figures import BLUE, picture, show
 
 from minconvbert import default_model, view
 from minconvbert.config import TASKS, ConvBertConfig, param_shapes
@@ -24,6 +23,7 @@ from minconvbert.model import convbert, encoder
 from minconvbert.ops import softmax
 from minconvbert.pretrained import fill_mask
 from minconvbert.tokenizer import ConvBertTokenizerFast
+from minconvbert.view.notebook import BLUE, picture, show
 
 # %% [markdown]
 # ## The model

@@ -9,7 +9,6 @@
 
 # %%
 import numpy as np
-from figures import BLUE, ORANGE, picture, show
 
 from minconvbert import default_model
 from minconvbert.config import ConvBertConfig
@@ -23,6 +22,7 @@ from minconvbert.pretrained import detect
 from minconvbert.tokenizer import ConvBertTokenizerFast
 from minconvbert.training.pretrain import evaluate, fresh_state, train_step
 from minconvbert.training.recipes import PretrainingRecipe
+from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 # %% [markdown]
 # ## Choosing places

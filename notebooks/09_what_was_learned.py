@@ -9,7 +9,6 @@
 
 # %%
 import numpy as np
-from figures import show
 
 from minconvbert import default_model, view
 from minconvbert.conv import dynamic_conv
@@ -24,6 +23,7 @@ from minconvbert.view.locality import (
     over_tokens,
     padded_band,
 )
+from minconvbert.view.notebook import show
 
 # %% [markdown]
 # ## A kernel as a row of a map, by hand

@@ -10,7 +10,6 @@
 
 # %%
 import numpy as np
-from figures import BLUE, ORANGE, picture, show
 
 from minconvbert import default_model
 from minconvbert.config import ConvBertConfig, param_shapes
@@ -21,6 +20,7 @@ from minconvbert.inputs import model_inputs
 from minconvbert.model import conv_mask, convbert
 from minconvbert.ops import softmax
 from minconvbert.tokenizer import ConvBertTokenizerFast
+from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 # %% [markdown]
 # ## 1. Padding leaks

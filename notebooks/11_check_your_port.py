@@ -11,7 +11,6 @@
 
 # %%
 import numpy as np
-from figures import BLUE, ORANGE, picture, show
 
 from minconvbert.config import ConvBertConfig
 from minconvbert.golden import check, read_pack
@@ -19,6 +18,7 @@ from minconvbert.golden.checker import diagnose_case
 from minconvbert.golden.mistakes import MISTAKES
 from minconvbert.golden.pack import scales_of
 from minconvbert.golden.scoring import mistaken_port
+from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 # %% [markdown]
 # ## The pack

@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from figures import BLUE, FAINT, ORANGE, picture, show
 
 from minconvbert import default_model
 from minconvbert.optim import learning_rate
@@ -20,6 +19,7 @@ from minconvbert.training import tasks
 from minconvbert.training.finetune import fresh_state, layer_scales, start, train, train_step
 from minconvbert.training.recipes import FinetuningRecipe
 from minconvbert.training.tasks import batches, text_classification
+from minconvbert.view.notebook import BLUE, FAINT, ORANGE, picture, show
 
 folder = default_model()
 

@@ -10,7 +10,6 @@
 from pathlib import Path
 
 import numpy as np
-from figures import BLUE, ORANGE, picture, show
 
 from minconvbert import default_model
 from minconvbert.losses import IGNORED, cross_entropy
@@ -18,6 +17,7 @@ from minconvbert.training import metrics, tasks
 from minconvbert.training.finetune import fresh_state, start, train
 from minconvbert.training.recipes import FinetuningRecipe
 from minconvbert.training.tasks import token_classification
+from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 folder = default_model()
 task = tasks.get("token-classification")

@@ -8,7 +8,6 @@
 
 # %%
 import numpy as np
-from figures import BLUE, ORANGE, picture, show
 
 from minconvbert import default_model
 from minconvbert.training import metrics, tasks
@@ -16,6 +15,7 @@ from minconvbert.training.finetune import fresh_state, start, train
 from minconvbert.training.recipes import FinetuningRecipe
 from minconvbert.training.tasks import batches, question_answering
 from minconvbert.training.tasks.question_answering import best_span
+from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 folder = default_model()
 task = tasks.get("question-answering")

@@ -8,7 +8,6 @@
 
 # %%
 import numpy as np
-from figures import BLUE, FAINT, ORANGE, picture, show
 
 from minconvbert import default_model
 from minconvbert.heads import multiple_choice, task_model
@@ -19,6 +18,7 @@ from minconvbert.training.finetune import fresh_state, start, train
 from minconvbert.training.recipes import FinetuningRecipe
 from minconvbert.training.tasks import batches
 from minconvbert.training.tasks import multiple_choice as the_task
+from minconvbert.view.notebook import BLUE, FAINT, ORANGE, picture, show
 
 folder = default_model()
 task = tasks.get("multiple-choice")

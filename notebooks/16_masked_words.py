@@ -11,7 +11,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-from figures import BLUE, ORANGE, picture, show
 
 from minconvbert import default_model
 from minconvbert.heads import task_model
@@ -21,6 +20,7 @@ from minconvbert.training import tasks
 from minconvbert.training.finetune import fresh_state, start, train
 from minconvbert.training.recipes import FinetuningRecipe
 from minconvbert.training.tasks import masked_lm
+from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 folder = default_model()
 task = tasks.get("masked-lm")

@@ -15,12 +15,12 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from figures import BLUE, FAINT, ORANGE, picture, show
 
 from minconvbert.config import ConvBertConfig
 from minconvbert.training import left_or_right, study
 from minconvbert.training.recipes import PRESETS
 from minconvbert.view.curves import by_setting
+from minconvbert.view.notebook import BLUE, FAINT, ORANGE, picture, show
 
 # %% [markdown]
 # ## Five blocks that differ in one thing

@@ -1,9 +1,11 @@
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ import pytest
 from minconvbert import course
 from minconvbert.__main__ import main
 from minconvbert.course import EXERCISES, check, exercises, grade, reference, solution, stub
+from minconvbert.course.mistakes import MISTAKES, planted
 from minconvbert.ops import standardize
+from minconvbert.step.trace import arrays
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
@@ -71,7 +75,7 @@ def test_a_fault_in_any_result_is_found_on_every_seed(exercise):
 def test_numbers_follow_the_seed_and_nothing_else():
     def bits(seed, number=0):
         args = exercises.case("layer_norm", seed, number)
-        return [a.tobytes() for a in exercises.arrays(dict(enumerate(args))).values()]
+        return [a.tobytes() for a in arrays(dict(enumerate(args))).values()]
 
     assert bits("Ada") == bits("Ada")
     assert bits(7) == bits("7")
@@ -129,9 +133,9 @@ def span(change=None, to=""):
     ("dmatch * span_key", "dmatch * query", "dquery", "off by"),
     ("dmatch * query", "2 * dmatch * query", "dspan_key", "2 times"),
     ("return dx_value + hide(dx_span, mask)", "return dx_value", "dx", "which it returns, is wrong"),
-    ("hide(dvalue.reshape(B, L, H * Dh), mask)", "dvalue.reshape(B, L, H * Dh)", 'g["conv_out_layer.weight"]',
+    ("hide(dvalue.reshape(B, L, H * Dh), mask)", "dvalue.reshape(B, L, H * Dh)", 'grads["conv_out_layer.weight"]',
      "first draw was right"),
-    ("hide(x, mask), acts[", "x, acts[", 'g["key_conv_attn_layer.depthwise.weight"]', "first draw was right"),
+    ("hide(x, mask), acts[", "x, acts[", 'grads["key_conv_attn_layer.depthwise.weight"]', "first draw was right"),
     ('gradient\n', 'gradient[..., 0]\n', 'grads["key_conv_attn_layer.depthwise.weight"]', "its shape is"),
     ("dquery, grads", "dquery", 'grads["conv_out_layer.weight"]', "missing"),
 ])
@@ -197,7 +201,8 @@ def test_the_hint_comes_first_and_the_answer_when_asked():
     ("return right(dy, y) + y.sum(-1, keepdims=True)", "off by a constant"),
     ("while True: pass", "longer than 1 seconds"),
     ("import os; os._exit(0)", "its process ended"),
-    ("import os; os.kill(os.getppid(), 0); return np.zeros(10 ** 11)", "MemoryError"),
+    ("import os; os.kill(os.getppid(), 0)", "may not do this: os.kill"),
+    ("return np.zeros(10 ** 11)", "MemoryError"),
 ])
 def test_what_goes_wrong_is_said(tmp_path, body, says):
     file = tmp_path / "mine.py"
@@ -240,15 +245,201 @@ def test_the_trace_of_a_debugger_is_given_back():
         sys.settrace(before)
 
 
-def test_only_functions_and_imports_of_a_notebook_run(tmp_path):
+RIGHT = "y * (dy - (dy * y).sum(-1, keepdims=True))"
+
+
+def notebook_of(*cells):
+    return json.dumps(dict(cells=[dict(cell_type="code", source=c.splitlines(True)) for c in cells]
+                           + [dict(cell_type="markdown", source=["# words"])]))
+
+
+def test_of_a_notebook_only_what_the_functions_need_runs(tmp_path):
     head = "def softmax_backward(dy, y):\n    return "
-    cells = ["%matplotlib inline\nimport numpy as np", "raise SystemExit('a cell ran')", head + "dy",
-             "this is ( no python", head + "y * (dy - (dy * y).sum(-1, keepdims=True))"]
-    notebook = dict(cells=[dict(cell_type="code", source=c.splitlines(True)) for c in cells]
-                    + [dict(cell_type="markdown", source=["# words"])])
     file = tmp_path / "lab.ipynb"
-    file.write_text(json.dumps(notebook))
-    assert grade(file, seed=5)["passed"] == 1
+    file.write_text(notebook_of(
+        "%matplotlib inline\n!ls\nnp?\nimport numpy as np\nimport no_such_module", "raise SystemExit('a cell ran')",
+        head + "dy", "this is ( no python", "%%bash\nexit 1", "TWO = 2.0\nHALF = 1 / TWO; UNUSED = 1 / 0",
+        "from __future__ import annotations\n%time TWO", head + "HALF * TWO * " + RIGHT))
+    report = grade(file, seed=5)
+    assert report["passed"] == report["of"] == 1
+    told = "\n".join(report["notes"])
+    assert all(x in told for x in ("`!ls` was left out", "`np?`", "code cell 4 is no Python", "code cell 5", "`%time"))
+
+    file.write_text(notebook_of("HALF = 1 / 0", "import numpy as np\n\n" + head + "HALF * dy"))
+    message = grade(file)["exercises"][0]["message"]
+    assert "HALF" in message and "ZeroDivisionError" in message and "code cell 1, line 1: HALF = 1 / 0" in message
+    assert "code cell 2, line 4: return HALF" in message
+
+
+def test_each_known_mistake_is_wrong_on_every_seed_and_has_its_own_hint():
+    count = 0
+    for exercise, changes in MISTAKES.items():
+        for old, new, advice in changes:
+            assert old in solution(exercise), (exercise, old)
+            for seed in (0, "Ada"):
+                with np.errstate(all="ignore"):
+                    verdict = check(planted(exercise, old, new), seed)
+                assert not verdict, (exercise, new)
+                assert verdict.hint == advice, (exercise, new, verdict)
+                assert verdict.wrong not in verdict.right and 0 <= verdict.credit < 1
+                count += 1
+    assert count > 200
+
+
+def loops_self_attention(query, key, value, bias, drop=None):
+    B, L, H, Dh = query.shape
+    weights, out = np.zeros((B, H, L, L)), np.zeros((B, L, H, Dh))
+    bias = np.broadcast_to(bias, weights.shape)
+    for b in range(B):
+        for h in range(H):
+            for t in range(L):
+                scores = np.zeros(L)
+                for s in range(L):
+                    for d in range(Dh):
+                        scores[s] += query[b, t, h, d] * key[b, s, h, d] / Dh**0.5
+                    scores[s] += bias[b, h, t, s]
+                weights[b, h, t] = np.exp(scores - scores.max())
+                weights[b, h, t] /= weights[b, h, t].sum()
+                for s in range(L):
+                    for d in range(Dh):
+                        kept = 1.0 if drop is None else drop[b, h, t, s]
+                        out[b, t, h, d] += weights[b, h, t, s] * kept * value[b, s, h, d]
+    acts = dict(query=query, key=key, value=value, weights=weights, out=out)
+    return out, acts if drop is None else acts | dict(drop=drop)
+
+
+def einsum_self_attention(query, key, value, bias, drop=None):
+    scores = np.einsum("blhd,bmhd->bhlm", query, key) / query.shape[-1] ** 0.5 + bias
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights = weights / weights.sum(-1, keepdims=True)
+    out = np.einsum("bhlm,bmhd->blhd", weights if drop is None else weights * drop, value)
+    kept = {} if drop is None else {"drop": drop}
+    return out, dict(query=query, key=key, value=value, weights=weights, out=out, **kept)
+
+
+@pytest.mark.parametrize("style", [loops_self_attention, einsum_self_attention])
+def test_other_styles_are_right_whatever_the_seed(style):
+    shapes = set()
+    for seed in ("Ada", "Bob", "Cyd", "Dan"):
+        assert check(style, seed, name="self_attention")
+        shapes.add(str([a.shape for a in arrays(dict(enumerate(exercises.case("self_attention", seed, 1)))).values()]))
+    assert len(shapes) == 1, "the work must be the same for every learner"
+
+
+def test_loops_are_graded_without_being_followed(tmp_path):
+    """Following every line of five nested loops takes longer than grading may: only what is wrong is followed."""
+    file = tmp_path / "loops.py"
+    source = inspect.getsource(loops_self_attention).replace("loops_self_attention", "self_attention")
+    file.write_text("import numpy as np\n\n" + source)
+    assert grade(file, seed="Ada")["passed"] == 1
+    file.write_text("import numpy as np\n\n" + source.replace(" / Dh**0.5", ""))
+    (entry,) = grade(file, seed="Ada", limit=30)["exercises"]
+    assert entry["hint"] == "The scores are not divided by sqrt(Dh)."
+
+
+def test_two_swapped_arrays_do_not_absolve_each_other():
+    scope = {}
+    swapped = span("dquery = dmatch * span_key", "dquery = dmatch * query").replace(
+        "dspan_key = dmatch * query", "dspan_key = dmatch * span_key")
+    exec(swapped, scope)
+    verdict = check(scope["span_dynamic_conv_backward"])
+    assert verdict.wrong == "dquery" and "dquery" not in verdict.right and "dspan_key" not in verdict.right
+    assert "*other* factor" in verdict.hint
+
+
+def test_who_calls_a_stub_is_told_so():
+    def softmax_backward(dy, y):
+        raise NotImplementedError("your turn")
+
+    def self_attention_backward(dout, acts):
+        return softmax_backward(dout, acts["weights"])
+
+    assert "it is not written yet" in check(softmax_backward).message
+    message = check(self_attention_backward).message
+    assert "it calls softmax_backward, which is not written yet" in message
+    assert "return softmax_backward(dout" in message
+
+
+def test_what_must_be_returned_is_all_there_and_nothing_else():
+    def self_attention(query, key, value, bias, drop=None):
+        return einsum_self_attention(query, key, value, bias, drop)[0], {}
+
+    verdict = check(self_attention)
+    assert not verdict and "acts lacks" in verdict.message and '"weights"' in verdict.message
+    assert 0 < verdict.credit < 0.5
+
+    scope = {}
+    name = "question_answering_backward"
+    exec("\n".join([*course.imports(name), solution(name)]), scope)
+    right = scope[name]
+    question_answering_backward = lambda dlogits, acts, p, cfg: (  # noqa: E731
+        right(dlogits, acts, p, cfg)[0], right(dlogits, acts, p, cfg)[1] | {"classifier.bias": acts["hidden"]})
+    verdict = check(question_answering_backward, name=name)
+    assert not verdict and "too many" in verdict.message and verdict.credit == 3 / 4
+
+
+CHEATS = {
+    "import sys\nfrom minconvbert import ops\ndef softmax_backward(dy, y):\n    sys.settrace(None)\n"
+    "    return ops.softmax_backward(dy, y)": "package's own",
+    "from minconvbert import ops\ndef softmax_backward(dy, y):\n    return dy\nsoftmax_backward = ops.softmax_backward":
+        "not a function that this file writes",
+    "from minconvbert.course import solution\nfrom minconvbert.ops import *\nfrom minconvbert.shapes import dims\n"
+    "def softmax_backward(dy, y):\n    return dy\nexec(solution('softmax_backward'))": "",
+    "import minconvbert.ops as ops\ndef softmax_backward(dy, y):\n    ns = {}\n"
+    "    exec(open(ops.__file__).read().replace('from .', 'from minconvbert.'), ns)\n"
+    "    return ns['softmax_backward'](dy, y)": "package's own",
+    "from minconvbert import ops\ndef softmax_backward(dy, y):\n    return dy\n"
+    "softmax_backward.__code__ = ops.softmax_backward.__code__": "not a function that this file writes",
+    "import threading\nfrom minconvbert.ops import softmax_backward as f\ndef softmax_backward(dy, y):\n    out = []\n"
+    "    t = threading.Thread(target=lambda: out.append(f(dy, y)))\n    t.start()\n    t.join()\n    return out[0]": "",
+}
+
+
+@pytest.mark.parametrize("source", CHEATS, ids=range(len(CHEATS)))
+def test_the_packages_own_function_does_not_pass_as_own_work(tmp_path, source):
+    file = tmp_path / "mine.py"
+    file.write_text(source)
+    (entry,) = grade(file)["exercises"]
+    assert not entry["passed"] and CHEATS[source] in entry["message"], entry["message"]
+
+
+@pytest.mark.parametrize(("action", "says"), [
+    ("open({outside!r}, 'w')", "write outside"),
+    ("import os; os.remove({beside!r})", "write outside"),
+    ("open({beside!r}).read()", "lies beside it"),
+    ("import os; os.listdir({folder!r})", "lies beside it"),
+    ("import socket; socket.create_server(('127.0.0.1', 0))", "may not do this: socket"),
+    ("import os; os.fork()", "may not do this"),
+    ("import subprocess; subprocess.run(['true'])", "may not do this"),
+    ("import os; assert 'TEACHER_TOKEN' in os.environ", "AssertionError"),
+    ("import os; assert os.path.expanduser('~') != {home!r}, 'at home'; raise KeyError('elsewhere')", "elsewhere"),
+])
+def test_a_graded_file_keeps_to_itself(tmp_path, monkeypatch, action, says):
+    monkeypatch.setenv("TEACHER_TOKEN", "hunter2")
+    (tmp_path / "other.py").write_text("theirs")
+    action = action.format(outside=str(tmp_path.parent / "escaped.txt"), beside=str(tmp_path / "other.py"),
+                           folder=str(tmp_path), home=os.path.expanduser("~"))
+    file = tmp_path / "mine.py"
+    file.write_text(f"def softmax_backward(dy, y):\n    {action}\n    return {RIGHT}\n")
+    (entry,) = grade(file)["exercises"]
+    assert not entry["passed"] and says in entry["message"], entry["message"]
+    assert not (tmp_path.parent / "escaped.txt").exists() and (tmp_path / "other.py").exists()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
+def test_no_process_stays_behind(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("import ctypes, os, time\nlibc = ctypes.CDLL(None)\nif libc.fork() == 0:\n    os.setsid()\n"
+                    "    if libc.fork() == 0:\n        time.sleep(60)\n    os._exit(0)\n"
+                    f"def softmax_backward(dy, y):\n    return {RIGHT}\n")
+    assert grade(file)["passed"] == 1
+    left = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            left += [entry] if str(tmp_path).encode() in entry.read_bytes() else []
+        except OSError:
+            pass
+    assert not left
 
 
 def test_the_file_cannot_touch_the_grader(tmp_path):
@@ -291,7 +482,12 @@ def command(*args, **options):
 
 def test_commands(tmp_path, capsys):
     assert main(["course", "list"]) == 0
-    assert capsys.readouterr().out.split() == list(EXERCISES)
+    table = capsys.readouterr().out
+    assert all(re.search(rf"^{name} +\d\d  \*+ +\d+", table, re.MULTILINE) for name in EXERCISES)
+    assert main(["course", "list", "--names"]) == 0
+    assert sorted(capsys.readouterr().out.split()) == sorted(EXERCISES)
+    assert main(["course", "list", "--names", "--notebook", "08"]) == 0
+    assert "discriminator" in capsys.readouterr().out.split()
     assert main(["course", "solution", "softmax"]) == 0
     assert capsys.readouterr().out.strip() == inspect.getsource(reference("softmax")).strip()
     file = tmp_path / "mine.py"
@@ -311,6 +507,26 @@ def test_commands(tmp_path, capsys):
     assert command("grade", file, "--limit", "0").returncode == 2
 
 
+def test_many_files_are_graded_to_csv_json_and_points(tmp_path, capsys):
+    (tmp_path / "ada.py").write_text(f"def softmax_backward(dy, y):\n    return {RIGHT}\n")
+    (tmp_path / "bob.py").write_text(
+        "from minconvbert.ops import *\ndef linear_backward(dy, x, weight):\n"
+        "    dx, dweight, dbias = dy @ weight, None, dy.sum((0, 1))\n    return dx, dx, dbias\n")
+    (tmp_path / "cyd.py").write_text("nothing = 1\n")
+    files = [str(tmp_path / name) for name in ("ada.py", "bob.py", "cyd.py")]
+    table = tmp_path / "marks.csv"
+    assert main(["course", "grade", *files, "--json", "--csv", str(table), "--points", "6", "--seed-by-file"]) == 1
+    ada, bob, cyd = json.loads(capsys.readouterr().out)
+    assert (ada["points"], ada["points_of"], ada["seed"]) == (6, 6, "ada")
+    assert bob["points"] == 4, "two of three arrays are right"
+    assert cyd["exercises"] == [] and "at least one exercise" in cyd["notes"][0]
+    rows = table.read_text().splitlines()
+    assert [row.split(",")[2:5] for row in rows[1:]] == [
+        ["softmax_backward", "1", "6"], ["linear_backward", "0", "4"], ["", "0", "0"]]
+    with pytest.raises(ValueError, match="exercise"):
+        grade(tmp_path / "cyd.py")
+
+
 def test_same_numbers_under_other_names_and_shapes_are_seen():
     def dynamic_conv_backward(dout, value, kernel):
         K, L = kernel.shape[3], value.shape[1]
@@ -322,5 +538,5 @@ def test_same_numbers_under_other_names_and_shapes_are_seen():
         return back[:, K // 2 : K // 2 + L], 2 * gradient
 
     verdict = check(dynamic_conv_backward)
-    assert verdict.right == ["padded", "dpadded", "dkernel"]
+    assert verdict.right == ["padded", "dpadded"]
     assert verdict.wrong == "dkernel" and "2 times" in verdict.message

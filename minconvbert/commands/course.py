@@ -1,48 +1,131 @@
-"""`python -m minconvbert course list | stub | solution | grade`: exercises that check themselves."""
+"""`python -m minconvbert course list | stub | solution | grade | export | sheet`: exercises that check themselves."""
 
 import argparse
+import csv
 import json
+from pathlib import Path
 
+from ..course.assignment import KINDS, write_notebook
+from ..course.catalog import catalog, table
 from ..course.check import Verdict
-from ..course.exercises import EXERCISES, imports, solution, stub
+from ..course.exercises import reference
 from ..course.grade import grade
+from ..course.handout import imports, solution, stub
+from ..files import atomic_path
 
 
 def main(argv):
+    args = _parser().parse_args(argv)
+    for name in getattr(args, "exercises", None) or ():
+        reference(name)
+    return args.run(args) or 0
+
+
+def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m minconvbert course", description="Exercises that check themselves.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the names of all exercises")
-    for name, purpose in (("stub", "what to write, as the beginning of a file"), ("solution", "the package's source")):
-        command = commands.add_parser(name, help=purpose)
-        command.add_argument("exercises", nargs="+", metavar="EXERCISE")
-        if name == "stub":
-            command.add_argument("--skeleton", action="store_true", help="with the left side of every line")
-    command = commands.add_parser("grade", help="judge the functions of a file, each in a process of its own")
-    command.add_argument("file", help="a .py file or a notebook")
-    command.add_argument("--seed", default="0", help="what the numbers are drawn from: the learner's name, say")
+
+    command = commands.add_parser("list", help="all exercises: where they are taught, how hard and how long they are")
+    command.add_argument("--notebook", metavar="NN", help="those of one notebook only: 04, say")
+    command.add_argument("--names", action="store_true", help="nothing but the names")
+    command.set_defaults(run=_list)
+
+    command = commands.add_parser("stub", help="what to write, as the beginning of a file or as a notebook")
+    command.add_argument("exercises", nargs="+", metavar="EXERCISE")
+    command.add_argument("--skeleton", action="store_true", help="with the left side of every line")
+    command.add_argument("--notebook", metavar="FILE", help="write a notebook that checks itself")
+    command.add_argument("--seed", default="your name", help="what the notebook draws its numbers from")
+    command.set_defaults(run=_stub)
+
+    command = commands.add_parser("solution", help="the package's source")
+    command.add_argument("exercises", nargs="+", metavar="EXERCISE")
+    command.set_defaults(run=lambda args: print("\n\n\n".join(solution(name) for name in args.exercises)))
+
+    command = commands.add_parser("grade", help="judge the functions of files, each in a process of its own")
+    command.add_argument("files", nargs="+", metavar="FILE", help=".py files or notebooks")
+    command.add_argument("--seed", default="0", help="what the numbers are drawn from (default: 0)")
+    command.add_argument("--seed-by-file", action="store_true", help="draw each file's numbers from its name")
     command.add_argument("--exercises", nargs="+", metavar="EXERCISE",
                          help="those that count (default: all in the file)")
     command.add_argument("--limit", type=float, default=10.0, metavar="SECONDS", help="for each exercise (default: 10)")
-    command.add_argument("--json", action="store_true", help="print JSON")
-    args = parser.parse_args(argv)
+    command.add_argument("--points", type=float, default=1.0, metavar="N",
+                         help="for each exercise; one that is partly right gets its share (default: 1)")
+    command.add_argument("--json", action="store_true", help="print JSON: an object, or for several files a list")
+    command.add_argument("--csv", metavar="FILE", help="write a line for each file and exercise")
+    command.set_defaults(run=_grade)
 
-    if args.command == "list":
-        print("\n".join(EXERCISES))
-    elif args.command == "solution":
-        print("\n\n\n".join(solution(name) for name in args.exercises))
-    elif args.command == "stub":
-        lines = dict.fromkeys(line for name in args.exercises for line in imports(name))
-        print("\n".join(lines), *(stub(name, args.skeleton) for name in args.exercises), sep="\n\n\n")
+    command = commands.add_parser("export", help="an assignment for nbgrader or Otter")
+    command.add_argument("kind", choices=KINDS[1:])
+    command.add_argument("exercises", nargs="+", metavar="EXERCISE")
+    command.add_argument("--output", required=True, metavar="FILE", help="the notebook to write")
+    command.add_argument("--points", type=float, default=10, metavar="N", help="for each exercise (default: 10)")
+    command.set_defaults(run=lambda args: write_notebook(
+        args.output, args.exercises, kind=args.kind, points=args.points))
+    return parser
+
+
+def _list(args):
+    entries = [e for e in catalog() if args.notebook in (None, e.notebook)]
+    if not entries:
+        raise ValueError(f"--notebook must be one that has exercises, but is {args.notebook!r};"
+                         f" they are {', '.join(dict.fromkeys(e.notebook for e in catalog()))}")
+    print("\n".join(e.exercise for e in entries) if args.names else table(entries))
+
+
+def _stub(args):
+    if args.notebook:
+        write_notebook(args.notebook, args.exercises, seed=args.seed, skeleton=args.skeleton)
+        return
+    lines = dict.fromkeys(line for name in args.exercises for line in imports(name))
+    print("\n".join(lines), *(stub(name, args.skeleton) for name in args.exercises), sep="\n\n\n")
+
+
+def _grade(args):
+    if not args.limit > 0:
+        raise ValueError(f"--limit must be a positive number of seconds, but is {args.limit:g}")
+    if not args.points >= 0:
+        raise ValueError(f"--points must be 0 or more, but is {args.points:g}")
+    reports = [_report(file, args) for file in args.files]
+    if args.csv:
+        _write_csv(args.csv, reports)
+    if args.json:
+        print(json.dumps(reports if len(reports) > 1 else reports[0], indent=1))
     else:
-        if not args.limit > 0:
-            raise ValueError(f"--limit must be a positive number of seconds, but is {args.limit:g}")
-        report = grade(args.file, args.seed, args.exercises, args.limit)
-        if args.json:
-            print(json.dumps(report, indent=1))
-        else:
-            for entry in report["exercises"]:
-                print(Verdict(**entry))
-            print(f"{report['passed']} of {report['of']} right")
-        return 0 if report["passed"] == report["of"] else 1
-    return 0
+        for report in reports:
+            _print(report, args.points, len(reports) > 1)
+    return 0 if all(report["passed"] == report["of"] and report["of"] for report in reports) else 1
+
+
+def _report(file, args):
+    seed = Path(file).stem if args.seed_by_file else args.seed
+    try:
+        return grade(file, seed, args.exercises, args.limit, args.points)
+    except (ValueError, OSError) as error:
+        if len(args.files) == 1:
+            raise
+        return dict(file=str(file), seed=str(seed), passed=0, of=len(args.exercises or ()), points=0.0,
+                    points_of=args.points * len(args.exercises or ()), exercises=[], notes=[str(error)])
+
+
+def _print(report, points, named):
+    if named:
+        print(f"== {report['file']}")
+    for entry in report["exercises"]:
+        print(Verdict(**{name: value for name, value in entry.items() if name != "points"}))
+    for note in report["notes"]:
+        print(f"note: {note}")
+    print(f"{report['passed']} of {report['of']} right"
+          + (f", {report['points']:g} of {report['points_of']:g} points" if points != 1 else ""))
+
+
+def _write_csv(path, reports):
+    with atomic_path(Path(path)) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(("file", "seed", "exercise", "right", "points", "wrong", "line", "message"))
+        for report in reports:
+            for e in report["exercises"]:
+                rows.writerow((report["file"], report["seed"], e["exercise"], int(e["passed"]), f"{e['points']:g}",
+                               e["wrong"] or "", e["line"] or "", e["message"].splitlines()[0]))
+            if not report["exercises"]:
+                rows.writerow((report["file"], report["seed"], "", 0, "0", "", "", report["notes"][0]))

@@ -7,7 +7,9 @@
 Stubs, answers and intermediates come from the package's own source.
 """
 
-from .check import Attempt, Verdict, attempt, check, judge
-from .exercises import EXERCISES, case, imports, reference, solution, stub
+from .attempt import Attempt, attempt
+from .check import Verdict, check, judge
+from .exercises import EXERCISES, case, reference
 from .grade import grade
+from .handout import imports, solution, stub
 from .hints import HINTS, hint

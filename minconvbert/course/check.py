@@ -2,44 +2,29 @@
 
 import ast
 import inspect
-import linecache
-import re
 import textwrap
-import traceback
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
 
-from ..step.trace import Changes, arrays, tracing
+from .attempt import attempt
 from .exercises import case, reference
 from .hints import hint
+from .mistakes import known_mistake
 
 ROUNDS = 3
 TOLERANCE = 1e-9                                       # relative to the largest number of the results
 
 
-class Seen(NamedTuple):
-    """A local array as it stood after a line."""
-
-    name: str
-    array: np.ndarray
-    line: int
-    text: str
-
-
-class Attempt(NamedTuple):
-    """What one run gave: `results` by name, `seen` in the order of computation, or an error in words."""
-
-    results: dict
-    seen: list
-    error: str = ""
-
-
 @dataclass
 class Verdict:
-    """What `check` found. It prints as text, and is true if all is right."""
+    """What `check` found. It prints as text, and is true if all is right.
+
+    `credit` is the share of the returned arrays that are right on every draw: what partial points are made from.
+    """
 
     exercise: str
     seed: str
@@ -50,6 +35,7 @@ class Verdict:
     line: int | None = None
     hint: str | None = None
     answer: str | None = None
+    credit: float = 0.0
 
     def __bool__(self):
         return self.passed
@@ -66,117 +52,125 @@ class Verdict:
 def check(function, seed=0, name=None, answer=False):
     """Compare your function with the package's on numbers drawn from the seed: a name, a number, anything.
 
-    The exercise is the one that the function is called after, or `name`. If it is wrong, the first array that departs
-    is told, with your line and a hint; with `answer`, also the package's line. It can tell of the locals that have the
-    names the package gives them, so use its names.
+    The exercise is the one that the function is called after, or `name`. If something is wrong, the verdict names the
+    first array that departs, with your line and a hint; with `answer`, also the package's line. It compares those of
+    your local arrays that have the names of the package's, so use its names.
 
     Raises ValueError if there is no such exercise.
     """
     exercise = name or getattr(function, "__name__", str(function))
     reference(exercise)
-    return judge(exercise, seed, [attempt(function, exercise, seed, number) for number in range(ROUNDS)], answer)
+    run = partial(attempt, function, exercise, seed)
+    return judge(exercise, seed, [run(number, follow=False) for number in range(ROUNDS)], run, answer)
 
 
-def attempt(function, exercise, seed, number=0):
-    """Run a function on draw `number`, and write down each of its local arrays whenever a line has changed it."""
-    answer, args = reference(exercise), case(exercise, seed, number)
-    try:
-        inspect.signature(function).bind(*args)
-    except TypeError:
-        wanted = ", ".join(list(inspect.signature(answer).parameters)[: len(args)])
-        return Attempt({}, [], f"it must take {len(args)} arguments, ({wanted})")
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    seen, changes = [], Changes(arrays(dict(enumerate(args))).values())
+def judge(exercise, seed, attempts, follow, answer=False):
+    """The verdict on the attempts at an exercise, one for each draw.
 
-    def at_call(frame):
-        if frame.f_code is answer.__code__ and code is not answer.__code__:
-            raise NotImplementedError(f"it calls the package's own {exercise}: write it yourself")
-        return partial(after_line, frame) if frame.f_code is code else None
-
-    def after_line(frame, line, end):
-        seen.extend(Seen(name, array, line, _line(code, line))
-                    for name, array in changes.since(frame.f_locals).items() if array.dtype.kind == "f")
-
-    try:
-        with tracing(at_call):
-            result = function(*args)
-    except NotImplementedError as error:
-        return Attempt({}, seen, str(error) if "package" in str(error) else "it is not written yet")
-    except Exception as error:                         # whatever a learner's code may raise is told
-        return Attempt({}, seen, _told(error, code))
-    if result is None:
-        return Attempt({}, seen, "it returns nothing yet")
-    return Attempt(_named(result, answer), seen)
-
-
-def _told(error, code):
-    told = f"it raises {type(error).__name__}: {error}"
-    if "read-only" in told:
-        told += " (a function must not write into what it is given; make a copy)"
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
-    return told + (f"\n    at line {lines[-1]}: {_line(code, lines[-1])}" if lines else "")
+    `follow(number)` runs the function once more and watches its lines; it is called for the first wrong draw only.
+    """
+    truths = [attempt(reference(exercise), exercise, seed, number) for number in range(len(attempts))]
+    marks = [_marks(mine, truth) for mine, truth in zip(attempts, truths)]
+    wrong = [number for number, mine in enumerate(attempts) if mine.error or not all(marks[number].values())]
+    if not wrong:
+        return Verdict(exercise, str(seed), True, f"right, on {len(attempts)} draws", credit=1.0)
+    number = wrong[0]
+    mine, truth = attempts[number], truths[number]
+    if mine.ended:
+        followed = follow(number)
+        mine = followed if followed.ended else mine
+    fault = _first_fault(mine, truth, marks[number])
+    message = fault.message
+    if number:
+        message += "\n    (the first draw was right; this one has padding, dropout, ignored labels or large numbers)"
+    narrow = [(name, a.dtype) for name, a in [*((s.name, s.array) for s in mine.seen), *mine.results.items()]
+              if a.dtype.kind == "f" and a.dtype.itemsize < 8]
+    if narrow:
+        message += f"\n    ({narrow[0][0]} is computed in {narrow[0][1]}, though the numbers given are float64)"
+    right = [name for name in _last(truth.seen) if name != fault.name and _is_right(name, mine, truth, marks[number])]
+    names = dict.fromkeys(name for m in marks for name in m)
+    credit = sum(all(m.get(name, True) for m in marks) for name in names) / len(names)
+    if any(a.error for a in attempts):
+        credit = 0.0
+    thought = known_mistake(exercise, case(exercise, seed, number), mine.results, _close) if mine.results else None
+    if not thought and fault.name and not fault.missing:
+        thought = hint(exercise, fault.name)
+    shown = _alias(fault.name, mine.seen) if fault.name else None
+    return Verdict(exercise, str(seed), False, message, right, shown, fault.line, thought,
+                   _statement(exercise, fault.name, truth) if answer else None, credit)
 
 
-def _line(code, number):
-    return linecache.getline(code.co_filename, number).strip()
+def _marks(mine, truth):
+    """-> {name: whether it is right} of all that must be returned, and of what is too much"""
+    scale = _scale(truth)
+    marks = {name: name in mine.results and _close(mine.results[name], array, scale)
+             for name, array in truth.results.items()}
+    return marks | {name: False for name in mine.results if name not in truth.results and not _of_acts(name)}
 
 
-def _named(result, function):
-    """The arrays that came back, under the names that the docstring gives them; without a name it is `out`."""
-    told = inspect.getdoc(function).split("->")[-1].split("\n")[0].split(":")[0]
-    parts = re.sub(r"\(.*?\)", "()", told).replace(";", ",").split(",")
-    words = [part.strip().split(" ")[0] for part in parts]
-    known = [word for word in words if re.match(r"d\w+$|acts$|grads$|out$|logits$|loss$|probs$|same$|\(", word)]
-    names = ["out" if word in ("same", "()") else word for word in known]
-    results = result if isinstance(result, tuple) else (result,)
-    return arrays({(names[i] if i < len(names) else f"result {i + 1}"): x for i, x in enumerate(results)})
+def _of_acts(name):
+    return name.startswith("acts[")
 
 
-def judge(exercise, seed, attempts, answer=False):
-    """The verdict on the attempts at an exercise, one for each draw."""
-    for number, mine in enumerate(attempts):
-        truth = attempt(reference(exercise), exercise, seed, number)
-        fault = _first_fault(mine, truth)
-        if fault is None:
-            continue
-        name, message, line = fault
-        if number:
-            message += "\n    (the first draw was right; this one has other sizes, padding, dropout, ignored labels)"
-        right = [n for n in _last(truth.seen) if _is_right(n, mine, truth)]
-        told = name and (line or name in mine.results)
-        return Verdict(exercise, str(seed), False, message, right, name, line, hint(exercise, name) if told else None,
-                       _statement(exercise, name, truth) if answer else None)
-    return Verdict(exercise, str(seed), True, f"right, on {len(attempts)} draws")
+def _scale(truth):
+    return max(np.abs(a).max(initial=0) for a in truth.results.values())
 
 
-def _first_fault(mine, truth):
-    """-> (name, message, line) of the first array that departs, in the order of the package's lines, or None"""
-    scale = max(np.abs(a).max(initial=0) for a in truth.results.values())
-    asked = [name for name in truth.results if name in mine.results or not name.startswith("acts")]
-    wrong = [name for name in asked
-             if name not in mine.results or not _close(mine.results[name], truth.results[name], scale)]
-    extra = [name for name in mine.results if name not in truth.results and not name.startswith("acts")]
-    if not (wrong or extra or mine.error):
-        return None
+class _Fault(NamedTuple):
+    name: str | None                                   # the package's
+    message: str
+    line: int | None = None
+    missing: bool = False
+
+
+def _first_fault(mine, truth, marks):
+    """The first array that departs, in the order of the package's lines."""
     for name, right in _last(truth.seen).items():
         yours = _last(mine.seen).get(_alias(name, mine.seen))
-        if yours and not _is_right(name, mine, truth):
-            how = _how(yours.array, right.array)
-            return name, f"{name} departs: {how}\n    at line {yours.line}: {yours.text}", yours.line
+        if yours and not _is_right(name, mine, truth, marks):
+            return _Fault(name, f"{yours.name} departs: {_how(yours.array, right.array)}{_at(yours.line, yours.text)}",
+                          yours.line)
     if mine.error:
-        return None, mine.error, None
+        return _Fault(None, mine.error)
+    wrong = [name for name, right in marks.items() if not right and name in truth.results]
+    missing = [name for name in wrong if name not in mine.results]
     if not wrong:
-        return extra[0], f"it returns {', '.join(extra)} too many", None
+        extra = [name for name in marks if name not in truth.results]
+        return _Fault(extra[0], f"it returns {', '.join(extra)} too many", _returned(mine))
     name = wrong[0]
-    if name not in mine.results:
-        return name, f"{name} is missing from what it returns ({', '.join(mine.results) or 'no array'})", None
-    return name, f"{name}, which it returns, is wrong: {_how(mine.results[name], truth.results[name])}", None
+    if name not in missing:
+        line, text = _maker(name, mine)
+        return _Fault(name, f"{name}, which it returns, is wrong: {_how(mine.results[name], truth.results[name])}"
+                      + _at(line, text), line)
+    if all(map(_of_acts, missing)):
+        lacking = ", ".join(name[len("acts["):-1] for name in missing)
+        return _Fault(name, f"acts lacks {lacking}: the backward pass will need it" + _at(*(mine.line or (None, ""))),
+                      _returned(mine), missing=True)
+    return _Fault(name, f"{name} is missing from what it returns ({', '.join(mine.results) or 'no array'})"
+                  + _at(*(mine.line or (None, ""))), _returned(mine), missing=True)
+
+
+def _at(line, text):
+    return f"\n    at line {line}: {text}" if line else ""
+
+
+def _returned(mine):
+    return mine.line[0] if mine.line else None
+
+
+def _maker(name, mine):
+    """-> (line, its text) that made the array which was returned under this name: a local's, or the last line"""
+    last = _last(mine.seen)
+    own = [last[_alias(name, mine.seen)]] if _alias(name, mine.seen) in last else []
+    for seen in [*own, *reversed(last.values())]:
+        if np.array_equal(seen.array, mine.results[name], equal_nan=True):
+            return seen.line, seen.text
+    return mine.line or (None, "")
 
 
 def _last(seen):
     """The final state of each name, in the order in which they became final."""
-    final = {s.name: i for i, s in enumerate(seen)}
-    return {seen[i].name: seen[i] for i in sorted(final.values())}
+    return {s.name: s for s in seen}
 
 
 def _alias(name, seen):
@@ -187,23 +181,42 @@ def _alias(name, seen):
     return next((s.name for s in seen if s.name.endswith(key)), name)
 
 
-def _is_right(name, mine, truth):
-    """Whether you have these numbers, under any name and in any shape.
+def _is_right(name, mine, truth, marks):
+    """Whether you have these numbers, in any shape.
 
-    A name of the package may be written to again. Then it is enough to end with one of its states.
+    If you have an array of that name, it alone is judged; if not, the numbers may have any name. The package may
+    write to a name twice. Then it is enough to end with one of its states, unless that very array is returned.
     """
     states = [s.array for s in truth.seen if s.name == name and s.array.any()] or [_last(truth.seen)[name].array]
-    ends = [s.array for s in _last(mine.seen).values()]
-    return (any(_same_numbers(a, states[-1]) for a in (s.array for s in mine.seen))
-            or any(_same_numbers(a, state) for a in ends for state in states))
+    own = [s for s in mine.seen if s.name == _alias(name, mine.seen)]
+    if _mark(name, marks) is False:
+        return bool(own) and _same_numbers(own[-1].array, states[-1])
+    seen = own or mine.seen
+    return (any(_same_numbers(s.array, states[-1]) for s in seen)
+            or any(_same_numbers(s.array, state) for s in _last(seen).values() for state in states))
+
+
+def _mark(name, marks):
+    """Whether what is returned under this name is right; None if it is not returned. `g["bias"]` is `grads["bias"]`."""
+    if "[" not in name or name in marks:
+        return marks.get(name)
+    return next((right for result, right in marks.items() if result.endswith(name[name.index("["):])), None)
 
 
 def _same_numbers(a, b):
-    return a.size == b.size and _close(a.ravel(), b.ravel(), np.abs(b).max(initial=0))
+    """Whether the numbers agree, with the axes in any order and in any shape."""
+    if a.size != b.size:
+        return False
+    scale, flat = np.abs(b).max(initial=0), b.ravel()
+    return any(_close(a.transpose(axes).ravel(), flat, scale) for axes in permutations(range(min(a.ndim, 4)))
+               if a.ndim <= 4) or _close(a.ravel(), flat, scale)
 
 
 def _close(a, b, scale):
-    return a.shape == b.shape and bool((np.abs(a - b) <= TOLERANCE * max(scale, 1e-300)).all())
+    if a.shape != b.shape:
+        return False
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool((np.abs(np.subtract(a, b, dtype=float)) <= TOLERANCE * max(scale, 1e-300)).all())
 
 
 def _how(yours, right):
@@ -211,7 +224,7 @@ def _how(yours, right):
     if yours.shape != right.shape:
         turned = yours.shape == right.shape[::-1] and _close(yours.T, right, np.abs(right).max(initial=0))
         return f"its shape is {yours.shape}, but must be {right.shape}" + (", its transpose" if turned else "")
-    scale = np.abs(right).max(initial=0)
+    yours, scale = yours.astype(float), np.abs(right).max(initial=0)
     if not np.isfinite(yours).all():
         return "it holds nan or infinity"
     if not yours.any():
@@ -227,8 +240,7 @@ def _how(yours, right):
             return f"it is wrong only at {', '.join(map(str, at))} of axis {axis} (which has {right.shape[axis]})"
     if right.ndim and np.ptp(yours - right, axis=-1).max() <= TOLERANCE * scale:
         return "each of its rows is off by a constant"
-    narrow = " (it was computed in float32)" if np.abs(yours - right).max() < 1e-5 * scale else ""
-    return f"it is off by up to {np.abs(yours - right).max():.2g}, of numbers up to {scale:.2g}{narrow}"
+    return f"it is off by up to {np.abs(yours - right).max():.2g}, of numbers up to {scale:.2g}"
 
 
 def _statement(exercise, name, truth):

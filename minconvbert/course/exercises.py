@@ -1,10 +1,9 @@
-"""The exercises of the course: numbers to draw for each function, its stub and its answer cut from the source, hints.
+"""The exercises of the course, and the numbers that each is checked on.
 
 Every forward of `ops`, `activations`, `conv`, `attention`, `losses`, `model` and `heads` that learns something is an
 exercise, and so is its backward, FORWARD_backward.
 """
 
-import ast
 import hashlib
 import inspect
 import math
@@ -28,119 +27,76 @@ def reference(exercise):
 def case(exercise, seed, number=0):
     """The arguments of draw `number`: the same exercise, seed and number give the same bits. All arrays are read-only.
 
-    From the second draw on there are padded tokens, dropout and ignored labels, where the function knows them.
+    The seed decides the numbers, never the shapes: the work is the same for every learner. From the second draw on
+    there are padded tokens, dropout, ignored labels and scores so large that exp overflows, where the function knows
+    them.
     """
     names = inspect.signature(reference(exercise)).parameters
-    digest = hashlib.sha256(f"{exercise} {seed} {number}".encode()).digest()
-    rng = np.random.default_rng(np.frombuffer(digest, np.uint32))
-    values = _CASES[exercise.removesuffix("_backward")](rng, number > 0)
+    forward = exercise.removesuffix("_backward")
+    values = _CASES[forward](_generator(f"{exercise} {seed} {number}"), _generator(f"{forward} {number}"), number > 0)
     for array in arrays(values).values():
         array.flags.writeable = False
     return [values[name] for name in names if name in values]
 
 
-def solution(exercise):
-    """The source of the function, as it stands in the package."""
-    return inspect.getsource(reference(exercise)).rstrip()
+def _generator(text):
+    return np.random.default_rng(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint32))
 
 
-def stub(exercise, skeleton=False):
-    """Its signature and docstring, to be filled in; with `skeleton` also the left side of every line."""
-    source = solution(exercise)
-    docstring, *body = ast.parse(source).body[0].body
-    kept = source.splitlines()[: docstring.end_lineno]
-    rest = _hollow(body, source) if skeleton else ['    raise NotImplementedError("your turn")']
-    return "\n".join([*kept, *rest])
+# A draw: a dict with the arguments of a function, and of its backward, under their names in the signatures. `rng` draws
+# the numbers, `sizes` the shapes.
+
+EPS = 0.02                                             # large enough that whoever forgets it is seen
 
 
-def _hollow(statements, source):
-    """The lines with `...` where there is something to find out."""
-    def text(node):
-        return ast.get_source_segment(source, node)
-
-    for statement in statements:
-        indent = " " * statement.col_offset
-        if isinstance(statement, ast.For):
-            yield f"{indent}for {text(statement.target)} in {text(statement.iter)}:"
-            yield from _hollow(statement.body, source)
-        elif isinstance(statement, ast.Return):
-            results = getattr(statement.value, "elts", [statement.value])
-            yield f"{indent}return {', '.join(text(x) if isinstance(x, ast.Name) else '...' for x in results)}"
-        elif isinstance(statement, ast.AugAssign):
-            yield f"{indent}{text(statement).split('=')[0]}= ..."
-        elif isinstance(statement, ast.Assign) and not _is_given(statement.value):
-            yield f"{indent}{text(statement.targets[0])} = ..."
-        else:
-            yield indent + text(statement)
-
-
-def _is_given(value):
-    """Lines that name sizes, take something out of a dict, or make an empty array tell nothing."""
-    if isinstance(value, ast.Tuple):
-        return all(_is_given(x) for x in value.elts)
-    if isinstance(value, ast.Call):
-        return ast.unparse(value.func).split(".")[-1] in ("dims", "pad", "zeros_like", "get", "dict")
-    return isinstance(value, (ast.Subscript, ast.Attribute, ast.Dict))
-
-
-def imports(exercise):
-    """The lines that import what the package's own function uses, for the head of a file of stubs."""
-    function, homes = reference(exercise), {}
-    known = function.__globals__
-    used = {node.id for node in ast.walk(ast.parse(solution(exercise))) if isinstance(node, ast.Name)} & set(known)
-    for name in used:
-        if not inspect.ismodule(known[name]):
-            homes.setdefault(getattr(known[name], "__module__", function.__module__), []).append(name)
-    return [*(["import math"] if "math" in used else []), "import numpy as np",
-            *(f"from {home} import {', '.join(sorted(names))}" for home, names in sorted(homes.items()))]
-
-
-# A draw: a dict with the arguments of a function, and of its backward, under their names in the signatures.
-
-def _draw(rng, shapes):
+def _draw(rng, sizes, shapes):
     """Normal numbers with a size for each letter.   "x[B L D], weight[D 1 K]" or "x[B G*I]"  ->  dict of arrays"""
-    letters = ("B", "L", "D", "I", "O", "G", "H", "Dh", "E", "N", "V")
-    sizes = dict(zip(letters, rng.permutation(range(2, 2 + len(letters))).tolist()))
-    sizes |= dict(B=2, G=3, K=int(rng.choice([3, 5])))
+    letters = ("L", "D", "I", "O", "H", "Dh", "E", "N", "V")
+    size = dict(zip(letters, sizes.permutation(range(4, 4 + len(letters))).tolist()))
+    size |= dict(B=2, G=3, K=int(sizes.choice([3, 5])))
     drawn = {}
     for entry in shapes.removesuffix("]").split("], "):
         name, axes = entry.split("[")
-        drawn[name] = rng.normal(size=[math.prod(int(x) if x.isdigit() else sizes[x] for x in axis.split("*"))
+        drawn[name] = rng.normal(size=[math.prod(int(x) if x.isdigit() else size[x] for x in axis.split("*"))
                                        for axis in axes.split()])
     return drawn
 
 
 def _simple(shapes, **more):
-    return lambda rng, hard: _draw(rng, shapes) | more
+    return lambda rng, sizes, hard: _draw(rng, sizes, shapes) | more
 
 
-def _embedding(rng, hard):
-    values = _draw(rng, "table[V E], dy[B L E]")
+def _embedding(rng, sizes, hard):
+    values = _draw(rng, sizes, "table[V E], dy[B L E]")
     ids = rng.integers(0, len(values["table"]), values["dy"].shape[:2])
+    ids[0, 1] = ids[1, 2] = (ids[0, 0] + 1) % len(values["table"])              # a word that occurs twice
     return values | dict(ids=ids) | (dict(padding_idx=int(ids[0, 0])) if hard else {})
 
 
-def _softmax(rng, hard):
-    values = _draw(rng, "x[B L N], dy[B L N]")
-    return values | dict(y=ops.softmax(values["x"]))
+def _softmax(rng, sizes, hard):
+    values = _draw(rng, sizes, "x[B L N], dy[B L N]")
+    y = ops.softmax(values["x"])
+    if hard:
+        values["x"] += np.array([[1000.0], [-1000.0]])[:, None]                 # exp overflows, or is 0 everywhere
+    return values | dict(y=y)
 
 
-def _activate(rng, hard):
-    values = _draw(rng, "x[B L D], dy[B L D]")
+def _activate(rng, sizes, hard):
+    values = _draw(rng, sizes, "x[B L D], dy[B L D]")
     return values | dict(name="gelu", y=activations.activate(values["x"], "gelu"))
 
 
-def _separable_conv(rng, hard):
-    values = _draw(rng, "x[B L D], depthwise[D 1 K], pointwise[O D 1], bias[O 1], dout[B L O]")
+def _separable_conv(rng, sizes, hard):
+    values = _draw(rng, sizes, "x[B L D], depthwise[D 1 K], pointwise[O D 1], bias[O 1], dout[B L O]")
     return values | dict(mixed=conv.depthwise_conv(values["x"], values["depthwise"]))
 
 
-def _self_attention(rng, hard):
-    values = _draw(rng, "query[B L H Dh], key[B L H Dh], value[B L H Dh], dout[B L H Dh]")
+def _self_attention(rng, sizes, hard):
+    values = _draw(rng, sizes, "query[B L H Dh], key[B L H Dh], value[B L H Dh], dout[B L H Dh]")
     B, L, H, _ = values["query"].shape
     padded = np.zeros((B, 1, 1, L), bool)
     padded[1, ..., -1] = hard
-    values["bias"] = np.where(padded, -1e4, 0.0)
+    values["bias"] = np.where(padded, -1e4, rng.normal(size=padded.shape))
     if hard:
         values["drop"] = ops.dropout_mask((B, H, L, L), 0.3, rng, np.float64)
     _, values["acts"] = attention.self_attention(
@@ -148,27 +104,31 @@ def _self_attention(rng, hard):
     return values
 
 
-def _cross_entropy(rng, hard):
-    values = _draw(rng, "logits[B L V]")
+def _cross_entropy(rng, sizes, hard):
+    values = _draw(rng, sizes, "logits[B L V]")
     labels = rng.integers(0, values["logits"].shape[-1], values["logits"].shape[:2])
+    probs = losses.cross_entropy(values["logits"], labels)[1]
     if hard:
-        labels[0, 0] = losses.IGNORED
-    return values | dict(labels=labels, probs=losses.cross_entropy(values["logits"], labels)[1], dloss=1.7)
+        labels[0, 0] = labels[1, 1] = losses.IGNORED
+        values["logits"] += np.array([[1000.0], [-1000.0]])[:, None]
+    return values | dict(labels=labels, probs=probs, dloss=1.7)
 
 
-def _binary_cross_entropy(rng, hard):
-    values = _draw(rng, "logits[B L]")
+def _binary_cross_entropy(rng, sizes, hard):
+    values = _draw(rng, sizes, "logits[B L]")
+    if hard:
+        values["logits"][:, :2] = 1000, -1000
     return values | dict(wanted=rng.integers(0, 2, values["logits"].shape).astype(float), dloss=1.7)
 
 
-def _small(rng, prefix="", task=None):
-    """-> a configuration of small random sizes; parameters far from where they start: no bias is 0, no norm is 1"""
-    H, Dh = int(rng.integers(2, 4)), int(rng.integers(3, 6))
+def _small(rng, sizes, prefix="", task=None):
+    """-> a configuration of small sizes; parameters far from where they start: no bias is 0, no norm is 1"""
+    H, Dh = int(sizes.integers(2, 4)), int(sizes.integers(3, 6))
     cfg = ConvBertConfig(
-        vocab_size=int(rng.integers(13, 19)), hidden_size=2 * H * Dh, embedding_size=int(rng.integers(5, 9)),
-        num_hidden_layers=1, num_attention_heads=2 * H, intermediate_size=int(rng.integers(9, 14)), pad_token_id=0,
-        conv_kernel_size=int(rng.choice([3, 5])), max_position_embeddings=9, hidden_dropout_prob=0.2,
-        attention_probs_dropout_prob=0.2, layer_norm_eps=1e-5, mask_convolution=True, mask_value=-1e4)
+        vocab_size=int(sizes.integers(13, 19)), hidden_size=2 * H * Dh, embedding_size=int(sizes.integers(5, 9)),
+        num_hidden_layers=1, num_attention_heads=2 * H, intermediate_size=int(sizes.integers(9, 14)), pad_token_id=0,
+        conv_kernel_size=int(sizes.choice([3, 5])), max_position_embeddings=9, hidden_dropout_prob=0.2,
+        attention_probs_dropout_prob=0.2, layer_norm_eps=EPS, mask_convolution=True, mask_value=-1e4)
     p = {name: rng.normal(1 if name.endswith("LayerNorm.weight") else 0, 0.5, shape)
          for name, shape in param_shapes(cfg, task).items()}
     return cfg, sub(p, prefix) if prefix else p
@@ -184,9 +144,9 @@ def _ran(forward, rng, hard, values):
 
 
 def _block(forward, place):
-    def draw(rng, hard):
-        cfg, p = _small(rng, f"encoder.layer.0{place}")
-        B, L, D, A = 2, int(rng.integers(5, 8)), cfg.hidden_size, cfg.heads * cfg.head_size
+    def draw(rng, sizes, hard):
+        cfg, p = _small(rng, sizes, f"encoder.layer.0{place}")
+        B, L, D, A = 2, int(sizes.integers(5, 8)), cfg.hidden_size, cfg.heads * cfg.head_size
         mask = np.ones((B, L), np.int64)
         mask[1, -2:] = not hard
         hide = model.conv_mask(mask, cfg, np.float64) if hard else None
@@ -197,17 +157,19 @@ def _block(forward, place):
     return draw
 
 
-def _embeddings(rng, hard):
-    cfg, p = _small(rng, "embeddings")
-    shape = 2, int(rng.integers(5, 8))
-    inputs = model_inputs(cfg, rng.integers(0, cfg.vocab_size, shape), None, rng.integers(0, 2, shape))
+def _embeddings(rng, sizes, hard):
+    cfg, p = _small(rng, sizes, "embeddings")
+    shape = 2, int(sizes.integers(5, 8))
+    ids = rng.integers(0, cfg.vocab_size, shape)
+    ids[0, 0], ids[0, 1], ids[1, 1] = cfg.pad_token_id, 3, 3
+    inputs = model_inputs(cfg, ids, None, rng.integers(0, 2, shape))
     return _ran(model.embeddings, rng, hard, dict(inputs=inputs, p=p, cfg=cfg))
 
 
 def _head(task):
-    def draw(rng, hard):
-        cfg, p = _small(rng, task=task)
-        hidden = rng.normal(size=(2, int(rng.integers(5, 8)), cfg.hidden_size))
+    def draw(rng, sizes, hard):
+        cfg, p = _small(rng, sizes, task=task)
+        hidden = rng.normal(size=(2, int(sizes.integers(5, 8)), cfg.hidden_size))
         return _ran(heads.HEADS[task][0], rng, hard, dict(hidden=hidden, p=p, cfg=cfg))
     return draw
 
@@ -216,7 +178,7 @@ _CASES = {
     "linear": _simple("x[B L I], weight[O I], bias[O], dy[B L O]"),
     "grouped_linear": _simple("x[B L G*I], weight[G I O], bias[G*O], dy[B L G*O]"),
     "embedding": _embedding,
-    "layer_norm": _simple("x[B L D], weight[D], bias[D], dy[B L D]", eps=1e-5),
+    "layer_norm": _simple("x[B L D], weight[D], bias[D], dy[B L D]", eps=EPS),
     "softmax": _softmax,
     "activate": _activate,
     "depthwise_conv": _simple("x[B L D], weight[D 1 K], dout[B L D]"),

@@ -1,144 +1,204 @@
-"""Grade a file of exercises: it runs in a process of its own, which hands back arrays; they are judged here."""
+"""Grade files of exercises: each function runs in a process of its own, which hands back arrays; they are judged here.
+"""
+
+import __future__
 
 import ast
+import inspect
 import io
 import json
+import linecache
 import os
-import signal
+import re
 import subprocess
 import sys
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from importlib.util import module_from_spec, spec_from_file_location
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
-from .check import ROUNDS, Attempt, Seen, Verdict, attempt, judge
-from .exercises import EXERCISES, reference
+from . import cells, confine
+from .attempt import Attempt, Borrowed, Seen, attempt_on, refused
+from .check import ROUNDS, Verdict, judge
+from .exercises import EXERCISES, case, reference
 
-LARGEST_ANSWER = 1 << 26                               # bytes that a graded function may hand back
 
-def grade(file, seed=0, exercises=None, limit=10.0):
+def grade(file, seed=0, exercises=None, limit=10.0, points=1.0):
     """Judge the functions in a learner's file: a dict that is ready for JSON.
 
-    `exercises`: those that count, by default all that the file defines; `limit`: seconds for each. Of a notebook only
-    imports and functions are taken. Nothing of the file runs in this process.
+    `exercises`: those that count, by default all that the file defines; `limit`: seconds for each; `points`: for each
+    that is right. One that is partly right gets the share of its arrays that are right. Of a notebook, only the
+    functions run and what they use. Nothing of the file runs in this process.
 
     Raises ValueError if an exercise is unknown or none is found, OSError if the file cannot be read.
     """
     path = Path(file)
     for name in exercises or ():
         reference(name)
-    source, error = path.read_bytes(), ""
-    try:
-        if path.suffix == ".ipynb":
-            source = _functions_of(json.loads(source)).encode()
-        defined = [f.name for f in ast.parse(source).body if isinstance(f, ast.FunctionDef)]
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
-        defined, error = [], f"it cannot be read as Python: {problem}"
+    source, defined, error = _read(path)
     wanted = list(dict.fromkeys(exercises or [name for name in defined if name in EXERCISES]))
     if not wanted:
         raise ValueError(f"{file} must define at least one exercise, but {error or 'it defines none'};"
                          " `course list` shows their names")
-    verdicts = []
-    for name in wanted:
-        if name in defined:
-            verdicts.append(judge(name, seed, _attempts_elsewhere(source, path.name, name, seed, limit)))
-        else:
-            verdicts.append(Verdict(name, str(seed), False, error or "it is not in the file"))
-    passed = sum(v.passed for v in verdicts)
-    return dict(file=str(file), seed=str(seed), passed=passed, of=len(verdicts),
-                exercises=[asdict(v) for v in verdicts])
+    def verdict(name):
+        return (_verdict(path, name, seed, limit) if name in defined
+                else Verdict(name, str(seed), False, error or "it is not in the file"))
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as side_by_side:
+        verdicts = list(side_by_side.map(verdict, wanted))
+    entries = [asdict(v) | dict(points=round(points * v.credit, 4)) for v in verdicts]
+    return dict(file=str(file), seed=str(seed), passed=sum(v.passed for v in verdicts), of=len(verdicts),
+                points=round(sum(entry["points"] for entry in entries), 4), points_of=points * len(verdicts),
+                exercises=entries, notes=source.notes)
 
 
-def _functions_of(notebook):
-    """Imports and functions of the code cells of a notebook, as a file."""
-    kept = []
+def _read(path, exercise=None):
+    """-> Source, the names of the functions that it defines, why it cannot be read or ''"""
+    data = path.read_bytes()
     try:
-        cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"this is no notebook ({error!r} is missing)") from None
-    for cell in cells:
-        plain = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in cell.splitlines())
-        try:
-            statements = ast.parse(plain).body
-        except SyntaxError:
-            continue
-        kept += [ast.get_source_segment(plain, s) for s in statements
-                 if isinstance(s, (ast.Import, ast.ImportFrom, ast.FunctionDef))]
-    return "\n\n\n".join(kept)
+        if path.suffix == ".ipynb":
+            source = cells.needed(json.loads(data), [exercise] if exercise else EXERCISES)
+            tree = ast.parse(source.text)
+        else:
+            source, tree = cells.Source(data, None, []), ast.parse(data)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
+        return cells.Source("", None, []), [], f"it cannot be read as Python: {problem}"
+    return source, [name for statement in tree.body for name in _functions(statement)], ""
+
+
+def _functions(statement):
+    if isinstance(statement, ast.FunctionDef):
+        return [statement.name]
+    if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Lambda):
+        return [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    return []
+
+
+def _verdict(path, exercise, seed, limit):
+    source, _, _ = _read(path, exercise)
+    elsewhere = partial(_attempts_elsewhere, source.text, path, exercise, str(seed), limit)
+    attempts = elsewhere(range(ROUNDS), False)
+    verdict = judge(exercise, seed, attempts, lambda number: elsewhere([number], True)[0])
+    if source.places:
+        verdict.message = re.sub(r"at line (\d+)", lambda m: _place(source.places, int(m[1])), verdict.message)
+    return verdict
+
+
+def _place(places, line):
+    cell, line = places[min(line, len(places)) - 1]
+    return f"code cell {cell}, line {line}"
 
 
 _CHILD = ("import sys; sys.path.insert(0, sys.argv[1]);"
-          " from minconvbert.course.grade import hand_in; hand_in(*sys.argv[2:])")
+          " from minconvbert.course.grade import hand_in; hand_in(**__import__('json').loads(sys.argv[2]))")
 
 
-def _attempts_elsewhere(source, filename, exercise, seed, limit):
+def _attempts_elsewhere(source, path, exercise, seed, limit, numbers, follow):
+    numbers = list(numbers)
     with tempfile.TemporaryDirectory() as folder:
-        file, answers = Path(folder, filename).with_suffix(".py"), Path(folder, "answers.npz")
-        file.write_bytes(source)
-        command = [sys.executable, "-I", "-c", _CHILD, Path(__file__).parents[2], file, exercise, seed, answers]
+        file, answers = Path(folder, path.name).with_suffix(".py"), Path(folder, "answers.npz")
+        file.write_bytes(source if isinstance(source, bytes) else source.encode())
+        task = dict(file=str(file), exercise=exercise, seed=seed, numbers=numbers, follow=follow, limit=limit,
+                    answers=str(answers), private=str(path.parent.absolute()))
         process = subprocess.Popen(
-            [str(x) for x in command], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+            [*confine.isolation(), sys.executable, "-I", "-c", _CHILD, str(Path(__file__).parents[2]),
+             json.dumps(task)], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True, env=confine.environment(folder))
         try:
             process.wait(limit)
         except subprocess.TimeoutExpired:
-            return [Attempt({}, [], f"it runs longer than {limit:g} seconds")]
+            return [Attempt({}, error=f"it runs longer than {limit:g} seconds", ended=False)] * len(numbers)
         finally:
-            _kill(process)
+            confine.end(process, folder)
         try:
-            return _read_attempts(answers.read_bytes())
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-            return [Attempt({}, [], "its process ended, or used too much memory, before it gave an answer")]
+            return _read_attempts(answers.read_bytes(), len(numbers))
+        except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile):
+            return [Attempt({}, error="its process ended, or used too much memory, before it gave an answer",
+                            ended=False)] * len(numbers)
 
 
-def _kill(process):
-    """End the process and all that it started."""
-    if hasattr(os, "killpg"):
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    process.kill()
-    process.wait()
-
-
-def hand_in(file, exercise, seed, answers):
+def hand_in(file, exercise, seed, numbers, follow, limit, answers, private):
     """In the process of its own: run the file, then its function, and write down what came."""
-    try:
-        import resource
-        resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_ANSWER, LARGEST_ANSWER))
-    except (ImportError, ValueError, OSError):         # not every system has such limits
-        pass
-    spec = spec_from_file_location("handed_in", file)
-    module = module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        function = getattr(module, exercise)
-        attempts = [attempt(function, exercise, seed, number) for number in range(ROUNDS)]
-    except Exception as error:
-        attempts = [Attempt({}, [], f"the file itself raises {type(error).__name__}: {error}")]
+    answer = reference(exercise)
+    cases = [case(exercise, seed, number) for number in numbers]
+    code, own = answer.__code__, set()
+    with refused(answer):                              # for good: this process does nothing else
+        confine.limit_resources(limit)
+        confine.guard(Path(file).parent, private, code, own, Borrowed)
+        module, problem = _run(file, own)
+        function = getattr(module, exercise, None)
+        wrong = _not_own(function, exercise, own) or (problem if function is None else "")
+        attempts = ([Attempt({}, error=wrong)] * len(cases) if wrong
+                    else [attempt_on(function, exercise, args, follow) for args in cases])
+        if problem:
+            attempts = [a._replace(error=f"{a.error}\n    ({problem})") if a.error else a for a in attempts]
+        _write_attempts(answers, attempts)
+
+
+def _run(file, own):
+    """Run the statements of a file one by one  ->  its module, and what the first that failed raised, in words"""
+    source = Path(file).read_bytes()
+    tree, problem = ast.parse(source), ""
+    module = ModuleType("handed_in")
+    module.__file__ = file
+    sys.modules["handed_in"] = module                  # dataclasses look for it
+    linecache.checkcache(file)
+    flags = 0
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+            flags |= sum(getattr(__future__, alias.name).compiler_flag for alias in statement.names)
+        code = compile(ast.Module([statement], []), file, "exec", flags, dont_inherit=True)
+        own.update(confine.nested(code))
+        try:
+            exec(code, vars(module))
+        except (Exception, SystemExit) as error:
+            line = linecache.getline(file, statement.lineno).strip()
+            problem = problem or (f"the file itself raises {type(error).__name__}: {error}"
+                                  f"\n    at line {statement.lineno}: {line}")
+    return module, problem
+
+
+def _not_own(function, exercise, own):
+    """Why the function that bears the name is not one that the file writes; '' if it is one, or if there is none."""
+    if function is None:
+        return ""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return f"{exercise} must be a plain function, but is {type(function).__name__}"
+    return "" if code in own else f"{exercise} is not a function that this file writes: write it yourself"
+
+
+def _write_attempts(answers, attempts):
     told, held = [], {}
     for i, mine in enumerate(attempts):
-        seen = [(s.name, s.line, s.text) for s in mine.seen]
-        told.append(dict(results=list(mine.results), seen=seen, error=mine.error))
-        held |= {f"{i}.{kind}.{j}": np.asarray(a, float) for kind, found in (
+        told.append(dict(results=list(mine.results), seen=[(s.name, s.line, s.text) for s in mine.seen],
+                         error=mine.error, line=mine.line))
+        held |= {f"{i}.{kind}.{j}": a for kind, found in (
             ("results", mine.results.values()), ("seen", (s.array for s in mine.seen))) for j, a in enumerate(found)}
     np.savez(answers, told=np.array(json.dumps(told)), **held)
 
 
-def _read_attempts(data):
+def _read_attempts(data, number):
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
-        if sum(entry.file_size for entry in packed.infolist()) > LARGEST_ANSWER:
+        if sum(entry.file_size for entry in packed.infolist()) > confine.LARGEST_FILE:
             raise ValueError("too large")
-    held = np.load(io.BytesIO(data), allow_pickle=False)
-    attempts = []
+    held, attempts = np.load(io.BytesIO(data), allow_pickle=False), []
     for i, told in enumerate(json.loads(str(held["told"]))):
-        results = {name: held[f"{i}.results.{j}"] for j, name in enumerate(told["results"])}
-        seen = [Seen(name, held[f"{i}.seen.{j}"], line, text) for j, (name, line, text) in enumerate(told["seen"])]
-        attempts.append(Attempt(results, seen, told["error"]))
+        results = {name: _numbers(held[f"{i}.results.{j}"]) for j, name in enumerate(told["results"])}
+        seen = [Seen(name, _numbers(held[f"{i}.seen.{j}"]), line, text)
+                for j, (name, line, text) in enumerate(told["seen"])]
+        attempts.append(Attempt(results, seen, told["error"], told["line"] and tuple(told["line"])))
+    if len(attempts) != number:
+        raise ValueError("an answer is missing")
     return attempts
+
+
+def _numbers(array):
+    if array.dtype.kind not in "fiub":
+        raise ValueError("no numbers")
+    return array

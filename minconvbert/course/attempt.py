@@ -1,0 +1,159 @@
+"""Run a learner's function on a draw: what it returned and, where it is to be followed, what its lines made."""
+
+import contextlib
+import inspect
+import linecache
+import re
+import traceback
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from ..step.trace import Changes, arrays, tracing
+from .exercises import case, reference
+
+
+class Seen(NamedTuple):
+    """A local array as it was after a line."""
+
+    name: str
+    array: np.ndarray
+    line: int
+    text: str
+
+
+class Attempt(NamedTuple):
+    """What one run gave.
+
+    `results`: the arrays that it returned, by name; `seen`: its local arrays in the order of computation, of each name
+    the first state and the last; `error`: what went wrong, in words; `line`: the last line that ran. `seen` and `line`
+    are known only if the run was followed. `ended` is False if the function was stopped from outside.
+    """
+
+    results: dict
+    seen: list = []
+    error: str = ""
+    line: tuple | None = None
+    ended: bool = True
+
+
+class Borrowed(Exception):
+    """The package's own function was called in place of the learner's."""
+
+
+def attempt(function, exercise, seed, number=0, follow=True):
+    """Run a function on draw `number`; with `follow`, write down its local arrays whenever a line has changed them."""
+    return attempt_on(function, exercise, case(exercise, seed, number), follow)
+
+
+def attempt_on(function, exercise, args, follow):
+    """As `attempt`, on arguments that have been drawn already."""
+    answer = reference(exercise)
+    problem = _signature_problem(function, answer, args)
+    if problem:
+        return Attempt({}, error=problem)
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    own = code is answer.__code__                      # the package's function is looked at, too: it is the truth
+    work = _Work(code, args, keep_all=own)
+    try:
+        with contextlib.nullcontext() if own else refused(answer):
+            with tracing(work.at_call) if follow else contextlib.nullcontext():
+                result = function(*args)
+    except Exception as error:                         # whatever a learner's code may raise is told
+        return Attempt({}, work.seen(), _told(error, code, exercise), work.line)
+    if result is None:
+        return Attempt({}, work.seen(), "it returns nothing yet", work.line)
+    return Attempt(named_results(result, answer), work.seen(), line=work.line)
+
+
+def results_of(exercise, number):
+    """The names of what the package's function returns on a draw."""
+    return list(attempt(reference(exercise), exercise, 0, number, follow=False).results)
+
+
+def _signature_problem(function, answer, args):
+    try:
+        inspect.signature(function).bind(*args)
+    except TypeError:
+        wanted = ", ".join(list(inspect.signature(answer).parameters)[: len(args)])
+        return f"it must take {len(args)} arguments, ({wanted})"
+    return None
+
+
+class _Work:
+    """Listens to one call of the code: which lines ran, and the arrays that they made."""
+
+    def __init__(self, code, args, keep_all):
+        self.code, self.keep_all, self.line, self.states = code, keep_all, None, {}
+        self.changes = Changes(arrays(dict(enumerate(args))).values())
+
+    def at_call(self, frame):
+        return partial(self.after_line, frame) if frame.f_code is self.code else None
+
+    def after_line(self, frame, line, end):
+        self.line = (line, _line(self.code, line))
+        for name, array in self.changes.since(frame.f_locals).items():
+            if array.dtype.kind == "f":
+                states = self.states.pop(name, [])     # goes to the end: the order in which arrays became final
+                self.states[name] = (states if self.keep_all else states[:1]) + [Seen(name, array, *self.line)]
+
+    def seen(self):
+        """All states, each name's before those of the names that became final after it."""
+        return [state for states in self.states.values() for state in states]
+
+
+def _line(code, number):
+    return linecache.getline(code.co_filename, number).strip()
+
+
+@contextlib.contextmanager
+def refused(answer):
+    """Inside the block the package's function raises `Borrowed`, whoever calls it and under whatever name."""
+    code, had = answer.__code__, "__signature__" in vars(answer)
+    if not had:
+        answer.__signature__ = inspect.signature(answer)
+    answer.__code__ = _refuse.__code__
+    try:
+        yield
+    finally:
+        answer.__code__ = code
+        if not had:
+            del answer.__signature__
+
+
+def _refuse(*args, **kwargs):
+    # It runs among the globals of the function in whose place it stands, so it imports what it needs.
+    from minconvbert.course.attempt import Borrowed
+    raise Borrowed
+
+
+def _told(error, code, exercise):
+    """What was raised, in words, with the learner's line."""
+    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    lines = [line for frame, line in frames if code and frame.f_code.co_filename == code.co_filename]
+    inner = frames[-1][0].f_code
+    if isinstance(error, Borrowed):
+        told = f"it calls the package's own {exercise}: write it yourself"
+    elif isinstance(error, NotImplementedError):
+        if inner is code or inner.co_name == exercise:
+            return "it is not written yet"
+        told = f"it calls {inner.co_name}, which is not written yet"
+        lines = [line for frame, line in frames if frame.f_code is code]
+    else:
+        told = f"it raises {type(error).__name__}: {error}"
+    if "read-only" in told:
+        told += " (a function must not write into what it is given; make a copy)"
+    return told + (f"\n    at line {lines[-1]}: {_line(code, lines[-1])}" if lines else "")
+
+
+def named_results(result, function):
+    """The arrays that came back, under the names that the docstring gives them; without a name it is `out`."""
+    told = inspect.getdoc(function).split("->")[-1].split("\n")[0].split(":")[0]
+    parts = re.sub(r"\(.*?\)", "()", told).replace(";", ",").split(",")
+    words = [part.strip().split(" ")[0] for part in parts]
+    known = [word for word in words if re.match(r"d\w+$|acts$|grads$|out$|logits$|loss$|probs$|same$|\(", word)]
+    names = ["out" if word in ("same", "()") else word for word in known]
+    results = result if isinstance(result, (tuple, list)) else (result,)
+    found = arrays({(names[i] if i < len(names) else f"result {i + 1}"): x for i, x in enumerate(results)})
+    return {name: array for name, array in found.items() if array.dtype.kind in "fiub"}
