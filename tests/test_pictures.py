@@ -66,7 +66,8 @@ def by_offset(maps):
 
 # What one sentence shows
 
-@pytest.mark.parametrize("draw", (view.one_token, view.kernel_over_words, view.side_by_side, view.overview, view.profile))
+@pytest.mark.parametrize("draw", (
+    view.one_token, view.kernel_over_words, view.side_by_side, view.overview, view.profile))
 def test_the_title_names_the_layer_and_head_that_are_drawn(draw):
     given = dict(layer=LAYER, head=HEAD) | (dict(token=TOKEN) if draw is not view.profile else {})
     title = draw(OUT, WORDS, **given)._suptitle.get_text()
@@ -89,7 +90,8 @@ def check_one_token(axes):
         marked = [text.get_text() for text in axis.texts if text.get_bbox_patch() is not None]
         assert marked == [WORDS[TOKEN]]
         reach = next(line for line in axis.lines if to_hex(line.get_color()) == LIGHT["convolution"]).get_xdata()
-        assert [WORDS[i] for i, x in enumerate(order[HALF:-HALF]) if reach[0] < x < reach[1]] == WORDS[TOKEN - 2:TOKEN + 3]
+        within = [word for word, x in zip(WORDS, order[HALF:-HALF]) if reach[0] < x < reach[1]]
+        assert within == WORDS[TOKEN - HALF : TOKEN + HALF + 1]
 
 
 def test_bars_stand_at_the_words_they_are_about():
@@ -112,7 +114,8 @@ def check_kernel(axis, out, tokens, token, layer=LAYER, head=HEAD):
     assert [bars(axis)[o] for o in range(-HALF, HALF + 1)] == near(kernel)
     named = [label.get_text().split("\n") for label in axis.get_xticklabels()]
     around = [tokens[token + o] if 0 <= token + o < len(tokens) else "0" for o in range(-HALF, HALF + 1)]
-    assert named == [[word, f"{o:+d}".replace("-", "−") if o else "0"] for word, o in zip(around, range(-HALF, HALF + 1))]
+    assert named == [[word, f"{o:+d}".replace("-", "−") if o else "0"]
+                     for word, o in zip(around, range(-HALF, HALF + 1))]
 
 
 def test_a_kernel_stands_over_the_words_it_multiplies():
@@ -216,7 +219,8 @@ def test_two_contexts_are_two_kernels_of_one_word_on_one_scale():
     figure = view.two_contexts(OUT, WORDS, OTHER, OTHER_WORDS, layer=LAYER, head=HEAD)
     check_contexts(figure.axes, LAYER, HEAD)
     assert figure._suptitle.get_text() == "“word3” twice: one word, two kernels   ·   layer 2, head 1"
-    apart = {(n, h): np.abs(OUT.kernels[n][0, 3, h] - OTHER.kernels[n][0, 4, h]).sum() for n in range(3) for h in range(2)}
+    apart = {(n, h): np.abs(OUT.kernels[n][0, 3, h] - OTHER.kernels[n][0, 4, h]).sum()
+             for n in range(3) for h in range(2)}
     figure = view.two_contexts(OUT, WORDS, OTHER, OTHER_WORDS)
     check_contexts(figure.axes, *max(apart, key=apart.get))
 
@@ -258,8 +262,8 @@ def test_a_study_shows_means_and_sample_deviations():
             values = [r[key] for r in results if r["setting"] == name]
             mean = sum(values) / len(values)
             spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1)) if len(values) > 1 else 0
-            dots, = [line for line in axis.lines if set(line.get_ydata()) == {at} and len(line.get_xdata()) == len(values)
-                     and to_hex(line.get_color()) == LIGHT["faint"]]
+            dots, = [line for line in axis.lines
+                     if set(line.get_ydata()) == {at} and to_hex(line.get_color()) == LIGHT["faint"]]
             assert dots.get_xdata() == pytest.approx(values)
             centre, _, (bar,) = axis.containers[at]
             assert centre.get_xdata() == pytest.approx([mean]) and centre.get_ydata() == [at]

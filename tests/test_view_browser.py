@@ -177,8 +177,9 @@ def test_the_maps_are_painted_in_one_scale(page):
 
 def bars_of(page, kind):
     """{offset: height} of the profile's bars, heights as parts of their sum."""
-    found = page.run("""const svg = document.getElementById("profile"), all = [...svg.querySelectorAll("rect." + arguments[0])];
-        return all.map(bar => ["x", "width", "y", "height"].map(name => +bar.getAttribute(name)))""", kind)
+    found = page.run("""const svg = document.getElementById("profile");
+        return [...svg.querySelectorAll("rect." + arguments[0])].map(
+            bar => ["x", "width", "y", "height"].map(name => +bar.getAttribute(name)))""", kind)
     wide, axis = page.run("""const svg = document.getElementById("profile"), line = svg.querySelector(".axis");
         return [svg.viewBox.baseVal.width, +line.getAttribute("y1")]""")
     step, total = wide / 23, sum(height for _, _, _, height in found)
