@@ -254,7 +254,7 @@ def test_masked_words_report_likelihood_perplexity_and_accuracy_over_words():
     params = strong_params(cfg, "masked_lm")
     texts = ["the cat sits in the house " * 6, "a dog", "red green blue bird runs"]
     features = task.encode([dict(text=text, where="") for text in texts], tokenizer(), cfg, 30)
-    found = task.evaluate(features, params, cfg, batch_size=1)
+    found, _ = task.evaluate([], features, params, cfg)
     losses, right = [], []
     for i, feature in enumerate(features):
         batch = task.stack([feature], cfg, (0, 0, [i]))

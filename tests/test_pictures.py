@@ -8,7 +8,7 @@ import pytest
 from test_view import answer, words
 
 from minconvbert import view
-from minconvbert.training import finetune, pretrain
+from minconvbert.training.runs import draw_curves
 from minconvbert.view.curves import by_setting
 from minconvbert.view.palette import LIGHT
 
@@ -279,33 +279,31 @@ def saved(monkeypatch):
     return figures
 
 
-def drawn(figure):
-    """{title of the axes: {label of a line: its points}}"""
-    return {axis.get_title(): {line.get_label() if not line.get_label().startswith("_") else "":
-                               [tuple(map(float, point)) for point in line.get_xydata()] for line in axis.lines}
-            for axis in figure.axes}
+def drawn(axis):
+    """-> its title, {label of a line: its points}"""
+    return axis.get_title(), {line.get_label() if not line.get_label().startswith("_") else "":
+                              [tuple(map(float, point)) for point in line.get_xydata()] for line in axis.lines}
 
 
 def test_the_curves_of_pretraining_are_those_of_the_log(tmp_path, saved):
     steps = [dict(step=n, loss=9 / n, generator_loss=4 / n, discriminator_loss=0.1 / n, rate=0.5) for n in (1, 2, 3)]
     held_out = [dict(step=n, held_out=dict(masked_loss=3.0, masked_accuracy=n / 10, auc=n / 5)) for n in (2, 3)]
     log = tmp_path / "log.jsonl"
-    log.write_text("".join(json.dumps(entry) + "\n" for entry in [*steps, *held_out]))
-    pretrain.plot(log, tmp_path / "curves.png")
-    shown = drawn(saved[0])
-    assert shown["generator loss"][""] == [(n, 4 / n) for n in (1, 2, 3)]
-    assert shown["discriminator loss"][""] == [(n, 0.1 / n) for n in (1, 2, 3)]
-    assert shown["held out"] == {"masked accuracy": [(2, 0.2), (3, 0.3)], "auc": [(2, 0.4), (3, 0.6)]}
+    log.write_text("".join(json.dumps(entry) + "\n" for entry in [*steps, *held_out, dict(step=3, unigrams={})]))
+    draw_curves(log, tmp_path / "curves.png")
+    losses, last, held_out = saved[0].axes
+    assert drawn(losses) == ("generator loss", {"": [(n, 4 / n) for n in (1, 2, 3)]})
+    assert drawn(last) == ("discriminator loss", {"": [(n, 0.1 / n) for n in (1, 2, 3)]})
+    assert drawn(held_out)[1] == {"masked accuracy": [(2, 0.2), (3, 0.3)], "auc": [(2, 0.4), (3, 0.6)]}
 
 
 def test_the_curves_of_fine_tuning_are_those_of_the_log(tmp_path, saved):
     log = tmp_path / "log.jsonl"
-    entries = [dict(step=1, loss=2.0), dict(step=2, loss=1.5), dict(step=2, dev=dict(accuracy=0.25, macro_f1=0.125)),
-               dict(step=3, loss=0.5), dict(step=3, dev=dict(accuracy=0.75, macro_f1=0.5))]
+    entries = [dict(step=1, loss=2.0, rate=0.5), dict(step=2, loss=1.5, rate=0.5),
+               dict(step=2, dev=dict(accuracy=0.25, macro_f1=0.125)), dict(step=3, loss=0.5, rate=0.5),
+               dict(step=3, dev=dict(accuracy=0.75, macro_f1=0.5))]
     log.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    finetune.plot(log, tmp_path / "curves.png")
-    assert drawn(saved[0]) == {
-        "loss": {"": [(1, 2.0), (2, 1.5), (3, 0.5)]},
-        "development data": {"accuracy": [(2, 0.25), (3, 0.75)], "macro f1": [(2, 0.125), (3, 0.5)]}}
-
-
+    draw_curves(log, tmp_path / "curves.png")
+    losses, measured = saved[0].axes
+    assert drawn(losses) == ("loss", {"": [(1, 2.0), (2, 1.5), (3, 0.5)]})
+    assert drawn(measured)[1] == {"accuracy": [(2, 0.25), (3, 0.75)], "macro f1": [(2, 0.125), (3, 0.5)]}
