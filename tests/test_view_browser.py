@@ -175,6 +175,71 @@ def test_the_maps_are_painted_in_one_scale(page):
         assert differ.sum() <= 8, "only the slanted lines may hide a colour"
 
 
+def bars_of(page, kind):
+    """{offset: height} of the profile's bars, heights as parts of their sum."""
+    found = page.run("""const svg = document.getElementById("profile");
+        return [...svg.querySelectorAll("rect." + arguments[0])].map(
+            bar => ["x", "width", "y", "height"].map(name => +bar.getAttribute(name)))""", kind)
+    wide, axis = page.run("""const svg = document.getElementById("profile"), line = svg.querySelector(".axis");
+        return [svg.viewBox.baseVal.width, +line.getAttribute("y1")]""")
+    step, total = wide / 23, sum(height for _, _, _, height in found)
+    assert all(y + h == pytest.approx(axis) if kind == "a" else y == pytest.approx(axis) for _, _, y, h in found)
+    return {round((x + width / 2) / step - 0.5) - 11: height / total for x, width, _, height in found}
+
+
+def test_the_profile_is_the_mean_by_offset_and_not_mirrored(page):
+    maps, kernel = OUT.attentions[1][0, 0], OUT.kernels[1][0, :, 0]
+    want = dict.fromkeys(range(-11, 12), 0.0)
+    for t, row in enumerate(maps):
+        for s, weight in enumerate(row):
+            want[s - t] += weight / 12
+    assert bars_of(page, "a") == pytest.approx(want, abs=1e-4)
+    assert bars_of(page, "c") == pytest.approx({o: kernel[:, o + 4].mean() for o in range(-4, 5)}, abs=1e-4)
+    page.hover(*page.centre('[aria-label="layer 2, head 1"]'), press=True)
+    want = {o: OUT.kernels[2][0, :, 1][:, o + 4].mean() for o in range(-4, 5)}
+    assert bars_of(page, "c") == pytest.approx(want, abs=1e-4)
+
+
+def test_the_table_of_measures_has_means_and_those_of_the_word(page):
+    maps, band = OUT.attentions[1][0, 0], view.padded_band(OUT.kernels[1])[0, 0]
+    within = band[:, 4:-4]
+    distances = np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
+    bits = lambda rows: -(rows * np.log2(rows, where=rows > 0, out=np.zeros_like(rows))).sum(1)
+    far = lambda rows: (rows * distances).sum(1) / rows.sum(1)
+    near = lambda rows: (rows * (distances <= 4)).sum(1)
+    lost = band[:, :4].sum(1) + band[:, -4:].sum(1)
+    shown = page.run("""return [...document.querySelectorAll("#measures tbody tr")].map(tr => [...tr.cells].map(
+        cell => [cell.firstChild.textContent, (cell.querySelector("small") || {}).textContent]))""")
+    want = [("mean distance", (far(maps), far(within))), ("entropy, bits", (bits(maps), bits(OUT.kernels[1][0, :, 0]))),
+            ("within ±4", (near(maps), near(within))), ("on zeros", (None, lost))]
+    for (title, *cells), (name, columns) in zip(shown, want, strict=True):
+        assert title[0] == name
+        for (mean, word), values in zip(cells, columns):
+            if values is None:
+                assert (mean, word) == ("none", None)
+                continue
+            for text, value in ((mean, values.mean()), (word.removeprefix("this word "), values[5])):
+                digits, percent = text.removesuffix("%"), text.endswith("%")
+                assert float(digits) == pytest.approx(100 * value if percent else value, abs=0.52 if percent else 0.052)
+
+
+def test_each_thumbnail_is_painted_from_its_own_head(page):
+    top = max(np.max(x) for x in (*OUT.attentions, *OUT.kernels))
+    painted, ramp = page.run("""return [[...document.querySelectorAll("#all button")].map(button => [button.ariaLabel,
+        ...[...button.querySelectorAll("canvas")].map(canvas => [...canvas.getContext("2d").getImageData(
+            0, 0, canvas.width, canvas.height).data])]), ramp]""")
+    assert [label for label, _, _ in painted] == [f"layer {n}, head {h}" for n in range(4) for h in range(2)]
+    for i, (_, *pictures) in enumerate(painted):
+        layer, head = divmod(i, 2)
+        for pixels, weights in zip(pictures, (np.pad(OUT.attentions[layer][0, head], ((0, 0), (4, 4))),
+                                              view.padded_band(OUT.kernels[layer])[0, head])):
+            colours = np.array(pixels).reshape(12, 20, 4)[..., :3]
+            want = np.array(ramp)[np.rint(255 * weights / top).astype(int)]
+            # 16 bits of a weight may round to the next of 256 colours.
+            assert np.abs(colours - want).max() <= 4 and (colours != want).any(-1).mean() < 0.05
+    assert float(page.run("return document.getElementById('top').textContent")) == pytest.approx(top, abs=6e-4)
+
+
 def test_two_sentences_one_word_two_kernels(chromium, file):
     chromium.screen()
     chromium.open(file("two"))
