@@ -36,7 +36,7 @@ def _by_blocks(f, *arrays, block=2**16):
 
 
 def gate(x, y, at_zero=0.5):
-    """y / x, the factor by which an activation y = x gate(x) let x through; at x = 0 it cannot be told from y."""
+    """y / x, the factor by which an activation y = x gate(x) let x through; at x = 0 it does not follow from y."""
     with np.errstate(invalid="ignore"):
         g = y / x
     g[x == 0] = at_zero

@@ -71,7 +71,7 @@ def mixed_attention_backward(dout, acts, p, cfg):
     dquery, dkey, dvalue = (
         d.reshape(B, L, H * Dh) for d in self_attention_backward(deverywhere, sub(acts, "attn")))
 
-    dquery = dquery + dquery_conv                      # both halves asked with the same query
+    dquery = dquery + dquery_conv                      # both halves use the same query
     for name, dy in (("query", dquery), ("key", dkey), ("value", dvalue)):
         dx_part, g[f"{name}.weight"], g[f"{name}.bias"] = linear_backward(dy, x, p[f"{name}.weight"])
         dx += dx_part

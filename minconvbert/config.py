@@ -160,7 +160,7 @@ class ConvBertConfig:
                 raise ValueError(f"id2label must map the numbers of labels to their names, but is {labels!r}")
             labels = {int(i): label for i, label in labels.items()}
             _require(entries.setdefault("num_labels", len(labels)) == len(labels), "num_labels",
-                     f"{len(labels)}, for so many labels are in id2label", entries["num_labels"])
+                     f"{len(labels)}, because so many labels are in id2label", entries["num_labels"])
             entries["id2label"] = None if labels == _unnamed_labels(len(labels)) else labels
         known = {f.name for f in fields(cls)} - {"unknown"}
         unknown = {name: value for name, value in entries.items() if name not in known}

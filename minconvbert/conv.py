@@ -2,9 +2,9 @@
 
     out[t] = sum over the K taps j of   kernel[j] * x[t + j - K // 2]          (zero outside the sequence)
 
-In a depthwise convolution the kernel is learned once, one for every channel. In a dynamic one it is predicted anew for
-every token, one for every head. In a *span-based* dynamic one, the idea of ConvBERT, it is predicted from the span
-around the token, not from the token alone.
+In a depthwise convolution the kernel is learned: one for every channel. In a dynamic one it is predicted: one for every
+token and head. In a *span-based* dynamic one, the idea of ConvBERT, it is predicted from the span around the token, not
+from the token alone.
 """
 
 import numpy as np

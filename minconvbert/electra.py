@@ -1,6 +1,6 @@
 """Pretraining by replaced-token detection.
 
-A small generator fills masked places with words that might stand there. The model itself, the discriminator, then tells
+A small generator fills masked places with words that fit. The model itself, the discriminator, then tells
 for every word whether it is the author's or the generator's. Both read the same embeddings.
 
     loss = 1 * masked-word loss of the generator + 50 * replaced-word loss of the discriminator

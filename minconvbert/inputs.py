@@ -79,7 +79,7 @@ def _attention_mask(mask, shape, cfg):
 
 
 def as_array(name, values):
-    """A NumPy array of what a user passes: a copy, for backward still reads it when the user has refilled theirs.
+    """A NumPy array of what a user passes: a copy, because backward reads it later and the caller may have overwritten theirs.
 
     Raises ValueError if its rows are ragged, TypeError if it is a dict.
     """
@@ -96,7 +96,7 @@ def _integers(name, ids):
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, but they are {ids.dtype}"
                         + ("; a tokenizer makes them of text" if ids.dtype.kind in "US" else ""))
-    return ids.astype(np.int64, copy=False)            # narrower ones could not hold every id that replaces another
+    return ids.astype(np.int64, copy=False)            # uint8 would wrap when the generator writes an id above 255
 
 
 def _below(name, ids, size, size_name):

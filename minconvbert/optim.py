@@ -9,7 +9,7 @@ NOT_DECAYED = re.compile("LayerNorm|layer_norm|bias")
 
 
 def learning_rate(step, peak, steps, warmup, decay_share=1.0):
-    """Linear decay to 0 times the share of the warm-up that has passed, both at once; step 0 has a rate of 0.
+    """peak x linear decay x linear warm-up, both counted from step 0; with a warm-up the first rate is 0.
 
     decay_share: the share of the steps, the last ones, that decay. The original decays from the first step on (1).
     """

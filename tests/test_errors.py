@@ -71,7 +71,7 @@ def test_kinds_of_fields(changes, message):
     ('{"id2label": {"²": "b"}}'.encode(), "id2label must map the numbers of labels to their names"),
     (b'{"id2label": {"0": "a", "2": "b"}}', "id2label must be a label for each number below num_labels = 2"),
     (b'{"num_labels": 3, "id2label": {"0": "a"}}',
-     "num_labels must be 1, for so many labels are in id2label, but is 3"),
+     "num_labels must be 1, because so many labels are in id2label, but is 3"),
 ])
 def test_files_that_are_no_configuration(content, message, tmp_path):
     (tmp_path / "config.json").write_bytes(content)

@@ -66,7 +66,7 @@ def test_the_head_that_changes_most_is_drawn_and_its_most_unlike_word():
 @pytest.mark.parametrize("call, message", [
     (lambda o: seen(o, words(5)), "tokens must name each of the 6 positions, but there are 5; pass one label a"
      " position, special tokens included"),
-    (lambda o: seen(o, words(6), row=1), "row must be from 0 to 0, for the batch has 1 sentences, but is 1"),
+    (lambda o: seen(o, words(6), row=1), "row must be from 0 to 0, because the batch has 1 sentences, but is 1"),
     (lambda o: seen(SimpleNamespace(logits=1), words(6)), "out must be what a model returned, with attentions and"
      " kernels, but it has none"),
     (lambda o: view.one_token(o, words(6), layer=4), "layer must be from 0 to 3, but is 4"),
@@ -428,7 +428,7 @@ def test_unknown_words_markup_and_control_characters_are_drawn(command, tmp_path
 @pytest.mark.parametrize("args, message", [
     ([""], "the sentence must have at least one word, but there is none in ''"),
     (["\x07 \u200b"], r"the sentence must have at least one word, but there is none in '\x07 \u200b'"),
-    (["the " * 13], "the sentence must have at most 14 pieces, special tokens counted, for the model has no more"
+    (["the " * 13], "the sentence must have at most 14 pieces, special tokens counted, because the model has no more"
      " positions, but has 15; shorten it"),
     (["the", "--second", "the " * 13], "the sentence must have at most 14 pieces"),
     (["the", "--out", "a.gif"], "--out must end in one of .html, .svg, .png, .pdf, but is 'a.gif'"),

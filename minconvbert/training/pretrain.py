@@ -20,7 +20,7 @@ from ..electra import (
     pretraining_loss,
     pretraining_loss_backward,
 )
-from ..files import remove_parts, write_atomic
+from ..files import remove_parts
 from ..initialize import init_params
 from ..losses import negative_log_likelihood
 from ..optim import adam_state, adam_step, clip_by_global_norm, learning_rate
@@ -153,7 +153,7 @@ def word_frequencies(train, special, vocab_size):
 def unigram_baseline(frequencies, held_out, special, batch_size=64):
     """What the frequencies of words alone achieve at the places that `evaluate` asks for: its first four figures.
 
-    The likeliest word everywhere, but for the places that are not hidden, where it repeats what stands there.
+    The likeliest word everywhere, but for the places that are not hidden, where it repeats the visible word.
     """
     nll, right, hidden = [], [], []
     for start in range(0, len(held_out), batch_size):
@@ -277,7 +277,7 @@ def export(folder, params, cfg, generator_cfg, recipe, tokenizer, dtype=np.float
     """Write what was learned as Hugging Face folders.
 
     `folder` is the body of the discriminator, to fine-tune; `folder/generator` a masked-word model; the file
-    discriminator_head.safetensors tells replaced words. A masked-word model alone is written to `folder` itself.
+    discriminator_head.safetensors finds replaced words. A masked-word model alone is written to `folder` itself.
     """
     folder = Path(folder)
     if recipe.objective == "masked-lm":

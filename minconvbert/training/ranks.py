@@ -10,7 +10,7 @@ from pathlib import Path
 class Ranks:
     """The processes that share a batch. `add_up` sums an array over all of them, in place; alone, it does nothing.
 
-    `stop` says what went wrong and ends all of them, for the others would wait for ever.
+    `stop` says what went wrong and ends all of them, because the others would wait for ever.
     """
 
     rank: int = 0

@@ -1,4 +1,4 @@
-"""How to train: what stands in a run's options and in its state file."""
+"""How to train: the recipes that a run's options change and its state file records."""
 
 from dataclasses import dataclass
 

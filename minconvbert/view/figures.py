@@ -87,7 +87,7 @@ def distances(out, tokens, row=0):
 
 
 def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, head=None, row=0, second_row=0):
-    """The same word in two sentences, and its two kernels: they differ, for the span around the word does.
+    """The same word in two sentences, and its two kernels: they differ because the span around the word differs.
 
     `word` is a label that both sentences have; without it, the longest that they share. Without `layer` or `head`,
     those are drawn whose two kernels differ most.
@@ -395,7 +395,7 @@ def _draw_distances(axes, shown):
 # What all drawings share
 
 def drawing(width, height):
-    """An empty figure of so many inches, in the colours of the others, that a notebook shows without being asked."""
+    """An empty figure of so many inches, in the colours of the others, that a notebook shows by itself."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

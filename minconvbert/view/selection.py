@@ -47,7 +47,7 @@ def seen(out, tokens, row=0):
         raise ValueError("out must be what a model returned, with attentions and kernels, but it has none")
     B, _, L, _ = out.attentions[0].shape
     if not 0 <= row < B:
-        raise ValueError(f"row must be from 0 to {B - 1}, for the batch has {B} sentences, but is {row}")
+        raise ValueError(f"row must be from 0 to {B - 1}, because the batch has {B} sentences, but is {row}")
     if len(tokens) != L:
         raise ValueError(f"tokens must name each of the {L} positions, but there are {len(tokens)}; pass one label a"
                          " position, special tokens included")

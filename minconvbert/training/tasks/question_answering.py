@@ -128,7 +128,7 @@ def _listed(entry, where):
 
 
 def _answer(answer, context, where):
-    """text, start, what stands in the context at start"""
+    """text, start, what the context has at start"""
     answer = reading.json_object(answer, where)
     text, start = reading.text(answer, "text", where), reading.need(answer, "answer_start", where)
     if type(start) is not int or start < 0:
