@@ -79,7 +79,7 @@ def _attention_mask(mask, shape, cfg):
 
 
 def as_array(name, values):
-    """A NumPy array of what a user passes: a copy, because backward reads it later and the caller may have overwritten theirs.
+    """A NumPy array of what a user passes: a copy, because backward reads it later, when theirs may be overwritten.
 
     Raises ValueError if its rows are ragged, TypeError if it is a dict.
     """

@@ -15,8 +15,8 @@ def look(model, tokenizer, text, pair=None):
     if len(ids) == tokenizer.num_special_tokens_to_add(pair is not None):
         raise ValueError(f"the sentence must have at least one word, but there is none in {text!r}")
     if len(ids) > limit:
-        raise ValueError(f"the sentence must have at most {limit} pieces, special tokens counted, because the model has no"
-                         f" more positions, but has {len(ids)}; shorten it")
+        raise ValueError(f"the sentence must have at most {limit} pieces, special tokens counted, because the model has"
+                         f" no more positions, but has {len(ids)}; shorten it")
     return model(np.array([ids]), token_type_ids=np.array([encoding["token_type_ids"]])), encoding.tokens()
 
 
