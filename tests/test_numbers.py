@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from finetune_material import SIZES, strong_params, tokenizer
+from finetune_material import SIZES, VOCABULARY, strong_params, tokenizer
 from test_electra import SPECIAL
 
 from minconvbert import pretrained
@@ -252,7 +252,9 @@ def test_choices_report_accuracy():
 def test_masked_words_report_likelihood_perplexity_and_accuracy_over_words():
     task, cfg = tasks.get("masked-lm"), ConvBertConfig(**SIZES)
     params = strong_params(cfg, "masked_lm")
-    texts = ["the cat sits in the house " * 6, "a dog", "red green blue bird runs"]
+    # Sixteen rows of one length make a batch: no padding, which a convolution would see.
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(VOCABULARY[-12:], n)) for n in (8, 28) for _ in range(16)]
     features = task.encode([dict(text=text, where="") for text in texts], tokenizer(), cfg, 30)
     found, _ = task.evaluate([], features, params, cfg)
     losses, right = [], []
@@ -264,7 +266,7 @@ def test_masked_words_report_likelihood_perplexity_and_accuracy_over_words():
             logs = log_softmax(logits[0, at])
             losses.append(-logs[feature["input_ids"][0][at]])
             right.append(logs.argmax() == feature["input_ids"][0][at])
-    assert len(losses) > 5
+    assert len(losses) == 16 * (2 + 4)
     mean = sum(losses) / len(losses)
     assert found == dict(log_likelihood=pytest.approx(-mean, rel=1e-6), accuracy=pytest.approx(np.mean(right)),
                          perplexity=pytest.approx(math.exp(mean), rel=1e-5))
