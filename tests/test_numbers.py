@@ -2,19 +2,20 @@
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from finetune_material import SIZES, strong_params, tokenizer
+from finetune_material import SIZES, VOCABULARY, strong_params, tokenizer
 from test_electra import SPECIAL
 
-from minconvbert import pretrained
 from minconvbert.__main__ import main
+from minconvbert.checkpoint.safetensors import read_safetensors
 from minconvbert.config import ConvBertConfig, multiplications, param_shapes
 from minconvbert.electra import RowRandom, generator_config, part_params, pretraining_loss
-from minconvbert.faces import ConvBertForMaskedLM
+from minconvbert.faces import ConvBertForMaskedLM, ConvBertModel
 from minconvbert.files import default_model
 from minconvbert.heads import task_model
 from minconvbert.inputs import model_inputs
@@ -252,7 +253,9 @@ def test_choices_report_accuracy():
 def test_masked_words_report_likelihood_perplexity_and_accuracy_over_words():
     task, cfg = tasks.get("masked-lm"), ConvBertConfig(**SIZES)
     params = strong_params(cfg, "masked_lm")
-    texts = ["the cat sits in the house " * 6, "a dog", "red green blue bird runs"]
+    # Sixteen rows of one length make a batch: no padding, which a convolution would see.
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(VOCABULARY[-12:], n)) for n in (8, 28) for _ in range(16)]
     features = task.encode([dict(text=text, where="") for text in texts], tokenizer(), cfg, 30)
     found, _ = task.evaluate([], features, params, cfg)
     losses, right = [], []
@@ -264,7 +267,7 @@ def test_masked_words_report_likelihood_perplexity_and_accuracy_over_words():
             logs = log_softmax(logits[0, at])
             losses.append(-logs[feature["input_ids"][0][at]])
             right.append(logs.argmax() == feature["input_ids"][0][at])
-    assert len(losses) > 5
+    assert len(losses) == 16 * (2 + 4)
     mean = sum(losses) / len(losses)
     assert found == dict(log_likelihood=pytest.approx(-mean, rel=1e-6), accuracy=pytest.approx(np.mean(right)),
                          perplexity=pytest.approx(math.exp(mean), rel=1e-5))
@@ -337,7 +340,36 @@ def test_the_tour_shows_what_the_models_answer(capsys):
     line = out.split(text + "\n")[1].splitlines()[0]
     assert line.strip() == "   ".join(f"{words.decode([i])} {math.exp(logs[i]):.0%}" for i in best)
     text = "They was very tired."
-    pieces, chances = pretrained.detect(text, folder)
+    pieces, chances = words.tokenize(text), replaced_by_hand(text, folder, words)
     shown = [row.split() for row in out.split(text + "\n")[1].splitlines()[: len(pieces)]]
     assert [row[0] for row in shown] == pieces and [row[-1] for row in shown] == [f"{p:.0%}" for p in chances]
     assert [len(row[1]) if len(row) > 2 else 0 for row in shown] == [round(30 * p) for p in chances]
+
+
+def replaced_by_hand(text, folder, words):
+    """sigmoid(w2 gelu(w1 h + b1) + b2) of each piece, from the hidden states that the face gives."""
+    head = read_safetensors(folder / "discriminator_head.safetensors")
+    w1, b1, w2, b2 = (head[f"discriminator_predictions.{name}"].astype(float) for name in (
+        "dense.weight", "dense.bias", "dense_prediction.weight", "dense_prediction.bias"))
+    hidden = ConvBertModel.from_pretrained(folder)(np.array([words(text)["input_ids"]])).last_hidden_state[0, 1:-1]
+    chances = []
+    for h in hidden.astype(float):
+        active = [x * (1 + math.erf(x / math.sqrt(2))) / 2 for x in w1 @ h + b1]
+        chances.append(1 / (1 + math.exp(-(w2[0] @ active + b2[0]))))
+    return chances
+
+
+def test_the_commands_for_words_take_a_model_and_a_number(capsys):
+    """As the tour, but for one text: so many words for every mask, and a model from another folder."""
+    generator = default_model() / "generator"
+    assert main(["fill-mask", "The [MASK] sat on the [MASK].", "--top", "3", "--model", str(generator)]) == 0
+    text, *lines = capsys.readouterr().out.splitlines()
+    assert text == "The [MASK] sat on the [MASK]." and len(lines) == 2
+    for line in lines:
+        chances = [int(n) for n in re.findall(r"(\d+)%", line)]
+        assert len(chances) == 3 and chances == sorted(chances, reverse=True)
+    assert main(["detect", "They was very tired.", "--model", str(default_model())]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "They was very tired." and [line.split()[0] for line in said[1:]] == [
+        "they", "was", "very", "tired", "."]
+    assert main(["detect", "a", "--model", str(generator)]) == 2 and "discriminator_head" in capsys.readouterr().err
