@@ -14,6 +14,7 @@ import pytest
 import minconvbert
 from minconvbert import conv, losses, ops
 from minconvbert.activations import ACTIVATIONS, activate, activate_backward
+from minconvbert.memory import keep_freed_memory
 
 PACKAGE = Path(minconvbert.__file__).parent
 ROOT = PACKAGE.parent
@@ -172,3 +173,22 @@ def test_no_import_dodges_a_circle():
     inside = {(path.relative_to(PACKAGE).as_posix(), other) for path, _, other, at_top in arrows() if not at_top}
     assert inside <= {("checkpoint/load.py", "checkpoint"), ("checkpoint/save.py", "checkpoint"),
                       ("commands/golden.py", "golden"), ("commands/study.py", "view")}, inside
+
+
+def test_only_faces_and_commands_change_how_the_process_keeps_memory(monkeypatch):
+    code = "import minconvbert.electra, minconvbert.optim, minconvbert.checkpoint, minconvbert.tokenizer"
+    loaded = subprocess.run([sys.executable, "-c", f"import sys; {code}; print('minconvbert.memory' in sys.modules)"],
+                            capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "False"
+
+    calls = []
+    library = type("Library", (), dict(mallopt=staticmethod(lambda what, size: calls.append((what, size)) or size < 2**31 - 1)))
+    monkeypatch.setattr("ctypes.pythonapi", library)
+    monkeypatch.setenv("MINCONVBERT_KEEP_MEMORY", "0")
+    keep_freed_memory()
+    assert calls == []
+    monkeypatch.delenv("MINCONVBERT_KEEP_MEMORY")
+    keep_freed_memory()                                # a C library that refuses the highest gets what older ones took
+    assert calls == [(-1, 2**31 - 1), (-1, 2**25), (-3, 2**31 - 1), (-3, 2**25)]
+    monkeypatch.setattr("ctypes.pythonapi", object())
+    keep_freed_memory()                                # there is no mallopt on other systems
