@@ -11,7 +11,10 @@ order, and are judged by held-out figures of replaced-token detection, over seve
 """
 
 import contextlib
+import json
 import math
+import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,10 +23,13 @@ from ..attention import mixed_attention, mixed_attention_backward, self_attentio
 from ..config import param_shapes
 from ..conv import depthwise_conv, depthwise_conv_backward, dynamic_conv, dynamic_conv_backward
 from ..electra import generator_config
+from ..files import write_atomic
 from ..ops import dropout_mask, linear, linear_backward, softmax, softmax_backward
 from ..optim import adam_state
 from ..shapes import dims, sub, under
+from . import corpus
 from .pretrain import evaluate, fresh_state, train_step
+from .progress import Progress
 
 VARIANTS = ("attention", "bottleneck", "plain", "dynamic", "span")
 
@@ -161,6 +167,38 @@ def settings(kernels, groups):
     out = {variant: (variant, {}) for variant in VARIANTS}
     out |= {f"span, K={K}": ("span", dict(conv_kernel_size=K)) for K in kernels}
     return out | {f"span, {G} groups": ("span", dict(num_groups=G)) for G in groups}
+
+
+def run(files, tokenizer, out, base, recipe, seeds, kernels, groups):
+    """Train every setting with every seed, going on from what `out` holds  ->  results, as results.json has them
+
+    base: the configuration that the settings change; recipe: of every run, but for its seed.
+
+    Raises ValueError if `out` holds a study of another size, or no text is held out.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    examples, held_out = corpus.encode_corpus(files, tokenizer, recipe.length, out)
+    if not len(held_out):
+        raise ValueError(f"{', '.join(files)} must have enough documents to hold some out, but has too few")
+    stored = out / "results.json"
+    fixed = dict(steps=recipe.steps, batch_size=recipe.batch_size, hidden_size=base.hidden_size,
+                 layers=base.num_hidden_layers, learning_rate=recipe.learning_rate)
+    there = json.loads(stored.read_text()) if stored.exists() else dict(fixed=fixed, results=[])
+    if there["fixed"] != fixed:
+        raise ValueError(f"{stored} must be of a study of {fixed}, to go on with it, but is of {there['fixed']};"
+                         " choose another --out")
+    results = there["results"]
+    done = {(r["setting"], r["seed"]) for r in results}
+    for seed in range(seeds):
+        for name, (variant, changes) in settings(kernels, groups).items():
+            if (name, seed) in done:
+                continue
+            print(f"{name}, seed {seed}", file=sys.stderr)
+            figures = train_variant(variant, base.replace(**changes), replace(recipe, seed=seed), examples,
+                                    held_out[:256], corpus.special_ids(tokenizer), Progress(recipe.steps))
+            results.append(dict(setting=name, seed=seed, **figures))
+            write_atomic(stored, json.dumps(dict(fixed=fixed, results=results), indent=1) + "\n")
+    return results
 
 
 def table(results):
