@@ -62,7 +62,7 @@ def _shift(crc, nbytes):
 
 @cache
 def _after_zeros(power):
-    """(4, 256): entry [k, b] is the CRC after 2**power zero bytes, from one whose byte k is b and whose others are 0."""
+    """(4, 256): entry [k, b] is the CRC after 2**power zero bytes, from one with byte k equal to b and the others 0."""
     if power:
         half = _after_zeros(power - 1)
         return _apply(half, half)
@@ -74,7 +74,7 @@ def _after_zeros(power):
 
 @cache
 def _after_word():
-    """(65536,): entry [w] is the CRC after two zero bytes, from one whose lower half is w and whose upper is 0."""
+    """(65536,): entry [w] is the CRC after two zero bytes, from one whose lower half is w and whose upper half is 0."""
     return _apply(_after_zeros(1), np.arange(1 << 16, dtype=np.uint32))
 
 
