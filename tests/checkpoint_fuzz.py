@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minconvbert import checkpoint
-from minconvbert.checkpoint import CheckpointError, tf_bundle, torch_pickle
+from minconvbert.checkpoint import CheckpointError, tf_bundle, tf_table, torch_pickle
 
 DATA = Path(__file__).parent / "data" / "checkpoints" / "small"
 # reader: the file to damage; its neighbours, if any, are copied as they are
@@ -67,12 +67,13 @@ class _Anything:
 def without_checksums():
     """Let damage behind the checksums through, to the code that they protect."""
     masked, torch_zlib = tf_bundle.masked_crc32c, torch_pickle.zlib
-    tf_bundle.masked_crc32c = lambda data: _Anything()
+    tf_bundle.masked_crc32c = tf_table.masked_crc32c = lambda data: _Anything()
     torch_pickle.zlib = type("zlib", (), {"crc32": lambda data: _Anything()})
     try:
         yield
     finally:
-        tf_bundle.masked_crc32c, torch_pickle.zlib = masked, torch_zlib
+        tf_bundle.masked_crc32c = tf_table.masked_crc32c = masked
+        torch_pickle.zlib = torch_zlib
 
 
 def fuzz(reader, count, folder, seed=0):

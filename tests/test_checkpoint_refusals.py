@@ -12,9 +12,11 @@ import pytest
 from helpers import random_params, small_config
 
 from minconvbert import checkpoint
-from minconvbert.checkpoint import CheckpointError, tf_bundle
+from minconvbert.checkpoint import CheckpointError, tf_table
+from minconvbert.checkpoint.crc32c import masked_crc32c
+from minconvbert.checkpoint.protobuf import message_of, varint
 from minconvbert.checkpoint.safetensors import read_safetensors, write_safetensors
-from minconvbert.checkpoint.tf_bundle import read_tensorflow, write_bundle
+from minconvbert.checkpoint.tf_bundle import DIM, ENTRY, HEADER, SHAPE, read_tensorflow, write_bundle
 from minconvbert.checkpoint.torch_pickle import read_torch
 
 DATA = Path(__file__).parent / "data" / "checkpoints"
@@ -382,20 +384,22 @@ def bundle(folder, tensors=None):
 def changed_entry(folder, **fields):
     """A bundle of one variable, in whose entry fields have other values."""
     bundle(folder, {"a": np.arange(6.0)})
-    numbers = dict(dtype=(1, 2), shape=(2, tf_bundle._field(2, tf_bundle._field(1, 6))), shard=(3, 0), offset=(4, 0),
-                   size=(5, 48))
-    value = b"".join(tf_bundle._field(number, fields.get(name, default)) for name, (number, default) in numbers.items())
-    value += b"\x35" + struct.pack("<I", tf_bundle.masked_crc32c((folder / "x.data-00000-of-00001").read_bytes()))
-    value += fields.get("more", b"")
-    return with_entries(folder, {b"": fields.get("header", tf_bundle._field(1, 1)), b"a": value})
+    header = fields.pop("header", message_of(HEADER, num_shards=1))
+    checksum = np.uint32(masked_crc32c((folder / "x.data-00000-of-00001").read_bytes()))
+    right = dict(dtype=2, shape=shape(6), shard=0, offset=0, size=48, crc32c=checksum)
+    return with_entries(folder, {b"": header, b"a": message_of(ENTRY, **right | fields)})
+
+
+def shape(*sizes):
+    return message_of(SHAPE, dim=[message_of(DIM, size=size) for size in sizes])
 
 
 def with_entries(folder, entries, compression=0):
-    block = tf_bundle._written_block(entries)
+    block = tf_table.block_of(entries)
     if compression:
         block = block[:-5] + bytes([compression])
-        block += struct.pack("<I", tf_bundle.masked_crc32c(block))
-    (folder / "x.index").write_bytes(tf_bundle._written_table(block))
+        block += struct.pack("<I", masked_crc32c(block))
+    (folder / "x.index").write_bytes(tf_table.table(block))
     return folder / "x.index"
 
 
@@ -403,14 +407,14 @@ def with_entries(folder, entries, compression=0):
     (dict(dtype=7), "the dtype of a in .* must be a number, but is TensorFlow's 7"),
     (dict(size=40), r"a in .* must take 48 bytes for its shape \[6\], but takes 40"),
     (dict(offset=8), "a in .* must lie within the 48 bytes there are, but takes bytes 8 to 56"),
-    (dict(shape=tf_bundle._field(2, tf_bundle._field(1, 1 << 60)), size=1 << 63), "than there are"),
-    (dict(shape=tf_bundle._field(2, tf_bundle._field(1, (1 << 64) - 1))), "must take"),
+    (dict(shape=shape(1 << 60), size=1 << 63), "than there are"),
+    (dict(shape=shape((1 << 64) - 1)), "must take"),
     (dict(shard=1), "a in .* must be in one of 1 data files, but is in number 1"),
-    (dict(header=tf_bundle._field(1, 2)), "x.data-00000-of-00002 must be a file of tensors, but there is no such file"),
-    (dict(header=tf_bundle._field(1, 1) + tf_bundle._field(2, 1)), "must be little-endian"),
+    (dict(header=message_of(HEADER, num_shards=2)), "-00000-of-00002 must be a file of tensors, but there is no"),
+    (dict(header=message_of(HEADER, num_shards=1, big_endian=1)), "must be little-endian"),
     (dict(header=b"\x0b"), "a field in .* must be of a known kind, but is of kind 3"),
-    (dict(more=tf_bundle._field(7, b"")), "a in .* must be in one piece, but it is partitioned"),
-    (dict(dtype=b"x"), "field 1 of a message in .* must be int, but is bytes"),
+    (dict(slices=b""), "a in .* must be in one piece, but it is partitioned"),
+    (dict(dtype=b"x"), "the field dtype of a message in .* must be int, but is bytes"),
 ])
 def test_bundles(tmp_path, fields, message):
     assert (read_tensorflow(changed_entry(tmp_path))["a"] == np.arange(6)).all()
@@ -443,30 +447,29 @@ def test_bundles_of_another_kind(tmp_path):
 
 
 def test_blocks_that_overlap(tmp_path):
-    block = tf_bundle._written_block({b"": tf_bundle._field(1, 1)})
-    place = tf_bundle._written_place(0, block)
-    table = tf_bundle._written_table(block)
-    index = tf_bundle._written_block({b"a": place, b"b": place})
-    other = tf_bundle._written_block({})
-    footer = tf_bundle._written_place(len(block), other) + tf_bundle._written_place(len(block + other), index)
+    block = tf_table.block_of({b"": message_of(HEADER, num_shards=1)})
+    place = tf_table.handle(0, block)
+    table = tf_table.table(block)
+    index = tf_table.block_of({b"a": place, b"b": place})
+    other = tf_table.block_of({})
+    footer = tf_table.handle(len(block), other) + tf_table.handle(len(block + other), index)
     (tmp_path / "x.index").write_bytes(block + other + index + footer.ljust(40, b"\0") + table[-8:])
     refused(read_tensorflow, tmp_path / "x.index", "the blocks of .* must lie apart, but one begins at 0 and")
 
 
 def test_variables_that_overlap(tmp_path):
     changed_entry(tmp_path)
-    entries = tf_bundle._read_table((tmp_path / "x.index").read_bytes(), tmp_path)
+    entries = tf_table.read_table((tmp_path / "x.index").read_bytes(), tmp_path)
     refused(read_tensorflow, with_entries(tmp_path, entries | {b"b": entries[b"a"]}), "must lie apart")
 
 
 def test_keys_that_grow_out_of_all_proportion(tmp_path):
-    varint = tf_bundle._written_varint
     long = b"k" * 100_000
     entries = b"\0\0\0" + varint(0) + varint(len(long)) + b"\0" + long
     entries += b"".join(varint(len(long)) + varint(2) + b"\0" + struct.pack(">H", i) for i in range(5000))
     block = entries + struct.pack("<II", 0, 1) + b"\0"
-    block += struct.pack("<I", tf_bundle.masked_crc32c(block))
-    (tmp_path / "x.index").write_bytes(tf_bundle._written_table(block))
+    block += struct.pack("<I", masked_crc32c(block))
+    (tmp_path / "x.index").write_bytes(tf_table.table(block))
     refused(read_tensorflow, tmp_path / "x.index", "not be much longer than the file")
 
 

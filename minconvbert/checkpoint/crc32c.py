@@ -1,10 +1,11 @@
-"""CRC-32C, the checksum in TensorFlow's files: pieces of the data side by side in NumPy, then joined.
+"""CRC-32C, the checksum in TensorFlow's files, computed for many pieces of the data side by side and then joined.
 
-A checksum that starts from zero is linear over bits, so that of two pieces one after the other is
+A checksum that starts from zero is linear over bits. Therefore the checksum of two pieces, one after the other, is
 
-    crc(a b) = shift(crc(a), bytes of b) ^ crc(b)
+    crc(a b) = shift(crc(a), number of bytes in b) ^ crc(b)
 
-where `shift` says what zero bytes would do to it. A start other than zero adds its own shift.
+where shift(c, n) is the checksum after n zero bytes, if it was c before them. The real checksum starts from all ones;
+that start adds its own shift.
 """
 
 from functools import cache
@@ -13,7 +14,7 @@ import numpy as np
 
 POLYNOMIAL = np.uint32(0x82F63B78)
 ONES = np.uint32(0xFFFFFFFF)
-# Powers of two: bytes of a piece, and of what is checked at once, to stay in the cache.
+# Powers of two: bytes in a piece, and bytes that are computed at once, few enough to stay in the cache.
 PIECE, LARGEST = 10, 21
 
 
@@ -28,15 +29,16 @@ def crc32c(data):
 
 
 def masked_crc32c(data):
-    """As TensorFlow stores it: rotated and moved, so that data which contains checksums can be checked."""
+    """Masked as TensorFlow stores it: rotated, plus a constant, because a CRC of data that contains CRCs is weak."""
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _from_zero(data):
+    """The checksum that starts from zero, of at most 2**LARGEST bytes."""
     bits = (len(data) - 1).bit_length()
     piece = min(PIECE, max(1, bits // 2))
-    # Zeros before the data do not change a checksum that starts from zero.
+    # Zeros in front of the data do not change a checksum that starts from zero.
     padded = np.zeros(1 << max(bits, piece), np.uint8)
     padded[len(padded) - len(data):] = data
     words = padded.view("<u2").reshape(-1, 1 << piece - 1).T.copy()
@@ -51,6 +53,7 @@ def _from_zero(data):
 
 
 def _shift(crc, nbytes):
+    """The checksum after `nbytes` zero bytes, if it was `crc` before them."""
     for power in range(nbytes.bit_length()):
         if nbytes >> power & 1:
             crc = _apply(_after_zeros(power), crc)
@@ -59,7 +62,7 @@ def _shift(crc, nbytes):
 
 @cache
 def _after_zeros(power):
-    """(4, 256): what 2^power zero bytes make of a checksum that is zero but for its byte 0, 1, 2 or 3."""
+    """(4, 256): entry [k, b] is the CRC after 2**power zero bytes, from one with byte k equal to b and the others 0."""
     if power:
         half = _after_zeros(power - 1)
         return _apply(half, half)
@@ -71,9 +74,10 @@ def _after_zeros(power):
 
 @cache
 def _after_word():
-    """(65536,): what two zero bytes make of a checksum that is zero but for its lower half."""
+    """(65536,): entry [w] is the CRC after two zero bytes, from one whose lower half is w and whose upper half is 0."""
     return _apply(_after_zeros(1), np.arange(1 << 16, dtype=np.uint32))
 
 
 def _apply(table, crcs):
+    """Look each of the four bytes of each CRC up in a table of `_after_zeros`; the CRC of the whole is their xor."""
     return table[0][crcs & 255] ^ table[1][crcs >> 8 & 255] ^ table[2][crcs >> 16 & 255] ^ table[3][crcs >> 24]

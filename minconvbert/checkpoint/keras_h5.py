@@ -1,6 +1,7 @@
 """`tf_model.h5`, as Hugging Face's TensorFlow classes wrote it: an HDF5 file with one dataset for each variable.
 
-`h5py` finds the datasets; their numbers are read from the mapped file, so that no filter, link or type has a say.
+`h5py` finds the datasets. Their numbers are read from the mapped file, so HDF5 filters, links and custom types cannot
+affect them.
 """
 
 from pathlib import Path
@@ -12,9 +13,9 @@ from .tensorfile import CheckpointError, array_at, map_file
 
 
 def read_keras(path):
-    """The variables of a `tf_model.h5`, by name, without that of the model.
+    """The variables of a `tf_model.h5`, by name; the name of the model in front of each is left out.
 
-    Raises CheckpointError, naming the variable, ImportError if h5py is not installed.
+    Raises CheckpointError, naming the variable, and ImportError if h5py is not installed.
     """
     try:
         import h5py
@@ -35,7 +36,7 @@ def read_keras(path):
             raise CheckpointError(f"{where} must lie in the file in one piece and uncompressed, but does not")
         plain = plain_keras(name)
         array = array_at(buffer, dataset.get_offset(), dtype, list(item.shape), where)
-        # Layers that share an array each have a dataset of it.
+        # Layers that share an array have a dataset of it each.
         if not np.array_equal(tensors.setdefault(plain, array), array, equal_nan=True):
             raise CheckpointError(f"{plain} must be in {path} once, but is there twice and differs")
         if sum(array.nbytes for array in tensors.values()) > len(buffer):

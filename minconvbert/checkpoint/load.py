@@ -138,7 +138,8 @@ def read_tensors(file):
     if buffer[:2] == b"PK" or buffer[:1] == b"\x80":
         from .torch_pickle import read_torch
         return read_torch(file), "ours"
-    from .tf_bundle import MAGIC, read_tensorflow
+    from .tf_bundle import read_tensorflow
+    from .tf_table import MAGIC
     if buffer[-8:] == MAGIC:
         return read_tensorflow(file), "original"
     raise CheckpointError(f"{file} must be safetensors, a file of torch.save, a tf_model.h5 or the .index of a"
