@@ -15,7 +15,7 @@ from .. import activations, attention, conv, losses, model, ops
 from ..config import ConvBertConfig, param_shapes
 from ..shapes import sub, under
 from .tape import Tape, on
-from .trace import BY_HAND, BY_TAPE, Passes, place, traced
+from .trace import BY_HAND, BY_TAPE, Passes, frozen_row, place, traced
 
 LEVELS = ("tokenizer", "op", "block", "model", "heads", "backward", "optimizer", "text")
 # H = 2, Dh = 3, D = 12: the roots of Dh, of H Dh and of D, and Dh itself, all differ, so scales cannot be mistaken.
@@ -122,7 +122,7 @@ def differentiated(name, forward, arrays, dout, results):
     """-> {name: forward(**arrays)} and, by a tape, the gradients of `results`"""
     tape = Tape()
     arrays = {n: tape.track(a) if n in results else a for n, a in arrays.items()}
-    with on(tape):
+    with on(tape), frozen_row(arrays.get("table"), 0):
         out = forward(**arrays)
     gradient = tape.backward(out, dout)
     return {name: out.value} | {f"din.{n}": gradient[arrays[n].ids] for n in results}

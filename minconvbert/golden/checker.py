@@ -136,23 +136,19 @@ def _compare(golden, name, array, precision):
         array = array.reshape(truth.shape)
     if wanted == "integers":
         wrong = int((array != truth).sum())
-        return Row(name, "departs" if wrong else "ok", float(wrong), _count(wrong, truth.size, "differ")), array
+        note = f"{wrong} of {truth.size} differ" if wrong else ""
+        return Row(name, "departs" if wrong else "ok", float(wrong), note), array
     narrow = array.dtype.itemsize == 2 and precision in ("float32", "float64")
     seen = np.broadcast_to(golden.seen_places(name), truth.shape)
     array = np.where(seen, array.astype(np.float64), 0)
     if not np.isfinite(array).all():
-        return Row(name, "not finite", note=_count(int((~np.isfinite(array)).sum()), array.size, "nan or infinity")), None
+        note = f"nan or infinity in {int((~np.isfinite(array)).sum())} of {array.size} places"
+        return Row(name, "not finite", note=note), None
     entry = golden.tensors[name]
     allowed = entry["scale"] * entry["tolerance"] * PRECISIONS[precision]
     error = min(float(np.abs(array - np.where(seen, truth, 0)).max(initial=0)) / allowed, 1e99)
     note = "it is float16: did you mean --precision float16?" if narrow and error > 1 else ""
     return Row(name, "ok" if error <= 1 else "departs", error, note), array
-
-
-def _count(wrong, size, what):
-    if not wrong:
-        return ""
-    return f"{wrong} of {size} {what}" if what == "differ" else f"{what} in {wrong} of {size} places"
 
 
 def _regrouped(shape, wanted):

@@ -432,28 +432,32 @@ _mistake("tokenizer: not lowercased", ("tokenizer.wordpiece.normalize", "text.lo
 _mistake("tokenizer: accents kept", "tokenizer.wordpiece.normalize",
          "if lowercase if strip_accents is None else strip_accents:", "if False:")
 _mistake("tokenizer: ideographs not spread", "tokenizer.wordpiece.normalize", "if spread_chinese:", "if False:")
-_mistake("tokenizer: control characters kept", "tokenizer.wordpiece.normalize", "if not rules.is_dropped(char)", "if True")
+_mistake("tokenizer: control characters kept", "tokenizer.wordpiece.normalize", "if not rules.is_dropped(char)",
+         "if True")
 _mistake("tokenizer: punctuation stays with its word",
          ("tokenizer.wordpiece.split", 'char == " " or rules.is_punctuation(char)', 'char == " "'),
          ("tokenizer.hugging_face._Tokenizer._get_ready", "else CHUNK", "else SPACED"))
 _mistake("tokenizer: punctuation as Unicode says, without $ + < = > ^ ` | ~",
-         ("tokenizer.wordpiece.split", "rules.is_punctuation(char)", '__import__("unicodedata").category(char)[0] == "P"'),
+         ("tokenizer.wordpiece.split", "rules.is_punctuation(char)", 'unicodedata.category(char)[0] == "P"'),
          ("tokenizer.hugging_face._Tokenizer._get_ready", "else CHUNK", "else SPACED"))
 _mistake("tokenizer: a sigma that ends a word is lowered as ς", "tokenizer.wordpiece.normalize", "rules.lower(char)",
          "(text.lower()[i] if len(text.lower()) == len(text) else rules.lower(char))")
 _mistake("tokenizer: pieces that continue a word lack ##", "tokenizer.wordpiece.match", 'PREFIX if start else ""', '""')
 _mistake("tokenizer: shortest piece, not the longest", "tokenizer.wordpiece.match",
          "range(len(word), start, -1)", "range(start + 1, len(word) + 1)")
-_mistake("tokenizer: a word may have 200 characters", "tokenizer.wordpiece.match", "len(word) > max_chars", "len(word) > 200")
+_mistake("tokenizer: a word may have 200 characters", "tokenizer.wordpiece.match", "len(word) > max_chars",
+         "len(word) > 200")
 _mistake("tokenizer: a word may have 99 characters", "tokenizer.wordpiece.match",
          "len(word) > max_chars", "len(word) >= max_chars")
 _mistake("tokenizer: pieces before the unknown rest are kept", "tokenizer.wordpiece.match",
          "else:\n            return []", "else:\n            return spans")
 _mistake("tokenizer: [UNK] for the rest of a word, not for the whole",
-         ("tokenizer.wordpiece.match", "else:\n            return []", "else:\n            return [*spans, (start, len(word))]"),
+         ("tokenizer.wordpiece.match", "else:\n            return []",
+          "else:\n            return [*spans, (start, len(word))]"),
          ("tokenizer.hugging_face._Tokenizer._work_out", "self.vocab[PREFIX * (start > 0) + word[start:end]]",
           "self.vocab.get(PREFIX * (start > 0) + word[start:end], self.unk_token_id)"))
-_mistake("tokenizer: longest piece from the right, not from the left", "tokenizer.wordpiece.match", "spans, start = [], 0", """\
+_mistake("tokenizer: longest piece from the right, not from the left", "tokenizer.wordpiece.match",
+         "spans, start = [], 0", """\
 spans, end = [], len(word)
     while end > 0:
         for start in range(end):

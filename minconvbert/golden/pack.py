@@ -74,7 +74,9 @@ def _shows(found, truth, allowed, given):
         if found[name].shape != wanted.shape or name not in allowed and (found[name] != wanted).any():
             return [name, 1e6]
         seen = seen_places(name, given)
-        error = np.abs(found[name] - wanted)[np.broadcast_to(seen, wanted.shape)].max(initial=0) / allowed.get(name, 1)
+        with np.errstate(over="ignore"):
+            error = np.abs(found[name] - wanted)[np.broadcast_to(seen, wanted.shape)].max(initial=0) / allowed.get(
+                name, 1)
         if not error <= 1:
             return [name, float(f"{error:.2g}") if np.isfinite(error) else 1e6]
     return None
@@ -207,7 +209,8 @@ def read_pack(folder=HERE):
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / 'pack.json'} is damaged: {error}; make it again with `golden make`") from None
     if found != FORMAT:
-        raise ValueError(f"the pack {folder} must be of format {FORMAT}, but is of {found}: make it again with `golden make`")
+        raise ValueError(f"the pack {folder} must be of format {FORMAT}, but is of {found}: make it again with"
+                         " `golden make`")
     for name, wanted in files.items():
         path = folder / name
         if not path.is_file() or _checksum(path) != wanted:

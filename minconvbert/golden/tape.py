@@ -1,8 +1,8 @@
 """Gradients by a tape, so that the reference's forward pass can be differentiated as it is, mistakes included.
 
 A `Tracked` array holds numbers and, beside each, an id. What only moves numbers (slices, transposes, lookups) moves
-the ids along; what computes gives new ids and writes to the tape which numbers they depend on, and how strongly. NumPy's
-views do the rest: whoever writes into a view writes its ids, too. Backward is one line for each entry of the tape:
+the ids along; what computes gives new ids and writes to the tape which numbers they depend on, and how strongly.
+NumPy's views do the rest: whoever writes into a view writes its ids, too. Backward is one line for each entry:
 
     gradient[used] += slope * gradient[made]
 """

@@ -172,7 +172,7 @@ def _by_tape(passes, inputs, p, cfg, gradients):
     masks = {name: a for name, a in inputs.items() if name.startswith("drop.")}
     inputs, p = tape.track(inputs) | masks, tape.track(p)
     table = next((a for name, a in p.items() if name.endswith("word_embeddings.weight")), None)
-    with on(tape), _watched(FORWARD + GRADIENT_ONLY, tape) as calls, _frozen_row(table, cfg.pad_token_id):
+    with on(tape), _watched(FORWARD + GRADIENT_ONLY, tape) as calls, frozen_row(table, cfg.pad_token_id):
         out, acts = passes.forward(inputs, p)
         value = loss[0](out)[0] if loss else out
     gradient = tape.backward(value, 1.0 if loss else passes.dout)
@@ -269,7 +269,7 @@ def _address(array):
 
 
 @contextlib.contextmanager
-def _frozen_row(table, row):
+def frozen_row(table, row):
     """Inside, no gradient flows to this row of a table from where it is looked up."""
     def wrap(embedding):
         def frozen(ids, looked_up):
