@@ -11,7 +11,7 @@ from .cases import LEVELS
 from .diagnosis import PRECISIONS, Evidence, diagnose
 from .pack import HERE, is_gradient, read_pack
 from .ports import our_names, read_port
-from .report import CaseReport, Report, Row
+from .report import CaseReport, Report, Row, some
 
 
 def check(port, level=None, case=None, pack=None, precision="float32", expect_fail=(), complete=False):
@@ -71,20 +71,21 @@ def _known(what, values, known):
 
 
 def _called(port, goldens):
-    found, notes = {}, []
+    found, raised = {}, {}
     for id, golden in goldens.items():
         try:
             arrays = port(golden)
         except NotImplementedError:
             continue                                        # the port has not come that far
         except Exception as error:
-            notes.append(f"{id}: the port raised {type(error).__name__}: {error} ({_where(error)})")
+            what = f"the port raised {type(error).__name__}: {error} ({_where(error)})"
+            raised.setdefault(what, []).append(id)
             continue
         if not isinstance(arrays, Mapping | None):
             raise TypeError(f"a port must return a dict of arrays by name, but for {id} it returned"
                             f" {type(arrays).__name__}; write {{'acts.out': y}}")
         found[id] = arrays or {}
-    return found, notes
+    return found, [f"{some(ids, 3)}: {what}" for what, ids in raised.items()]
 
 
 def _where(error):

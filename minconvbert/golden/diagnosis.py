@@ -22,6 +22,7 @@ HOPELESS = 3
 # A mistake that departs by this many tolerances where the port is right can be excluded without a run.
 CLEARLY = 8
 DEEPEST = 3
+_IN_RANGES = {mistake for _, values in RANGES for mistake in values}       # all are tried, so that a range is whole
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Diagnosis:
     complete: bool = False     # does this, with what is found beyond it, give every number that the port handed in?
     then: "Diagnosis | None" = None   # what else is wrong once these are taken for granted
     gradients: str | None = None      # BY_TAPE if the port's gradients follow from its mistaken forward pass
+    sharp: bool = True                # is a value that they have known to within some percent?
     ruled_out: dict = field(default_factory=dict)   # {mistake that fits, too: why it is not the one}
     against: set = field(default_factory=set)       # mistakes that would show here, and do not
 
@@ -45,16 +47,19 @@ class Diagnosis:
     def named(self):
         if not self.complete or not self.mistakes:
             return None
-        return self.mistakes[0] if len(self.mistakes) == 1 else self.range
+        return self.range or (self.mistakes[0] if len(self.mistakes) == 1 else None)
 
     @property
     def range(self):
-        """What is said of several mistakes that differ in a value only; None if they differ in more."""
+        """What is said of mistakes that differ in a value only, if the numbers do not fix it; None if they do."""
         for text, values in RANGES:
-            fits = [value for mistake, value in values.items() if mistake in self.mistakes]
-            if len(fits) == len(self.mistakes) > 1:
-                low, *_, high = sorted(fits, key=float)
-                return text.format(low, high)
+            fits = {value for mistake, value in values.items() if mistake in self.mistakes}
+            if fits and len(fits) == len(self.mistakes) and (len(fits) > 1 or not self.sharp):
+                ordered = ["", *sorted(values.values(), key=float), ""]
+                at = [i for i, value in enumerate(ordered) if value in fits]
+                low, high = ordered[at[0] - 1], ordered[at[-1] + 1]
+                return text.format(f"between {low} and {high}" if low and high else
+                                   f"more than {low}" if low else f"less than {high}")
         return None
 
     def __str__(self):
@@ -120,6 +125,11 @@ class Evidence:
         # Noise may grow in a mistaken model: some more is allowed where a mistake explains nearly all of a departure.
         left = self.distance(name, run[name])
         return left <= 1 or left <= CLEARLY and left <= 0.05 * distances[name]
+
+    def is_sharp(self, run):
+        """Do the tensors depart so far that a run which reproduces them has the port's very value?"""
+        return any(self.distance(name, run[name]) <= 0.05 * self.distances[name] and self.distances[name] > 20
+                   for name in self.departing if name in run)
 
     def shows(self, run, names):
         """Would this run be seen to be wrong at one of these tensors?"""
@@ -194,11 +204,12 @@ def diagnose_case(evidence, skip=(), way=None, depth=DEEPEST):
     length, explained, how = max(found.values(), key=lambda f: f[:2])
     mistakes = [mistake for mistake, f in found.items() if f[:2] == (length, explained)]
     complete, then = length == len(order), None
+    sharp = evidence.is_sharp(how.run(golden, mistakes[0]))
     if not complete and len(mistakes) == 1 and depth > 1:
         then = diagnose_case(evidence, skip, how.beyond(mistakes[0]), depth - 1)
         then = then if then and then.mistakes else None
     return Diagnosis(mistakes, explained, len(departing), complete or bool(then and then.complete), then,
-                     how.gradients, against=against - found.keys())
+                     how.gradients, sharp, against=against - found.keys())
 
 
 def _candidates(evidence, first, distances, against):
@@ -229,8 +240,8 @@ def diagnose(evidences):
     wrong.sort(key=lambda id: "degenerate" in evidences[id].golden.manifest)
     found, votes, known = {}, Counter(), {}
     for id in wrong:
-        found[id] = _from_known(evidences[id], known) or diagnose_case(
-            evidences[id], {mistake for mistake, vote in votes.items() if vote <= -HOPELESS})
+        hopeless = {mistake for mistake, vote in votes.items() if vote <= -HOPELESS} - _IN_RANGES
+        found[id] = _from_known(evidences[id], known) or diagnose_case(evidences[id], hopeless)
         votes.update(mistake for part in found[id].chain() for mistake in part.mistakes)
         votes.subtract(found[id].against)
         if found[id].complete:
@@ -270,7 +281,8 @@ def _as_chain(evidence, mistakes, others, way, before):
     departing = [name for name in evidence.order if distances[name] > 1]
     explained = sum(bool(evidence.reproduced(name, run, distances)) for name in departing)
     then = _as_chain(evidence, mistakes[1:], others, way, (*before, mistakes[0])) if len(mistakes) > 1 else None
-    return Diagnosis([mistakes[0]] if then else others, explained, len(departing), True, then, way.gradients)
+    return Diagnosis([mistakes[0]] if then else others, explained, len(departing), True, then, way.gradients,
+                     evidence.is_sharp(run))
 
 
 def settle(found, evidences, again):
@@ -334,7 +346,8 @@ def _against(mistake, found, evidences, most=1):
         if most and mistake in evidence.golden.manifest["catches"]:
             if id in found:
                 listed = {m for part in found[id].chain() for m in part.mistakes}
-                speaks, how = mistake in found[id].against and mistake not in listed, "wrong in another way"
+                would = mistake in found[id].against or found[id].complete and _would_show(mistake, evidence)
+                speaks, how = mistake not in listed and would, "wrong in another way"
             else:
                 speaks, how = evidence.order and _would_show(mistake, evidence), "right"
             if speaks:

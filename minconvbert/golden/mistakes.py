@@ -106,7 +106,7 @@ _mistake("embeddings_project backward: against what it gives to the norm, not wh
          'acts["embeddings.out"]', 'acts["embeddings.total"]')
 
 # Layer norm
-_values("LayerNorm: eps of the configuration ignored, {} to {} in its place", "LayerNorm: eps {}",
+_values("LayerNorm: eps of the configuration ignored, {} in its place", "LayerNorm: eps {}",
         ("1e-3", "1e-4", "1e-5", "1e-6", "1e-7", "1e-8", "0"), "ops.standardize", "+ eps)", "+ {})")
 _mistake("embeddings: eps 1e-5 in their norm", "model.embeddings", "cfg.layer_norm_eps)", "1e-5)")
 _mistake("layers: eps 1e-5 in their norms", ("model.project_add_norm", "cfg.layer_norm_eps)", "1e-5)"),
@@ -393,7 +393,7 @@ _mistake("Adam: with bias correction",
          ("optim.adam_step", "np.sqrt(v)", "np.sqrt(v / (1 - beta2**t))"),
          ("optim.adam_step", "np.divide(m, update, out=update)", "np.divide(m / (1 - beta1**t), update, out=update)"))
 _mistake("Adam: eps inside the root", "optim.adam_step", "np.sqrt(v)\n        update += eps", "np.sqrt(v + eps)")
-_values("Adam: eps {} to {}", "Adam: eps {}", ("1e-5", "1e-7", "1e-8", "0"), "optim.adam_step",
+_values("Adam: eps {}", "Adam: eps {}", ("1e-5", "1e-7", "1e-8", "0"), "optim.adam_step",
         "update += eps", "update += {}")
 _mistake("Adam: decay added to the gradient",
          ("optim.adam_step", "g, m, v = grads[name],", "g, m, v = grads[name] + decay * x,"),

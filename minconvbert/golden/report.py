@@ -137,7 +137,7 @@ class Report:
         lines += [f"note: {note}" for note in self.notes]
         for mistake, ids in sorted(self.mistakes.items(), key=lambda item: -len(item[1])):
             cases = "1 case" if len(ids) == 1 else f"{len(ids)} cases"
-            lines.append(f"named: {mistake}   ({cases}: {_some(ids, 4)})")
+            lines.append(f"named: {mistake}   ({cases}: {some(ids, 4)})")
         tried = [case for case in self.cases if case.compared]
         right = [case for case in tried if not case.wrong]
         lines.append(f"{len(right)} of {len(tried)} cases right, {len(self.cases) - len(tried)} not handed in")
@@ -165,7 +165,7 @@ class Report:
         lines = [line for i, case in enumerate(wrong[:MOST_DIAGNOSES])
                  for line in case.lines(MOST_ROWS if i == 0 else len(case.wrong) if len(case.wrong) < 3 else 0)]
         rest = wrong[MOST_DIAGNOSES:]
-        return lines + ([f"... and {len(rest)} more cases that are wrong: {_some([c.id for c in rest], 6)}; say"
+        return lines + ([f"... and {len(rest)} more cases that are wrong: {some([c.id for c in rest], 6)}; say"
                          " --verbose, or --case"] if rest else [])
 
     __str__ = table
@@ -196,7 +196,8 @@ class Report:
                           "</testsuite>\n"])
 
 
-def _some(names, most):
+def some(names, most):
+    """The first of them, in a line."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
