@@ -256,7 +256,8 @@ _mistake("convolution backward: gradient of x through the value left out", "conv
 # Attention
 for _scale, _text in (("1.0", "scores not scaled"), ("Dh", "1/Dh instead of 1/sqrt(Dh)"),
                       ("math.sqrt(2 * H * Dh)", "1/sqrt(D) instead of 1/sqrt(Dh)"),
-                      ("math.sqrt(H * Dh)", "1/sqrt(H Dh) instead of 1/sqrt(Dh)")):
+                      ("math.sqrt(H * Dh)", "1/sqrt(H Dh) instead of 1/sqrt(Dh)"),
+                      ("math.sqrt(2 * Dh)", "1/sqrt(2 Dh) instead of 1/sqrt(Dh)")):
     _mistake(f"attention: {_text}", "attention.self_attention", "1 / math.sqrt(Dh)", f"1 / {_scale}")
 _mistake("attention: mask not applied", "attention.self_attention", "scores += bias", "pass")
 _mistake("attention: mask upside down, tokens hidden and padding seen", "model.attention_bias",
