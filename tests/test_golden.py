@@ -13,11 +13,14 @@ from minconvbert.__main__ import main
 from minconvbert.checkpoint.names import keras_table, original_table, plain, to_theirs
 from minconvbert.checkpoint.safetensors import write_safetensors
 from minconvbert.config import ConvBertConfig
-from minconvbert.golden import check, checker, read_pack, score
-from minconvbert.golden.mistakes import MISTAKES, planted, possible, rerun
-from minconvbert.golden.pack import CASES, as_float, make
+from minconvbert.golden import cases, check, read_pack, score, trace
+from minconvbert.golden.diagnosis import Evidence, diagnose_case
+from minconvbert.golden.mistakes import MISTAKES, planted, rerun
+from minconvbert.golden.pack import CASES, as_float, is_gradient, make
 from minconvbert.golden.ports import aliases
 from minconvbert.golden.scoring import Line, Score, mistaken_port
+from minconvbert.golden.tape import Tape
+from minconvbert.golden.trace import BY_TAPE
 from minconvbert.golden.wholes import TEXTS
 from minconvbert.shapes import sub
 
@@ -92,6 +95,77 @@ def test_what_goes_in_is_float32_and_far_from_initial_scale():
                 assert (array != 1).all(), (golden.id, name)
 
 
+def test_every_layer_has_tensors_of_the_same_names_and_shapes():
+    truth = read_pack()["model.padding"].truth
+    shapes = [{name.replace(f"layer.{i}", "#"): a.shape for name, a in truth.items() if f"layer.{i}." in name}
+              for i in (0, 1)]
+    assert shapes[0] == shapes[1] and len(shapes[0]) > 60
+
+
+# Ten steps hand in no gradients. In a blank row the mask swallows what the scores are: a slope of 0, which neither the
+# backward pass nor any framework knows of.
+DIFFERENTIABLE = [id for id, case in CASES.items()
+                  if case.has_gradients and id not in ("optimizer.ten_steps", "model.blank_row")]
+
+
+@pytest.mark.parametrize("id", DIFFERENTIABLE)
+def test_gradients_are_slopes_of_the_forward_pass(id, monkeypatch):
+    """The loss, or the sum of out times dout, is differentiated along a direction in all named arrays at once.
+
+    Each number that a forward pass makes has an id on the tape. A tape that shifts numbers by their ids moves
+    intermediates where they are, and one whose gradient is the ids themselves says which these are.
+    """
+    tapes = []
+
+    class Shifted(Tape):
+        along, h = np.zeros(0), 0.0
+
+        def __init__(self):
+            super().__init__()
+            tapes.append(self)
+
+        def new(self, value):
+            start, value = self.size, np.array(value, np.float64)
+            shift = self.along[start:start + value.size]
+            return super().new(value + self.h * shift.reshape(value.shape) if shift.size else value)
+
+        def backward(self, y, dy):
+            self.loss = float((y.value * dy).sum())
+            return np.arange(self.size)
+
+    for module in (trace, cases):
+        monkeypatch.setattr(module, "Tape", Shifted)
+    golden, rng = read_pack()[id], np.random.default_rng(0)
+    ids = {name: a for name, a in CASES[id].run(golden.given, BY_TAPE).items() if name in golden.truth}
+    along, slope, names = np.zeros(tapes[0].size), 0.0, []
+    for name, dx in golden.truth.items():
+        if is_gradient(name):
+            names.append(name)
+            v = rng.normal(size=dx.shape) / golden.tensors[name]["scale"]
+            if name.endswith("word_embeddings.weight") or id == "op.embedding":
+                v[0] = 0                                     # the row of padding has no gradient of the lookup
+            if id == "op.activation.relu":
+                v[golden.given["in.x"] == 0] = 0             # a kink
+            np.add.at(along, ids[name], v)
+            slope += (dx * v).sum()
+    along[0] = 0
+    losses = []
+    for h in (1e-6, -1e-6):
+        monkeypatch.setattr(Shifted, "along", along)
+        monkeypatch.setattr(Shifted, "h", h)
+        CASES[id].run(golden.given, BY_TAPE)
+        losses.append(tapes[-1].loss)
+    assert abs((losses[0] - losses[1]) / 2e-6 - slope) < 1e-5 * len(names), (slope, losses)
+
+
+@pytest.mark.parametrize("id", [id for id, case in CASES.items() if case.has_gradients])
+def test_the_tape_finds_the_gradients_of_the_pack(id):
+    golden = read_pack()[id]
+    found = CASES[id].run(golden.given, BY_TAPE)
+    for name, wanted in golden.truth.items():
+        np.testing.assert_allclose(found[name], wanted, rtol=0, atol=1e-10 * max(1, np.abs(wanted).max(initial=0)))
+
+
 def test_gradients_that_symmetry_makes_zero_are_marked():
     tensors = read_pack()["model.padding"].tensors
     marked = [name for name, row in tensors.items() if row.get("zero_by_symmetry")]
@@ -107,7 +181,7 @@ def test_a_damaged_pack_is_refused(tmp_path):
             ("op.linear.json", lambda data: data.replace(b"y = x W", b"y = x w"), "op.linear.json differs from"),
             ("op.linear.json", lambda data: None, "op.linear.json is missing"),
             ("pack.json", lambda data: b"{", "pack.json is damaged"),
-            ("pack.json", lambda data: data.replace(b'"format": 1', b'"format": 9'), "of format 1, but is of 9"),
+            ("pack.json", lambda data: data.replace(b'"format": 2', b'"format": 9'), "of format 2, but is of 9"),
             ("pack.json", lambda data: None, "must have a pack.json")):
         read_pack.cache_clear()
         shutil.rmtree(copy, ignore_errors=True)
@@ -122,9 +196,13 @@ def test_a_damaged_pack_is_refused(tmp_path):
 
 # Right ports
 
+def worst(report):
+    return max(row.error for case in report.cases for row in case.compared)
+
+
 def test_float32_passes():
     report = check(float32_port)
-    assert report.ok and not report.mistakes, report
+    assert report.ok and not report.mistakes and worst(report) < 0.35, report
     assert len([case for case in report.cases if case.compared]) == len(CASES)
 
 
@@ -144,7 +222,7 @@ def test_float32_that_sums_in_another_order_passes(monkeypatch):
         ("attention.self_attention_backward", "dscores @ k", "dscores[..., ::-1] @ k[:, :, ::-1]")]
     monkeypatch.setitem(MISTAKES, "another order", order)
     report = check(lambda golden: rerun(golden.id, as_float(golden.given, np.float32), ("another order",)))
-    assert report.ok, report
+    assert report.ok and worst(report) < 0.35, report
     golden = read_pack()["model.padding"]
     found = rerun(golden.id, as_float(golden.given, np.float32), ("another order",))
     plain = float32_port(golden)
@@ -246,14 +324,14 @@ def test_two_mistakes_are_named_one_after_the_other():
     assert (diagnosis.named, diagnosis.then.named) == both
 
 
-def test_a_mistake_that_explains_the_beginning_alone_is_not_named(monkeypatch):
+def test_a_mistake_that_explains_the_beginning_alone_is_not_named():
     real, near = "attention: mask applied after the softmax, weights not normed again", "attention: mask not applied"
-    port = {"block.layer": mistaken_port(read_pack()["block.layer"], real)}
-    assert list(check(port).mistakes) == [real]
-    monkeypatch.setattr(checker, "possible", lambda id: [mistake for mistake in possible(id) if mistake != real])
-    report = check(port)
-    assert not report.mistakes and report["block.layer"].diagnosis.mistakes == [near]
-    assert f"“{near}” reproduces 1 of 61 departing tensors, and no mistake of the catalogue the rest" in str(report)
+    golden = read_pack()["block.layer"]
+    port = mistaken_port(golden, real)
+    assert list(check({"block.layer": port}).mistakes) == [real]
+    del port["acts.attention.self.attn.weights"]
+    diagnosis = diagnose_case(Evidence(golden, port), skip={real})
+    assert near not in diagnosis.mistakes and not diagnosis.named
 
 
 def test_what_no_mistake_explains_is_said():
@@ -377,7 +455,11 @@ def test_a_port_may_be_a_function_that_is_not_finished():
             raise KeyError("oh")
         raise NotImplementedError
     report = check(port, level="op")
-    assert len(report["op.linear"].compared) == 1 and report.notes == ["op.softmax: the port raised KeyError: 'oh'"]
+    assert len(report["op.linear"].compared) == 1
+    assert len(report.notes) == 1 and "op.softmax: the port raised KeyError: 'oh'" in report.notes[0]
+    assert "test_golden.py, line" in report.notes[0] and 'raise KeyError("oh")' in report.notes[0]
+    with pytest.raises(TypeError, match="must return a dict of arrays by name, but for op.linear it returned list"):
+        check(lambda golden: [1, 2], case="op.linear")
 
 
 def test_the_command(tmp_path, capsys):

@@ -8,7 +8,7 @@ from ..files import write_atomic
 
 def main(argv):
     from ..golden.cases import LEVELS
-    from ..golden.checker import PRECISIONS
+    from ..golden.diagnosis import PRECISIONS
 
     parser = argparse.ArgumentParser(prog="python -m minconvbert golden",
                                      description="golden values for ports of ConvBERT")

@@ -4,7 +4,7 @@
 whether each is caught and named. README.md beside this file is for authors of ports.
 """
 
-_HOMES = {"make": "pack", "read_pack": "pack", "check": "checker", "score": "scoring", "golden_main": "command"}
+_HOMES = {"make": "pack", "read_pack": "pack", "check": "checker", "score": "scoring"}
 __all__ = list(_HOMES)
 
 

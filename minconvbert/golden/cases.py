@@ -5,24 +5,32 @@ bias and the wrong GELU all hide below 1e-4. What goes in is a float32 number ex
 begin alike.
 """
 
+import re
 from dataclasses import dataclass, field
+from inspect import signature
 
 import numpy as np
 
 from .. import activations, attention, conv, losses, model, ops
 from ..config import ConvBertConfig, param_shapes
 from ..shapes import sub, under
-from .trace import BACKWARD, FORWARD, place, recorded
+from .tape import Tape, on
+from .trace import BY_HAND, BY_TAPE, Passes, frozen_row, place, traced
 
 LEVELS = ("tokenizer", "op", "block", "model", "heads", "backward", "optimizer", "text")
 # H = 2, Dh = 3, D = 12: the roots of Dh, of H Dh and of D, and Dh itself, all differ, so scales cannot be mistaken.
+# Where 1 / sqrt(H Dh) is also 1 / sqrt(2 Dh), cases with SIX_HEADS, H = 3 and Dh = 2, tell them apart.
 TINY = dict(vocab_size=23, hidden_size=12, embedding_size=12, num_hidden_layers=2, num_attention_heads=4,
             intermediate_size=20, max_position_embeddings=13, conv_kernel_size=5, pad_token_id=0)
+SIX_HEADS = TINY | dict(num_attention_heads=6)
 
 
 @dataclass
 class Case:
-    """`given()` draws what goes in; `run(given)` is the reference: {name: array}, in order of computation."""
+    """`given()` draws what goes in; `run(given, gradients)` is the reference: {name: array}, in order of computation.
+
+    `gradients`: BY_HAND from the backward functions, BY_TAPE from the forward pass alone, or None.
+    """
 
     id: str
     purpose: str
@@ -31,10 +39,16 @@ class Case:
     config: dict | None = None
     flags: dict = field(default_factory=dict)     # flag: what it is for, in a sentence
     text: dict | None = None                      # what goes in but is no array
+    degenerate: str | None = None                 # why many mistakes look alike in it
 
     @property
     def level(self):
         return self.id.split(".")[0]
+
+    @property
+    def has_gradients(self):
+        """Does the case have a backward pass?"""
+        return "gradients" in signature(self.run).parameters
 
     @property
     def cfg(self):
@@ -44,8 +58,8 @@ class Case:
 CASES = {}
 
 
-def add_case(id, purpose, given, run, config=None, text=None, **flags):
-    CASES[id] = Case(id, purpose, given, run, config, flags, text)
+def add_case(id, purpose, given, run, config=None, text=None, degenerate=None, **flags):
+    CASES[id] = Case(id, purpose, given, run, config, flags, text, degenerate)
 
 
 def single(x):
@@ -64,6 +78,21 @@ def draw_params(cfg, task, rng, scale=0.4):
             for name, shape in param_shapes(cfg, task).items()}
 
 
+def nearly_flat(params, rng, flat, level, spread=0.004):
+    """Parameters with which the rows that some norms read vary by `spread` only, so that a larger eps shows in each.
+
+    Arrays whose names fit `flat` are made small; those that fit `level` vary by `spread` around a number, one for all
+    or, in a table, one for each row.
+    """
+    found = dict(params)
+    for name, array in params.items():
+        if re.search(level, name):
+            found[name] = single(rng.normal(size=(*array.shape[:-1], 1) if array.ndim > 1 else ()) + spread * array)
+        elif re.search(flat, name):
+            found[name] = single(spread * array)
+    return found
+
+
 # Ops: one function each. The last array that goes in is the gradient of what comes out.
 
 def _op(id, purpose, make, forward, backward, results, **flags):
@@ -74,16 +103,29 @@ def _op(id, purpose, make, forward, backward, results, **flags):
         arrays["dout"] = draw(rng, *np.shape(forward(**arrays)))
         return under("in", arrays)
 
-    def run(given):
+    def run(given, gradients=BY_HAND):
         arrays = sub(given, "in")
         dout = arrays.pop("dout")
+        if gradients == BY_TAPE:
+            return differentiated("acts.out", forward, arrays, dout, results)
         out = forward(**arrays)
-        found = {"acts.out": out}
-        gradients = backward(dout, out, **arrays)
-        gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-        return found | {f"din.{name}": g for name, g in zip(results, gradients, strict=True)}
+        if gradients is None:
+            return {"acts.out": out}
+        found = backward(dout, out, **arrays)
+        found = found if isinstance(found, tuple) else (found,)
+        return {"acts.out": out} | {f"din.{name}": g for name, g in zip(results, found, strict=True)}
 
     add_case(f"op.{id}", purpose, given, run, **flags)
+
+
+def differentiated(name, forward, arrays, dout, results):
+    """-> {name: forward(**arrays)} and, by a tape, the gradients of `results`"""
+    tape = Tape()
+    arrays = {n: tape.track(a) if n in results else a for n, a in arrays.items()}
+    with on(tape), frozen_row(arrays.get("table"), 0):
+        out = forward(**arrays)
+    gradient = tape.backward(out, dout)
+    return {name: out.value} | {f"din.{n}": gradient[arrays[n].ids] for n in results}
 
 
 def _make(**shapes):
@@ -163,9 +205,10 @@ _op("separable_conv", "A depthwise convolution, then a linear map of every posit
 
 
 def _attention_inputs(rng):
+    # H = 3, Dh = 5: here a scale of 1 is not that of squared weights, as it would be with Dh = 4.
     bias = np.zeros((2, 1, 1, 6))
     bias[1, :, :, 4:] = -1e4
-    return dict(query=draw(rng, 2, 6, 3, 4), key=draw(rng, 2, 6, 3, 4), value=draw(rng, 2, 6, 3, 4), bias=bias)
+    return dict(query=draw(rng, 2, 6, 3, 5), key=draw(rng, 2, 6, 3, 5), value=draw(rng, 2, 6, 3, 5), bias=bias)
 
 
 def _attention_backward(dout, out, **arrays):
@@ -180,10 +223,15 @@ _op("self_attention", "softmax(q k^T / sqrt(Dh) + bias) v, for each head", _atte
 # Losses: the upstream gradient is that of the loss, 1.75.
 
 def _loss(id, purpose, make, forward, backward, **flags):
-    def run(given):
+    def run(given, gradients=BY_HAND):
         arrays = sub(given, "in")
+        if gradients == BY_TAPE:
+            return differentiated("loss", lambda **a: forward(**a)[0], arrays, 1.75, ["logits"])
         loss, acts = forward(**arrays)
-        return {"loss": np.asarray(loss), "din.logits": backward(arrays["logits"].dtype.type(1.75), acts, **arrays)}
+        found = {"loss": np.asarray(loss)}
+        if gradients is None:
+            return found
+        return found | {"din.logits": backward(arrays["logits"].dtype.type(1.75), acts, **arrays)}
     add_case(f"op.{id}", purpose + "; the loss's own gradient is 1.75",
           lambda: under("in", make(np.random.default_rng(sum(id.encode())))), run, **flags)
 
@@ -238,19 +286,12 @@ def _block(id, purpose, config, prefix, make, forward, backward, **flags):
         out, _ = forward(arrays, p, cfg, given)
         return given | {"in.dout": draw(rng, *out.shape)}
 
-    def run(given):
+    def run(given, gradients=BY_HAND):
         arrays, p = sub(given, "in"), sub(given, "params")
-        with recorded(FORWARD) as seen:
-            out, acts = forward(arrays, p, cfg, given)
-        with recorded(BACKWARD, backward=True) as dseen:
-            gradients, grads = backward(arrays.pop("dout"), acts, p, cfg)
-        # In at the top and out at the bottom of each block are named by the block.
-        cut = len(prefix)
-        acts = {name: a for name, a in acts.items() if a.dtype.kind == "f" and not name.endswith("drop")}
-        found = under("acts", {n[cut:]: a for (_, n), a in seen.items() if n.startswith(prefix)} | acts)
-        found |= under("dacts", {n[cut:]: a for (_, n), a in dseen.items() if n.startswith(prefix)})
-        found |= under("grads", grads) | under("din", gradients)
-        return ordered(found, prefix)
+        passes = Passes(lambda arrays, p: forward(arrays, p, cfg, given), lambda *back: backward(*back, cfg),
+                        lambda arrays, acts: {n: arrays[n] for n in ("x", "query") if n in arrays},
+                        dout=arrays.pop("dout"), prefix=prefix.rstrip("."))
+        return ordered(traced(passes, arrays, p, cfg, gradients), prefix)
 
     add_case(f"block.{id}", purpose, given, run, config, **flags)
 
@@ -294,7 +335,7 @@ def _dx(backward):
     return both
 
 
-_block("mixed_attention", "Half of the heads attend, half convolve; both ask with the same query", TINY,
+_block("mixed_attention", "Half of the heads attend, half convolve; both ask with the same query", SIX_HEADS,
        "attention.self.", _mixed,
        lambda a, p, cfg, given: attention.mixed_attention(
            a["x"], _masks(cfg, a["attention_mask"], a["x"].dtype), p, cfg),
@@ -310,8 +351,21 @@ def _run_layer(a, p, cfg, given, rng=None):
     return model.layer(a["x"], _masks(cfg, a["attention_mask"], a["x"].dtype), p, cfg, rng)
 
 
-_block("layer", "Mixed attention, feed-forward; each added to what went in, and normed", TINY, "", _whole_layer,
+_block("layer", "Mixed attention, feed-forward; each added to what went in, and normed", SIX_HEADS, "", _whole_layer,
        _run_layer, _dx(lambda *args: model.layer_backward(*args)), padding="Two tokens are padded.")
+
+
+def _flat_layer(cfg, rng):
+    arrays, p = _whole_layer(cfg, rng)
+    rows = single(draw(rng, *MASK.shape, 1) + 0.004 * arrays["x"])
+    return arrays | dict(x=rows), nearly_flat(
+        p, rng, r"output\.dense\.weight|attention\.output\.LayerNorm\.weight",
+        r"output\.dense\.bias|attention\.output\.LayerNorm\.bias")
+
+
+_block("layer_small_variance", "A layer whose norms read rows that vary by 0.004 only", TINY, "", _flat_layer,
+       _run_layer, _dx(lambda *args: model.layer_backward(*args)),
+       small_variance="An eps of 1e-5 shows, in either norm alone.")
 _block("layer_groups", "A layer whose feed-forward maps are grouped", TINY | dict(num_groups=2), "", _whole_layer,
        _run_layer, _dx(lambda *args: model.layer_backward(*args)),
        groups="Two groups: neighbouring inputs belong together.")

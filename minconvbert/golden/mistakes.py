@@ -15,18 +15,30 @@ import numpy as np
 
 from .. import activations, attention, conv, heads, losses, model, ops, optim
 from ..tokenizer import hugging_face, rows, wordpiece
+from . import wholes
+from .trace import BY_HAND
 from .wholes import CASES
 
-MODULES = (activations, attention, conv, heads, losses, model, ops, optim, hugging_face, rows, wordpiece)
+MODULES = (activations, attention, conv, heads, losses, model, ops, optim, hugging_face, rows, wordpiece, wholes)
 
-# name: edits, each (module.function, old text, new text); the old text stands in the function exactly once.
+# name: edits, each (module.function, old text, new text); the function has the old text exactly once.
 MISTAKES = {}
+# Where numbers cannot tell values apart: (what is said of several that fit, {mistake: its value}).
+RANGES = []
+# Seen in the rounding of float32, so that a run in float64 does not reproduce it.
+IN_SINGLE = {"attention: mask value -10000, or another that does not drown the scores"}
 
 
 def _mistake(name, *edits):
     assert name not in MISTAKES, name
     flat = edits if isinstance(edits[0], tuple) else [edits]
     MISTAKES[name] = [tuple(edit) for edit in flat]
+
+
+def _values(several, name, values, where, old, new):
+    for value in values:
+        _mistake(name.format(value), where, old, new.format(value))
+    RANGES.append((several, {name.format(value): value for value in values}))
 
 
 # Linear maps
@@ -84,6 +96,8 @@ _mistake("embeddings: positions missing", "model.embeddings",
 _mistake("embeddings: positions counted, those given ignored", "model.embeddings", 'ids["position_ids"]',
          'np.arange(word.shape[1])[None]')
 _mistake("embeddings: positions off by one", "model.embeddings", 'ids["position_ids"]', 'ids["position_ids"] + 1')
+_mistake("embeddings: words scaled by sqrt(E)", "model.embeddings", "total = word +",
+         "total = word * word.shape[-1] ** 0.5 +")
 _mistake("embeddings: not normed", "model.embeddings",
          'layer_norm(total, p["LayerNorm.weight"], p["LayerNorm.bias"], cfg.layer_norm_eps)', "total.copy()")
 _mistake("embeddings_project: bias missing", "model.convbert",
@@ -92,8 +106,13 @@ _mistake("embeddings_project backward: against what it gives to the norm, not wh
          'acts["embeddings.out"]', 'acts["embeddings.total"]')
 
 # Layer norm
-for _eps in ("1e-3", "1e-5", "1e-6", "1e-8"):
-    _mistake(f"LayerNorm: eps {_eps}", "ops.standardize", "+ eps)", f"+ {_eps})")
+_values("LayerNorm: eps of the configuration ignored, {} in its place", "LayerNorm: eps {}",
+        ("1e-3", "1e-4", "1e-5", "1e-6", "1e-7", "1e-8", "0"), "ops.standardize", "+ eps)", "+ {})")
+_mistake("embeddings: eps 1e-5 in their norm", "model.embeddings", "cfg.layer_norm_eps)", "1e-5)")
+_mistake("layers: eps 1e-5 in their norms", ("model.project_add_norm", "cfg.layer_norm_eps)", "1e-5)"),
+         ("model.project_add_norm_backward", "cfg.layer_norm_eps)", "1e-5)"))
+_mistake("masked words: eps 1e-5 in the norm of the head", ("heads.masked_lm", "cfg.layer_norm_eps)", "1e-5)"),
+         ("heads.masked_lm_backward", "cfg.layer_norm_eps))", "1e-5))"))
 _mistake("LayerNorm: eps outside of the root", "ops.standardize",
          "1 / np.sqrt(row_sum(centred * centred) / D + eps)",
          "1 / (np.sqrt(row_sum(centred * centred) / D) + eps)")
@@ -164,8 +183,15 @@ for _kind, _where, _weight, _reversed in (
              f"pad({_of}, K + 2)[:, :-2]")
     _mistake(f"{_kind} convolution: causal padding", f"conv.{_where}",
              f"pad({_of}, K)", f"pad({_of}, 2 * K - 1)[:, : L + K - 1]")
-    _mistake(f"{_kind} convolution: edges repeated, not zero", f"conv.{_where}", f"padded = pad({_of}, K)",
-             f"padded = np.concatenate([{_of}[:, :1]] * (K // 2) + [{_of}] + [{_of}[:, -1:]] * (K // 2), axis=1)")
+    for _name, _mode in (("edges repeated", "edge"), ("circular padding", "wrap"), ("reflected padding", "reflect")):
+        _axes = ", (0, 0)" * (_kind == "dynamic")
+        _mistake(f"{_kind} convolution: {_name}, not zero", f"conv.{_where}", f"padded = pad({_of}, K)",
+                 f'padded = np.pad({_of}, [(0, 0), (K // 2, K // 2), (0, 0){_axes}], "{_mode}")')
+    _mistake(f"{_kind} convolution: dilated by 2", (f"conv.{_where}", f"pad({_of}, K)", f"pad({_of}, 2 * K - 1)"),
+             (f"conv.{_where}", "padded[:, j : j + L]", "padded[:, 2 * j : 2 * j + L]"))
+    _mistake(f"{_kind} convolution: neighbours leak across the batch", f"conv.{_where}", f"padded = pad({_of}, K)",
+             f"flat = pad({_of}.reshape(1, B * L, *{_of}.shape[2:]), K)[0]\n"
+             "    padded = np.stack([flat[b * L : b * L + L + K - 1] for b in range(B)])")
     _mistake(f"{_kind} convolution backward: gradient of the input with taps reversed", f"conv.{_where}_backward",
              _weight, _reversed)
     _mistake(f"{_kind} convolution backward: gradient of the kernel with taps reversed", f"conv.{_where}_backward",
@@ -173,6 +199,16 @@ for _kind, _where, _weight, _reversed in (
              "dweight[:, 0, K - 1 - j] =" if _kind == "depthwise" else "dkernel[..., K - 1 - j] =")
 _mistake("depthwise convolution: kernel read as (K, D)", "conv.depthwise_conv", "padded = pad(x, K)",
          "weight, padded = weight.reshape(K, D).T[:, None], pad(x, K)")
+# Frameworks that unfold: a head's values in the K windows, in one row, are taken apart in the other order.
+for _name, _rows, _back in (
+        ("taps read (Dh, K) for (K, Dh)", "axis=3).reshape(B, L, H, Dh, K)", "windows[..., j]"),
+        ("taps read (K, Dh) for (Dh, K)", "axis=4).reshape(B, L, H, K, Dh)", "windows[..., j, :]"),
+        ("taps read (H Dh, K) for (K, H Dh)", "axis=2).reshape(B, L, H, Dh, K)", "windows[..., j]"),
+        ("taps read (K, H Dh) for (H Dh, K)", "axis=4).reshape(B, L, K, H, Dh)", "windows[:, :, j]")):
+    _mistake(f"dynamic convolution: {_name}",
+             ("conv.dynamic_conv", "* padded[:, j : j + L]", f"* {_back}"),
+             ("conv.dynamic_conv", "padded = pad(value, K)", "padded = pad(value, K)\n"
+              f"    windows = np.stack([padded[:, i : i + L] for i in range(K)], {_rows}"))
 _mistake("separable convolution: bias missing", "conv.separable_conv", "bias[:, 0])", "0 * bias[:, 0])")
 _mistake("separable convolution: pointwise weight transposed", "conv.separable_conv", "pointwise[:, :, 0]",
          "pointwise.reshape(pointwise.shape[1], -1).T")
@@ -185,6 +221,12 @@ _mistake("convolution kernel: softmax over the heads, not the taps", "conv.span_
          "softmax(scores.reshape(B, L, H, K))", "softmax(scores.reshape(B, L, H, K).swapaxes(2, 3)).swapaxes(2, 3)")
 _mistake("convolution kernel: softmax over heads and taps together", "conv.span_dynamic_conv",
          "softmax(scores.reshape(B, L, H, K))", "softmax(scores).reshape(B, L, H, K)")
+_mistake("convolution kernel: softmax twice", "conv.span_dynamic_conv",
+         "softmax(scores.reshape(B, L, H, K))", "1 * softmax(softmax(scores.reshape(B, L, H, K)))")
+_mistake("convolution kernel: softmax over the tokens, not the taps", "conv.span_dynamic_conv",
+         "softmax(scores.reshape(B, L, H, K))", "softmax(scores.reshape(B, L, H, K).swapaxes(1, 3)).swapaxes(1, 3)")
+_mistake("convolution kernel: from attention's key times the query", "conv.span_dynamic_conv",
+         "match = query * span_key", 'match = query * linear(x, p["key.weight"], p["key.bias"])')
 _mistake("convolution kernel: no softmax", "conv.span_dynamic_conv",
          "softmax(scores.reshape(B, L, H, K))", "scores.reshape(B, L, H, K)")
 _mistake("convolution kernel: from the span key alone, not times the query", "conv.span_dynamic_conv",
@@ -214,14 +256,15 @@ _mistake("convolution backward: gradient of x through the value left out", "conv
 # Attention
 for _scale, _text in (("1.0", "scores not scaled"), ("Dh", "1/Dh instead of 1/sqrt(Dh)"),
                       ("math.sqrt(2 * H * Dh)", "1/sqrt(D) instead of 1/sqrt(Dh)"),
-                      ("math.sqrt(H * Dh)", "1/sqrt(H Dh) instead of 1/sqrt(Dh)")):
+                      ("math.sqrt(H * Dh)", "1/sqrt(H Dh) instead of 1/sqrt(Dh)"),
+                      ("math.sqrt(2 * Dh)", "1/sqrt(2 Dh) instead of 1/sqrt(Dh)")):
     _mistake(f"attention: {_text}", "attention.self_attention", "1 / math.sqrt(Dh)", f"1 / {_scale}")
 _mistake("attention: mask not applied", "attention.self_attention", "scores += bias", "pass")
 _mistake("attention: mask upside down, tokens hidden and padding seen", "model.attention_bias",
          "np.where(mask, 0, value)", "np.where(mask, value, 0)")
 _mistake("attention: 1 and 0 of the mask added to the scores", "model.attention_bias",
          "np.where(mask, 0, value)", "np.where(mask, 1, 0)")
-_mistake("attention: mask value -10000", "model.attention_bias",
+_mistake("attention: mask value -10000, or another that does not drown the scores", "model.attention_bias",
          "lowest if cfg.mask_value is None else max(float(lowest), cfg.mask_value)", "-10000.0")
 _mistake("attention: mask applied after the softmax, weights not normed again", "attention.self_attention",
          "scores += bias\n    weights = softmax(scores)", "weights = softmax(scores) * (bias == 0)")
@@ -236,6 +279,11 @@ _mistake("conv and attention halves swapped", "attention.mixed_attention",
          "np.concatenate([everywhere, nearby], axis=2)", "np.concatenate([nearby, everywhere], axis=2)")
 _mistake("conv and attention heads alternate", "attention.mixed_attention",
          "np.concatenate([everywhere, nearby], axis=2)", "np.stack([everywhere, nearby], axis=3)")
+_mistake("conv and attention halves joined with axes turned", "attention.mixed_attention",
+         "np.concatenate([everywhere, nearby], axis=2)", "np.concatenate([everywhere, nearby], axis=2).swapaxes(2, 3)")
+_mistake("attention: heads not turned back before they are joined", "attention.self_attention",
+         "out = (dropout(weights, drop) @ v).transpose(0, 2, 1, 3)",
+         "out = (dropout(weights, drop) @ v).reshape(B, L, H, Dh)")
 _mistake("convolution half left out, attention twice", "attention.mixed_attention",
          "np.concatenate([everywhere, nearby], axis=2)", "np.concatenate([everywhere, everywhere], axis=2)")
 _mistake("attention backward: scale left out", "attention.self_attention_backward",
@@ -293,6 +341,8 @@ _mistake("sequence head: mean of the tokens, not the first", "heads.sequence_cla
          "first = hidden[:, 0]", "first = hidden.mean(1)")
 _mistake("sequence head: last token, not the first", "heads.sequence_classification",
          "first = hidden[:, 0]", "first = hidden[:, -1]")
+_mistake("sequence head: last token that is not padding, not the first", "heads.task_model", "head(hidden,",
+         'head(np.stack([np.roll(row, 1 - n, 0) for row, n in zip(hidden, inputs["attention_mask"].sum(1))]),')
 _mistake("sequence head: tanh, not hidden_act", "heads.sequence_classification",
          "activate(dense, cfg.hidden_act)", "np.tanh(dense)")
 _mistake("sequence head: dense and activation left out", "heads.sequence_classification",
@@ -315,6 +365,8 @@ _mistake("replaced words: hidden_act left out", "heads.discriminator",
 _mistake("cross-entropy: ignored labels count in the mean", "losses.cross_entropy",
          "mean(nll, counted)", "(nll * counted).mean()")
 _mistake("cross-entropy: summed, not averaged", "losses.cross_entropy", "mean(nll, counted)", "(nll * counted).sum()")
+_mistake("cross-entropy: labels smoothed by 0.1", "losses.cross_entropy", "mean(nll, counted)",
+         "mean(0.9 * nll - 0.1 * np.log(probs).mean(-1), counted)")
 _mistake("cross-entropy: labels of -100 taken as class 0", "losses.cross_entropy", "mean(nll, counted)", "nll.mean()")
 _mistake("cross-entropy backward: divided by all labels, ignored ones too", "losses.cross_entropy_backward",
          "max(1, counted.sum())", "labels.size")
@@ -342,7 +394,8 @@ _mistake("Adam: with bias correction",
          ("optim.adam_step", "np.sqrt(v)", "np.sqrt(v / (1 - beta2**t))"),
          ("optim.adam_step", "np.divide(m, update, out=update)", "np.divide(m / (1 - beta1**t), update, out=update)"))
 _mistake("Adam: eps inside the root", "optim.adam_step", "np.sqrt(v)\n        update += eps", "np.sqrt(v + eps)")
-_mistake("Adam: eps 1e-8", "optim.adam_step", "update += eps", "update += 1e-8")
+_values("Adam: eps {}", "Adam: eps {}", ("1e-5", "1e-7", "1e-8", "0"), "optim.adam_step",
+        "update += eps", "update += {}")
 _mistake("Adam: decay added to the gradient",
          ("optim.adam_step", "g, m, v = grads[name],", "g, m, v = grads[name] + decay * x,"),
          ("optim.adam_step", "update += decay * x", "pass"))
@@ -354,6 +407,12 @@ _mistake("Adam: decay not multiplied by the rate", "optim.adam_step",
          "update += decay * x", "update += decay / (rate or 1) * x")
 _mistake("Adam: second moment of g, not of its square", "optim.adam_step",
          "v += (1 - beta2) * g * g", "v += (1 - beta2) * abs(g)")
+_mistake("Adam: AMSGrad, the largest second moment so far", "optim.adam_step", "update = np.sqrt(v)",
+         'v = state[f"top.{name}"] = np.maximum(v, state.get(f"top.{name}", 0))\n        update = np.sqrt(v)')
+_mistake("training: gradients not set to zero, those of all steps add up", "golden.wholes.forget",
+         "return grads", "return {name: g + before.get(name, 0) for name, g in grads.items()}")
+_mistake("clipping: by value, not by norm", ("optim.clip_by_global_norm", "if norm > limit:", "if True:"),
+         ("optim.clip_by_global_norm", "g *= limit / norm", "np.clip(g, -limit, limit, out=g)"))
 _mistake("clipping: each gradient by its own norm", "optim.clip_by_global_norm",
          "g *= limit / norm", "g *= min(1, limit / global_norm({0: g}))")
 _mistake("clipping: norms of the gradients added, not their squares", "optim.global_norm",
@@ -374,20 +433,44 @@ _mistake("tokenizer: not lowercased", ("tokenizer.wordpiece.normalize", "text.lo
 _mistake("tokenizer: accents kept", "tokenizer.wordpiece.normalize",
          "if lowercase if strip_accents is None else strip_accents:", "if False:")
 _mistake("tokenizer: ideographs not spread", "tokenizer.wordpiece.normalize", "if spread_chinese:", "if False:")
-_mistake("tokenizer: control characters kept", "tokenizer.wordpiece.normalize",
-         "if not rules.is_dropped(char)", "if True")
+_mistake("tokenizer: control characters kept", "tokenizer.wordpiece.normalize", "if not rules.is_dropped(char)",
+         "if True")
 _mistake("tokenizer: punctuation stays with its word",
          ("tokenizer.wordpiece.split", 'char == " " or rules.is_punctuation(char)', 'char == " "'),
          ("tokenizer.hugging_face._Tokenizer._get_ready", "else CHUNK", "else SPACED"))
+_mistake("tokenizer: punctuation as Unicode says, without $ + < = > ^ ` | ~",
+         ("tokenizer.wordpiece.split", "rules.is_punctuation(char)", 'unicodedata.category(char)[0] == "P"'),
+         ("tokenizer.hugging_face._Tokenizer._get_ready", "else CHUNK", "else SPACED"))
+_mistake("tokenizer: a sigma that ends a word is lowered as ς", "tokenizer.wordpiece.normalize", "rules.lower(char)",
+         "(text.lower()[i] if len(text.lower()) == len(text) else rules.lower(char))")
 _mistake("tokenizer: pieces that continue a word lack ##", "tokenizer.wordpiece.match", 'PREFIX if start else ""', '""')
 _mistake("tokenizer: shortest piece, not the longest", "tokenizer.wordpiece.match",
          "range(len(word), start, -1)", "range(start + 1, len(word) + 1)")
-_mistake("tokenizer: a word may have 200 characters", "tokenizer.wordpiece.match",
-         "len(word) > max_chars", "len(word) > 200")
+_mistake("tokenizer: a word may have 200 characters", "tokenizer.wordpiece.match", "len(word) > max_chars",
+         "len(word) > 200")
 _mistake("tokenizer: a word may have 99 characters", "tokenizer.wordpiece.match",
          "len(word) > max_chars", "len(word) >= max_chars")
 _mistake("tokenizer: pieces before the unknown rest are kept", "tokenizer.wordpiece.match",
          "else:\n            return []", "else:\n            return spans")
+_mistake("tokenizer: [UNK] for the rest of a word, not for the whole",
+         ("tokenizer.wordpiece.match", "else:\n            return []",
+          "else:\n            return [*spans, (start, len(word))]"),
+         ("tokenizer.hugging_face._Tokenizer._work_out", "self.vocab[PREFIX * (start > 0) + word[start:end]]",
+          "self.vocab.get(PREFIX * (start > 0) + word[start:end], self.unk_token_id)"))
+_mistake("tokenizer: longest piece from the right, not from the left", "tokenizer.wordpiece.match",
+         "spans, start = [], 0", """\
+spans, end = [], len(word)
+    while end > 0:
+        for start in range(end):
+            if (PREFIX if start else "") + word[start:end] in vocab:
+                break
+        else:
+            return []
+        spans.insert(0, (start, end))
+        end = start
+    return spans""")
+_mistake("padding on the left", "tokenizer.rows.pad", 'if side == "right"', 'if side == "left"')
+_mistake("padding not marked in the attention mask", "tokenizer.rows.pad", "attention_mask=0", "attention_mask=1")
 _mistake("tokenizer: special tokens in a text are split", "tokenizer.hugging_face._Tokenizer._stretches",
          "self.all_special_tokens if split_special_tokens else ()", "self.all_special_tokens")
 
@@ -457,13 +540,23 @@ def planted(*mistakes):
                 setattr(space, name, value)
 
 
-def rerun(id, given, mistakes):
-    """-> {name: array}: what the reference gives for a case with these mistakes; None where they cannot be made."""
+def rerun(id, given, mistakes, gradients=BY_HAND):
+    """-> {name: array}: what the reference gives for a case with these mistakes; None where they cannot be made.
+
+    BY_TAPE, the gradients are those of the mistaken forward pass, as in a port that lets a framework find them.
+    """
+    case = CASES[id]
     try:
         with planted(*mistakes), np.errstate(all="ignore"):
-            return CASES[id].run(given)
+            return case.run(given, gradients) if case.has_gradients else case.run(given)
     except (NoMistake, ArithmeticError, LookupError, TypeError, ValueError):
         return None
+
+
+@cache
+def is_forward(mistake):
+    """Does it change the forward pass? Then gradients that a framework finds change with it."""
+    return any(not where.endswith("_backward") and "_slope" not in where for where in touched(mistake))
 
 
 @cache

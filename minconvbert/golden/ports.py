@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,9 @@ MODULES = {
     "attention": ("attention.output.out", None), "intermediate": ("intermediate.out", None),
     "intermediate.intermediate_act_fn": ("intermediate.out", None), "output.LayerNorm": ("output.out", None),
     "output": ("output.out", None), "": ("output.out", None)}
+EMBEDDINGS = {"embeddings": "embeddings.out", "embeddings.LayerNorm": "embeddings.out",
+              "embeddings.word_embeddings": "embeddings.word", "embeddings_project": "embeddings_project.out"}
+CASE_ID = re.compile(r"(tokenizer|op|block|model|heads|optimizer|text)\.")
 
 
 def read_port(port, case=None):
@@ -32,54 +37,60 @@ def read_port(port, case=None):
 
     `port`: a file (safetensors, npz) or a folder of them, one for each case; in a folder also folders, one for each
     case, of npy files. In one file for all cases a name begins with its case: `op.linear/acts.out`. `tokenizer.jsonl`
-    has a line for each text. A dict of the same kind may stand for files.
+    has a line for each text. A dict of the same kind may stand for files. What two files hand in is refused.
     """
-    if isinstance(port, dict):
-        return _by_case({name: a for name, a in port.items()}, case), []
+    if isinstance(port, Mapping):
+        return _by_case(port, case), []
     port = Path(port)
     if not port.exists():
         raise ValueError(f"a port's tensors must be in a file or folder, but {port} does not exist")
-    found, notes = {}, []
-    files = [port] if port.is_file() else sorted(p for p in port.rglob("*") if p.is_file())
-    for file in files:
+    found, origins, notes = {}, {}, []
+    for file in [port] if port.is_file() else sorted(p for p in port.rglob("*") if p.is_file()):
         inside = file.relative_to(port) if file != port else Path(file.name)
+        if file.suffix not in READERS:
+            continue
         try:
-            if file.suffix == ".jsonl":
-                read, owner = _read_lines(file), "tokenizer.lines"
-            elif file.suffix == ".safetensors":
-                read, owner = read_safetensors(file), file.name.removesuffix(".safetensors")
-            elif file.suffix == ".npz":
-                with np.load(file, allow_pickle=False) as arrays:
-                    read, owner = {name: arrays[name] for name in arrays.files}, file.name.removesuffix(".npz")
-            elif file.suffix == ".npy":
-                owner, *parts = inside.parts if len(inside.parts) > 1 else (None, *inside.parts)
-                read = {".".join(parts).removesuffix(".npy"): np.load(file, allow_pickle=False)}
-            else:
-                continue
+            read, owner = READERS[file.suffix](file, inside)
         except Exception as error:                           # whatever a damaged file makes its reader raise
             notes.append(f"{inside}: cannot be read: {error}")
             continue
-        for id, arrays in _by_case(read, owner if file.suffix == ".npy" and owner else case or owner).items():
-            found.setdefault(id, {}).update(arrays)
+        owner = case if case and (file.suffix != ".npy" or not owner) else owner
+        for id, arrays in _by_case(read, owner).items():
+            for name, array in arrays.items():
+                origins.setdefault((id, name), []).append(str(inside))
+                found.setdefault(id, {})[name] = array
+    twice = {}
+    for (id, name), files in origins.items():
+        if len(files) > 1:
+            twice.setdefault((id, *files), []).append(name)
+            del found[id][name]
+    notes += [f"{id}: {len(names)} tensors are handed in twice, in {' and in '.join(files)}; keep one"
+              for (id, *files), names in twice.items()]
     if not found and not notes:
         notes.append(f"{port}: no tensors; a port hands in files whose names end in .safetensors, .npz, .npy or .jsonl")
     return found, notes
 
 
-def _by_case(arrays, case):
-    found = {}
-    for name, array in arrays.items():
-        if isinstance(array, dict):
-            found.setdefault(name, {}).update(array)
-            continue
-        id, slash, rest = name.partition("/")
-        # The original's and TensorFlow's own names have slashes too; a case has a dot in its name.
-        own = slash and re.match(r"(tokenizer|op|block|model|heads|optimizer|text)\.", id)
-        found.setdefault(id if own else case, {})[rest if own else name] = array
-    return found
+# Each of these reads a file.   -> {name: array}, the case that the file's name or folder says
+
+def _safetensors(file, inside):
+    return read_safetensors(file), file.name.removesuffix(".safetensors")
 
 
-def _read_lines(file):
+def _npz(file, inside):
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}, file.name.removesuffix(".npz")
+
+
+def _npy(file, inside):
+    """CASE/NAME.npy; CASE may lie deeper, and NAME may have folders for dots."""
+    folders = inside.parts[:-1]
+    at = next((i for i, folder in enumerate(folders) if CASE_ID.match(folder)), 0)
+    name = ".".join([*folders[at + 1:], inside.name.removesuffix(".npy")])
+    return {name: np.load(file, allow_pickle=False)}, folders[at] if folders else None
+
+
+def _lines(file, inside):
     arrays = {}
     for number, line in enumerate(file.read_text(encoding="utf-8").split("\n")):
         if not line.strip():
@@ -89,7 +100,23 @@ def _read_lines(file):
             raise ValueError(f"line {number + 1} must be an object with input_ids")
         i = entry.get("line", number)
         arrays |= {f"line{i:02}.{field}": entry[field] or np.zeros(0, np.int64) for field in TOKENS if field in entry}
-    return arrays
+    return arrays, "tokenizer.lines"
+
+
+READERS = {".safetensors": _safetensors, ".npz": _npz, ".npy": _npy, ".jsonl": _lines}
+
+
+def _by_case(arrays, case):
+    found = {}
+    for name, array in arrays.items():
+        if isinstance(array, Mapping):
+            found.setdefault(name, {}).update(array)
+            continue
+        id, slash, rest = name.partition("/")
+        # The original's and TensorFlow's own names have slashes too; a case has a dot in its name.
+        own = slash and CASE_ID.match(id)
+        found.setdefault(id if own else case, {})[rest if own else name] = array
+    return found
 
 
 def our_names(golden, arrays):
@@ -114,59 +141,62 @@ def our_names(golden, arrays):
 
 
 def _as_array(x):
-    """An array; where none can be made of it, one of objects, which is then reported as of the wrong dtype."""
+    """An array; where none can be made of it, one of objects that holds the reason."""
     try:
-        return np.asarray(x)
-    except Exception:
-        return np.empty((), object)
+        array = np.asarray(x)
+    except Exception as error:
+        remedy = "hand in .detach().float().numpy()" if hasattr(x, "detach") else f"{type(error).__name__}: {error}"
+        return np.array(remedy, object)
+    # JAX's bfloat16 is a type of its own, which NumPy can convert.
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+# What a tensor of each kind may be called, where {} is its own name: all of these, with and without `convbert.`.
+FORMS = {
+    "acts": ["{}"],
+    "din": ["d{}"],
+    "dacts": ["d{}"],
+    "grads": ["{}.grad", "grads.{}", "grad.{}", "d.{}"],
+    "checkpoint": ["{}.grad", "grads.{}", "grad.{}", "{}"],
+}
 
 
 def aliases(golden):
     """{another name: (ours, layout)} for the tensors of a case."""
-    known = {}
-
-    def also(theirs, ours, layout=None):
-        for name in {theirs, theirs.removeprefix("convbert."), f"convbert.{theirs}"}:
-            known.setdefault(name, (ours, layout))
-
-    truth = golden.truth
-    for theirs, twin in golden.manifest["same_as"].items():
-        if twin in truth:
-            known[theirs] = twin, None
-    for ours in truth:
-        group, _, rest = ours.partition(".")
-        if group == "acts":
-            also(rest, ours)
-        elif group == "din":
-            also(f"d{rest}", ours)
-        elif group == "grads":
-            for theirs in (rest, rest.removeprefix("convbert.")):
-                for form in ("grads.{}", "grad.{}", "{}.grad", "d.{}", "grads.convbert.{}", "grad.convbert.{}"):
-                    also(form.format(theirs), ours)
-        elif group == "dacts":
-            also(f"d{rest}", ours)
-    layers = [f"{found[1]}encoder.layer.{found[2]}." for name in truth
-              if (found := re.match(r"acts\.((?:convbert\.)?)encoder\.layer\.(\d+)\.", name))] or [""]
-    for layer in dict.fromkeys(layers):
-        for module, (ours, layout) in MODULES.items():
-            if f"acts.{layer}{ours}" in truth:
-                also(f"{layer}{module}".rstrip(".") or "layer", f"acts.{layer}{ours}", layout)
-    for module, ours in (("embeddings", "embeddings.out"), ("embeddings.LayerNorm", "embeddings.out"),
-                         ("embeddings.word_embeddings", "embeddings.word"),
-                         ("embeddings_project", "embeddings_project.out")):
-        for name in (f"acts.{ours}", f"acts.convbert.{ours}"):
-            if name in truth:
-                also(module, name)
-    last = [f"acts.{layer}output.out" for layer in layers if f"acts.{layer}output.out" in truth]
-    if last and layers[0]:
-        also("last_hidden_state", last[-1])
-    if golden.config is not None:
-        cfg = ConvBertConfig.from_dict(golden.config)
-        tables = [keras_table(cfg), original_table(cfg, "electra"), original_table(cfg, "generator")]
-        for table in tables:
-            for ours, (theirs, layout) in table.items():
-                for name in (f"grads.{ours}", f"grads.convbert.{ours}"):
-                    if name in truth:
-                        for form in ("grads.{}", "grad.{}", "{}", "{}.grad"):
-                            known.setdefault(form.format(theirs), (name, layout))
+    known = {theirs: (twin, None) for theirs, twin in golden.manifest["same_as"].items() if twin in golden.truth}
+    for kind, ours, theirs, layout in _other_names(golden):
+        for form in FORMS[kind] if ours in golden.truth else ():
+            for prefix in ("", "convbert."):
+                known.setdefault(form.format(prefix + theirs.removeprefix("convbert.")), (ours, layout))
     return known
+
+
+def _other_names(golden):
+    """(kind, our name, another name of the same tensor, layout); ours may be none of this case"""
+    for ours in golden.truth:
+        kind, _, own = ours.partition(".")
+        if kind in FORMS:
+            yield kind, ours, own, None
+    in_a_layer = [re.match(r"acts\.(convbert\.)?encoder\.layer\.\d+\.", name) for name in golden.truth]
+    stems = list(dict.fromkeys(found[0] for found in in_a_layer if found))
+    for stem in stems or ["acts."]:
+        layer = stem.removeprefix("acts.")
+        for module, (own, layout) in MODULES.items():
+            yield "acts", stem + own, f"{layer}{module}".rstrip(".") or "layer", layout
+    for model in ("", "convbert."):
+        for module, own in EMBEDDINGS.items():
+            yield "acts", f"acts.{model}{own}", module, None
+    if stems:
+        yield "acts", f"{stems[-1]}output.out", "last_hidden_state", None
+    if golden.config is not None:
+        for ours, theirs, layout in _checkpoint_names(json.dumps(golden.config)):
+            for model in ("", "convbert."):
+                yield "checkpoint", f"grads.{model}{ours}", theirs, layout
+
+
+@lru_cache(maxsize=16)
+def _checkpoint_names(config):
+    """(our parameter, its name in a checkpoint of TensorFlow, layout)"""
+    cfg = ConvBertConfig.from_dict(json.loads(config))
+    tables = [keras_table(cfg), original_table(cfg, "electra"), original_table(cfg, "generator")]
+    return [(ours, theirs, layout) for table in tables for ours, (theirs, layout) in table.items()]

@@ -2,28 +2,34 @@
 
 from dataclasses import dataclass
 
-import numpy as np
+from .diagnosis import Evidence, diagnose_case, run_with, settle
+from .mistakes import MISTAKES, is_forward, possible
+from .pack import HERE, read_pack
+from .trace import BY_HAND, BY_TAPE
+from .wholes import CASES
 
-from .checker import Diagnosis, check_case, rule_out, run_with
-from .mistakes import MISTAKES, possible, rerun
-from .pack import HERE, as_float, read_pack
+# Kinds of ports: {name: (how they find gradients, what they compute in)}
+KINDS = {"float64": (BY_HAND, "float64"), "float32": (BY_HAND, "float32"), "autograd": (BY_TAPE, "float64")}
 
 
 @dataclass
 class Line:
-    """How one mistake fares: {case that catches it: (first tensor to depart, what is named or None, all that fit)}."""
+    """How one mistake fares: {case that catches it: (first tensor to depart, what is named or None, all that fit)}.
+
+    A range of values is a right name if the mistake's is among them.
+    """
 
     mistake: str
     caught: dict
 
     @property
     def named(self):
-        return any(named == self.mistake for _, named, _ in self.caught.values())
+        return any(named and self.mistake in fits for _, named, fits in self.caught.values())
 
     @property
     def misnamed(self):
         """Cases in which another mistake is named."""
-        return [case for case, (_, named, _) in self.caught.items() if named not in (None, self.mistake)]
+        return [case for case, (_, named, fits) in self.caught.items() if named and self.mistake not in fits]
 
     @property
     def verdict(self):
@@ -43,28 +49,28 @@ class Line:
 
 @dataclass
 class Score:
-    """The lines of all mistakes, in each precision: {"float64": {mistake: Line}, "float32": ...}."""
+    """The lines of all mistakes that each kind of port can make: {"float64": {mistake: Line}, "float32": ...}."""
 
     lines: dict
 
     @property
     def ok(self):
-        """All caught, nine in ten named, none misnamed, in either precision."""
+        """All caught, nine in ten named, none misnamed, in every kind of port."""
         return all(all(line.caught and not line.misnamed for line in lines.values())
                    and sum(line.named for line in lines.values()) >= 0.9 * len(lines) for lines in self.lines.values())
 
     def summary(self):
         return "\n".join(
-            f"{precision}: {sum(bool(line.caught) for line in lines.values())} of {len(lines)} mistakes caught,"
+            f"{kind}: {sum(bool(line.caught) for line in lines.values())} of {len(lines)} mistakes caught,"
             f" {sum(line.named for line in lines.values())} named,"
             f" {sum(bool(line.misnamed) for line in lines.values())} named wrongly"
-            for precision, lines in self.lines.items())
+            for kind, lines in self.lines.items())
 
     def rows(self):
-        """(mistake, where it is caught in the first precision, verdict in each)"""
+        """(mistake, where the first kind of port is caught, verdict in each)"""
         first = next(iter(self.lines.values()))
-        return [(mistake, line.at, *(lines[mistake].verdict for lines in self.lines.values()))
-                for mistake, line in first.items()]
+        return [(mistake, line.at, *(lines[mistake].verdict if mistake in lines else "" for lines in
+                                     self.lines.values())) for mistake, line in first.items()]
 
     def __str__(self):
         return "\n".join([*("   ".join(row) for row in self.rows()), self.summary()])
@@ -78,45 +84,48 @@ class Score:
 time, in every case, and checks what the package then computes. Caught by: the three simplest cases that do, each with
 the first tensor to depart, and how many more do.
 
+`float64` and `float32` are ports with a backward pass of their own, which stays right if the forward pass is mistaken.
+`autograd` is a port whose gradients follow from its mistaken forward pass; it cannot make mistakes of the backward pass.
+
 | mistake | caught by, at | {" | ".join(self.lines)} |
 |---|---|{"---|" * len(self.lines)}
 """
         return head + "".join(f"| {' | '.join(row)} |\n" for row in self.rows())
 
 
-def score(mistakes=None, precisions=("float64", "float32"), pack=HERE):
+def score(mistakes=None, kinds=tuple(KINDS), pack=HERE):
     """Plant each mistake (default: all) in each case and check what the reference then computes.   -> Score
 
-    The planted port runs in the precision named; tolerances are those of float32 for both.
+    Tolerances are those of float32 for all kinds of ports.
     """
     goldens = read_pack(pack)
-    reports = {precision: {mistake: {} for mistake in (MISTAKES if mistakes is None else mistakes)}
-               for precision in precisions}
+    chosen = {kind: {mistake: {} for mistake in (MISTAKES if mistakes is None else mistakes)
+                     if KINDS[kind][0] == BY_HAND or is_forward(mistake)} for kind in kinds}
     for id, golden in goldens.items():                      # case by case: `run_with` keeps its runs with mistakes
-        for precision, by_mistake in reports.items():
+        for kind, diagnoses in chosen.items():
             for mistake in possible(id):
-                if mistake in by_mistake and (port := mistaken_port(golden, mistake, precision)):
-                    by_mistake[mistake][id] = check_case(golden, port)
-    return Score({precision: {mistake: _line(mistake, by_case, goldens) for mistake, by_case in by_mistake.items()}
-                  for precision, by_mistake in reports.items()})
+                if mistake in diagnoses and (evidence := _evidence(golden, mistake, kind)) and evidence.departing:
+                    diagnoses[mistake][id] = evidence.departing[0], diagnose_case(evidence)
+    right = {id: Evidence(golden, golden.truth) for id, golden in goldens.items()}
+    return Score({kind: {mistake: _line(mistake, kind, found, right) for mistake, found in diagnoses.items()}
+                  for kind, diagnoses in chosen.items()})
 
 
-def _line(mistake, reports, goldens):
-    right = {id: list(golden.truth) for id, golden in goldens.items() if id not in reports or not reports[id].wrong}
-    caught = {}
-    for id, report in reports.items():
-        if report.wrong:
-            if report.diagnosis:
-                rule_out(report.diagnosis, goldens, right)
-            diagnosis = report.diagnosis or Diagnosis([], 0, 0)
-            caught[id] = report.first, diagnosis.named, diagnosis.mistakes
-    return Line(mistake, caught)
+def _evidence(golden, mistake, kind):
+    port = mistaken_port(golden, mistake, *KINDS[kind])
+    return port and Evidence(golden, port)
 
 
-def mistaken_port(golden, mistake, precision="float32"):
+def _line(mistake, kind, found, right):
+    firsts = {id: first for id, (first, _) in found.items()}
+    diagnoses = {id: diagnosis for id, (_, diagnosis) in found.items()}
+    settle(diagnoses, right, lambda id, skip: diagnose_case(_evidence(right[id].golden, mistake, kind), skip))
+    return Line(mistake, {id: (firsts[id], diagnosis.named, [m for part in diagnosis.chain() for m in part.mistakes])
+                          for id, diagnosis in diagnoses.items()})
+
+
+def mistaken_port(golden, mistake, gradients=BY_HAND, dtype="float32"):
     """What a port that makes this mistake hands in; None if the mistake cannot be made in this case."""
-    if precision == "float64":
-        found = run_with(golden, (mistake,))
-    else:
-        found = rerun(golden.id, as_float(golden.given, np.dtype(precision)), (mistake,))
+    gradients = gradients if CASES[golden.id].has_gradients else BY_HAND
+    found = run_with(golden, (mistake,), gradients, dtype)
     return found and {name: found[name] for name in golden.truth if name in found}

@@ -1,45 +1,72 @@
 """Everything that a run of the reference computes, by name and in order of computation.
 
 Blocks return most of their intermediates. What they keep to themselves, and the gradients of intermediates, is read
-where it passes: at the calls of the functions listed here.
+where it passes: at the calls of the functions listed here. Gradients come from the backward functions or
+from a tape.
 """
 
 import contextlib
 import re
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from .. import activations, attention, conv, heads, losses, model, ops, optim
-from ..tokenizer import wordpiece
+from ..shapes import under
+from .tape import COMPUTING, CONSTANT, Tape, Tracked, on
 
-MODULES = (activations, attention, conv, heads, losses, model, ops, optim, wordpiece)
+# How a run finds gradients.
+BY_HAND, BY_TAPE = "by hand", "by tape"
 
-# (module, function, {argument or "->" and place of the result: its names in the successive calls of one layer})
+# What blocks keep to themselves is read where it passes: at the calls of the functions below. Each call is known by an
+# array in it that has a name already, an intermediate or a parameter. A row has the function, the place of that array,
+# its name, and {place of another array: its name}; names are those of a layer. Places: the number of an argument, "->"
+# for the result, "->0" for a part of it, and (place, key) for an entry of a dict.
 FORWARD = [
-    (attention, "softmax", {0: ["attention.self.attn.scores"]}),
-    (conv, "softmax", {0: ["attention.self.conv.scores"]}),
-    (model, "dense_linear", {"->": ["attention.output.dense", "intermediate.dense", "output.dense"]}),
+    ("softmax", "->", "attention.self.attn.weights", {0: "attention.self.attn.scores"}),
+    ("softmax", "->", "attention.self.conv.kernel", {0: "attention.self.conv.scores"}),
+    ("dense_linear", 0, "attention.output.x", {"->": "attention.output.dense"}),
+    ("dense_linear", 0, "output.x", {"->": "output.dense"}),
 ]
 BACKWARD = [
-    (model, "layer_backward", {0: ["out"], "->0": ["x"]}),
-    (model, "project_add_norm_backward", {"->0": ["output.x", "attention.output.x"]}),
-    (model, "layer_norm_backward", {"->0": ["output.total", "attention.output.total"]}),
-    (model, "activate_backward", {"->": ["intermediate.dense"]}),
-    (model, "feed_forward_backward", {"->0": ["intermediate.x"]}),
-    (model, "mixed_attention_backward", {"->0": ["attention.self.x"]}),
-    (attention, "span_dynamic_conv_backward",
-     {0: ["attention.self.conv.out"], "->0": ["attention.self.conv.x"], "->1": ["attention.self.conv.query"]}),
-    (attention, "self_attention_backward",
-     {0: ["attention.self.attn.out"], "->0": ["attention.self.attn.query"], "->1": ["attention.self.attn.key"],
-      "->2": ["attention.self.attn.value"]}),
-    (attention, "softmax_backward", {"->": ["attention.self.attn.scores"]}),
-    (attention, "linear_backward", {0: ["attention.self.query", "attention.self.key", "attention.self.value"]}),
-    (conv, "dynamic_conv_backward", {"->0": ["attention.self.conv.value"], "->1": ["attention.self.conv.kernel"]}),
-    (conv, "softmax_backward", {"->": ["attention.self.conv.scores"]}),
-    (conv, "linear_backward", {"->0": ["attention.self.conv.value_x", "attention.self.conv.match"]}),
-    (conv, "separable_conv_backward", {0: ["attention.self.conv.span_key"], "->0": ["attention.self.conv.span_x"]}),
+    ("layer_backward", (1, "out"), "out", {0: "out", "->0": "x"}),
+    ("project_add_norm_backward", (1, "total"), "output.total", {"->0": "output.x"}),
+    ("project_add_norm_backward", (1, "total"), "attention.output.total", {"->0": "attention.output.x"}),
+    ("layer_norm_backward", 1, "output.total", {"->0": "output.total"}),
+    ("layer_norm_backward", 1, "attention.output.total", {"->0": "attention.output.total"}),
+    ("activate_backward", 1, "intermediate.dense", {"->": "intermediate.dense"}),
+    ("feed_forward_backward", (1, "dense"), "intermediate.dense", {"->0": "intermediate.x"}),
+    ("mixed_attention_backward", (1, "out"), "attention.self.out", {"->0": "attention.self.x"}),
+    ("self_attention_backward", (1, "weights"), "attention.self.attn.weights", {
+        0: "attention.self.attn.out", "->0": "attention.self.attn.query", "->1": "attention.self.attn.key",
+        "->2": "attention.self.attn.value"}),
+    ("softmax_backward", 1, "attention.self.attn.weights", {"->": "attention.self.attn.scores"}),
+    ("linear_backward", 2, "attention.self.query.weight", {0: "attention.self.query"}),
+    ("linear_backward", 2, "attention.self.key.weight", {0: "attention.self.key"}),
+    ("linear_backward", 2, "attention.self.value.weight", {0: "attention.self.value"}),
+    ("span_dynamic_conv_backward", (1, "kernel"), "attention.self.conv.kernel", {
+        0: "attention.self.conv.out", "->0": "attention.self.conv.x", "->1": "attention.self.conv.query"}),
+    ("dynamic_conv_backward", 2, "attention.self.conv.kernel", {
+        "->0": "attention.self.conv.value", "->1": "attention.self.conv.kernel"}),
+    ("softmax_backward", 1, "attention.self.conv.kernel", {"->": "attention.self.conv.scores"}),
+    ("linear_backward", 2, "attention.self.conv_out_layer.weight", {"->0": "attention.self.conv.value_x"}),
+    ("linear_backward", 2, "attention.self.conv_kernel_layer.weight", {"->0": "attention.self.conv.match"}),
+    ("linear_backward", 2, "attention.self.key_conv_attn_layer.pointwise.weight", {
+        "->0": "attention.self.conv.span_mixed"}),
+    ("separable_conv_backward", 2, "attention.self.conv.span_mixed", {
+        0: "attention.self.conv.span_key", "->0": "attention.self.conv.span_x"}),
 ]
+# Only their gradients have these names: sums over all uses of an array, and parts that come from one use.
+GRADIENT_ONLY = [
+    ("layer", ("->1", "out"), "out", {0: "x"}),
+    ("self_attention", ("->1", "weights"), "attention.self.attn.weights", {
+        "before 0": "attention.self.query", "before 1": "attention.self.key", "before 2": "attention.self.value"}),
+    ("separable_conv", "->1", "attention.self.conv.span_mixed", {0: "attention.self.conv.span_x"}),
+    ("linear", 1, "attention.self.conv_out_layer.weight", {0: "attention.self.conv.value_x"}),
+]
+# On a tape these arguments get ids of their own, so that the gradient of this one use can be told from that of others.
+PARTS = {"mixed_attention": (0,), "self_attention": (0, 1, 2), "span_dynamic_conv": (0, 1), "separable_conv": (0,),
+         "linear": (0,), "feed_forward": (0,)}
 
 # The places of a layer's tensors in the order of computation; a parameter stands with what its module gives.
 LAYER = """
@@ -83,36 +110,173 @@ def _position(name, names):
     return max(fits, key=lambda i: len(names[i])) if fits else len(names)
 
 
-@contextlib.contextmanager
-def recorded(table, layers=1, backward=False):
-    """Inside, what passes the calls of `table` is kept.   -> {(layer, name): array}"""
-    found, originals = {}, []
+@dataclass
+class Passes:
+    """Both passes of a block, a model or a head, as functions of its inputs and parameters.
 
-    def watch(function, names):
-        calls, cycle = [0], max(map(len, names.values()))
+    `forward(inputs, p)` -> out, acts; `backward(dout, acts, p)` -> {input: gradient}, grads. The gradient of out is
+    `dout`, or comes from `loss`, a pair of functions: out -> loss, acts and dloss, acts -> dout. `read(inputs, acts)`
+    -> {input: the array that its gradient belongs to}. Names of a block are those of a layer without `prefix`.
+    """
+
+    forward: callable
+    backward: callable
+    read: callable
+    dout: np.ndarray | None = None
+    loss: tuple | None = None
+    prefix: str = ""
+
+
+def traced(passes, inputs, p, cfg, gradients=BY_HAND):
+    """Run both passes.   -> {name: array}, in no order
+
+    `gradients`: BY_HAND from the backward functions, BY_TAPE from the forward pass alone, or None.
+    """
+    run, prefix = _by_tape if gradients == BY_TAPE else _by_hand, passes.prefix
+    found, dfound, more = run(passes, inputs, p, cfg, gradients)
+    for name in found:
+        if name.endswith("attn.scores"):                     # hidden places are 0: no tolerance could hold -1e38
+            found[name] = np.where(visible(inputs["attention_mask"]), found[name], found[name].dtype.type(0))
+    cut = len(f"{prefix}.") if prefix else 0
+    named = lambda group, arrays: under(group, {n[cut:]: a for n, a in arrays.items() if n.startswith(prefix)})
+    return named("acts", found) | named("dacts", dfound) | more
+
+
+def visible(attention_mask):
+    """Which attention scores count: those of tokens that the mask does not hide.   (B, L)  ->  (B, 1, 1, L)"""
+    return (attention_mask != 0)[:, None, None, :]
+
+
+def _by_hand(passes, inputs, p, cfg, gradients):
+    dout, more = passes.dout, {}
+    with _watched(FORWARD) as calls:
+        out, acts = passes.forward(inputs, p)
+    found = _floats(acts, passes.prefix)
+    known = _known(found, p, passes.prefix)
+    found = found | _named(calls, FORWARD, known)
+    if passes.loss:
+        loss_of, loss_backward = passes.loss
+        value, loss_acts = loss_of(out)
+        more = {"loss": np.asarray(value)}
+    if gradients is None:
+        return found, {}, more
+    if passes.loss:
+        dout = more["dacts.logits"] = loss_backward(out.dtype.type(1), loss_acts).reshape(out.shape)
+    with _watched(BACKWARD) as calls:
+        dinputs, grads = passes.backward(dout, acts, p)
+    return found, _named(calls, BACKWARD, known), more | under("grads", grads) | under("din", dinputs)
+
+
+def _by_tape(passes, inputs, p, cfg, gradients):
+    tape, more, loss = Tape(), {}, passes.loss
+    masks = {name: a for name, a in inputs.items() if name.startswith("drop.")}
+    inputs, p = tape.track(inputs) | masks, tape.track(p)
+    table = next((a for name, a in p.items() if name.endswith("word_embeddings.weight")), None)
+    with on(tape), _watched(FORWARD + GRADIENT_ONLY, tape) as calls, frozen_row(table, cfg.pad_token_id):
+        out, acts = passes.forward(inputs, p)
+        value = loss[0](out)[0] if loss else out
+    gradient = tape.backward(value, 1.0 if loss else passes.dout)
+    if loss:
+        more = {"loss": value.value, "dacts.logits": gradient[out.ids]}
+    of = {name: a for name, a in _floats(acts, passes.prefix).items() if isinstance(a, Tracked)}
+    of |= _named(calls, FORWARD + GRADIENT_ONLY, _known(of, p, passes.prefix))
+    # A backward function gives the gradient of a map of several heads with the heads side by side.
+    dfound = {name: gradient[a.ids] for name, a in of.items()}
+    for name in dfound:
+        if name.endswith(("attention.self.query", "attention.self.key", "attention.self.value")):
+            dfound[name] = dfound[name].reshape(*dfound[name].shape[:2], -1)
+    more |= under("grads", {name: gradient[a.ids] for name, a in p.items()})
+    more |= under("din", {name: gradient[a.ids] for name, a in passes.read(inputs, acts).items()})
+    return {name: a.value for name, a in of.items()}, dfound, more
+
+
+def _floats(acts, prefix):
+    acts = under(prefix, acts) if prefix else acts
+    return {name: a for name, a in acts.items() if a.dtype.kind == "f" and not name.endswith("drop")}
+
+
+def _known(floats, p, prefix):
+    """Intermediates and parameters by the names that they have in a layer."""
+    return floats | (under(prefix.removesuffix(".conv"), p) if prefix else p)
+
+
+@contextlib.contextmanager
+def _patched(name, wrap):
+    """Inside, every module of the reference that has a function of this name has `wrap` of it."""
+    originals = [(module, getattr(module, name)) for module in COMPUTING if hasattr(module, name)]
+    try:
+        for module, function in originals:
+            setattr(module, name, wrap(function))
+        yield
+    finally:
+        for module, function in originals:
+            setattr(module, name, function)
+
+
+@contextlib.contextmanager
+def _watched(table, tape=None):
+    """Inside, the calls of the functions of `table` are kept: (function, {place: array}, {place: its copy})."""
+    calls, kept_places = [], {function: set() for function in (PARTS if tape else ())}
+    for function, _, _, targets in table:
+        kept_places.setdefault(function, set()).update(targets)
+
+    def watch(name, function):
+        # Later steps may write into an array in place.
+        copied = lambda seen: {place: seen[place].copy() for place in kept_places[name] & seen.keys()}
 
         def watched(*arguments, **named):
-            call = calls[0]
-            calls[0] += 1
-            layer = layers - 1 - call // cycle if backward else call // cycle
-            def keep(key, array):
-                if key in names and 0 <= layer < layers:
-                    # Places that a mask of the smallest number drowns are 0 here, for no tolerance could hold them.
-                    found[layer, names[key][call % cycle]] = np.where(array < -1e30, array.dtype.type(0), array)
-            for i, array in enumerate(arguments):
-                keep(i, array)
+            seen = {f"before {i}": x for i, x in enumerate(arguments)} if tape else {}
+            if tape:
+                arguments = [tape.fresh(x) if i in PARTS.get(name, ()) else x for i, x in enumerate(arguments)]
+            seen |= dict(enumerate(arguments))
+            kept = copied(seen)
             result = function(*arguments, **named)
-            keep("->", result)
-            for i, array in enumerate(result if isinstance(result, tuple) else ()):
-                keep(f"->{i}", array)
+            given = {"->": result} | {f"->{i}": x for i, x in enumerate(result if isinstance(result, tuple) else ())}
+            calls.append((name, seen | given, kept | copied(given)))
             return result
         return watched
 
-    try:
-        for module, name, names in table:
-            originals.append((module, name, getattr(module, name)))
-            setattr(module, name, watch(getattr(module, name), names))
-        yield found
-    finally:
-        for module, name, function in originals:
-            setattr(module, name, function)
+    with contextlib.ExitStack() as stack:
+        for name in kept_places:
+            stack.enter_context(_patched(name, lambda function, name=name: watch(name, function)))
+        yield calls
+
+
+def _named(calls, table, known):
+    """-> {name: array} of the calls of `table`, by the names of the arrays that they are known by"""
+    names, found = {}, {}
+    for name, array in known.items():
+        names.setdefault(_address(array), []).append(_of_a_layer(name))
+    for function, place, name, targets in table:
+        for _, seen, kept in (call for call in calls if call[0] == function):
+            array = seen[place[0]].get(place[1]) if isinstance(place, tuple) else seen[place]
+            for layer, own_name in names.get(_address(array), ()):
+                if own_name == name:
+                    found |= {layer + target: kept[at] for at, target in targets.items()}
+    return found
+
+
+@cache
+def _of_a_layer(name):
+    """-> the prefix of a layer, the name within it"""
+    return re.fullmatch(r"((?:convbert\.)?encoder\.layer\.\d+\.|)(.*)", name).groups()
+
+
+def _address(array):
+    """Where an array begins in memory: a view that begins there, too, is known by the same name."""
+    array = array.value if isinstance(array, Tracked) else array
+    return array.__array_interface__["data"][0] if isinstance(array, np.ndarray) else None
+
+
+@contextlib.contextmanager
+def frozen_row(table, row):
+    """Inside, no gradient flows to this row of a table from where it is looked up."""
+    def wrap(embedding):
+        def frozen(ids, looked_up):
+            found = embedding(ids, looked_up)
+            if looked_up is table:
+                found.ids[ids == row] = CONSTANT
+            return found
+        return frozen
+    with _patched("embedding", wrap):
+        yield

@@ -6,23 +6,27 @@ from .. import heads, model, ops, optim, tokenizer
 from ..config import ConvBertConfig
 from ..inputs import model_inputs
 from ..shapes import sub, under
-from .cases import CASES, MASK, TINY, add_case, draw, draw_params, ordered, single
-from .trace import BACKWARD, FORWARD, recorded
+from .cases import CASES, MASK, SIX_HEADS, TINY, add_case, draw, draw_params, nearly_flat, ordered, single
+from .trace import BY_HAND, Passes, traced
 
 __all__ = ["CASES"]    # all of them, those of `cases` included
 
 
-def _traced(forward, backward, cfg, prefix=""):
-    """Run both ways.   -> what forward and backward return, {name: intermediates and their gradients}"""
-    with recorded(FORWARD, cfg.num_hidden_layers) as seen:
-        result, acts = forward()
-    with recorded(BACKWARD, cfg.num_hidden_layers, backward=True) as dseen:
-        dinputs, grads, more = backward(result, acts)
-    name = lambda layer, n: f"{prefix}encoder.layer.{layer}.{n}"
-    found = under("acts", {name(*key): a for key, a in seen.items()})
-    found |= under("acts", {n: a for n, a in acts.items() if a.dtype.kind == "f" and not n.endswith("drop")})
-    found |= under("dacts", {name(*key): a for key, a in dseen.items()})
-    return ordered(found | under("grads", grads) | more | {"din.inputs_embeds": dinputs})
+def _model_passes(forward, backward, prefix="", **more):
+    """The Passes of a model; the gradient of what it reads is that of the sum that the embeddings make."""
+    def back(dout, acts, p):
+        dinputs_embeds, grads = backward(dout, acts, p)
+        return dict(inputs_embeds=dinputs_embeds), grads
+    return Passes(forward, back, lambda inputs, acts: dict(inputs_embeds=acts[f"{prefix}embeddings.total"]), **more)
+
+
+def task_passes(task, labels, cfg):
+    """The Passes of a model with a head, from ids to the loss."""
+    _, _, loss_of, loss_backward = heads.HEADS[task]
+    questions = lambda logits: logits.reshape(1, -1) if task == "multiple_choice" else logits
+    return _model_passes(lambda inputs, p: heads.task_model(task, inputs, p, cfg),
+                         lambda *back: heads.task_model_backward(task, *back, cfg), "convbert.",
+                         loss=(lambda logits: loss_of(questions(logits), labels, cfg), loss_backward))
 
 
 def _tokens(cfg, rng, B=2, L=7, mask=MASK):
@@ -34,7 +38,7 @@ def _tokens(cfg, rng, B=2, L=7, mask=MASK):
     return arrays if mask is None else arrays | dict(attention_mask=mask)
 
 
-def _model(id, purpose, changes, arrays=_tokens, **flags):
+def _model(id, purpose, changes, arrays=_tokens, **more):
     config = TINY | changes
     cfg = ConvBertConfig.from_dict(config)
 
@@ -45,13 +49,13 @@ def _model(id, purpose, changes, arrays=_tokens, **flags):
         inputs["dout"] = draw(rng, *shape, cfg.hidden_size)
         return under("in", inputs) | under("params", draw_params(cfg, None, rng))
 
-    def run(given):
+    def run(given, gradients=BY_HAND):
         inputs, p = sub(given, "in"), sub(given, "params")
-        dout = inputs.pop("dout")
-        return _traced(lambda: model.convbert(model_inputs(cfg, **inputs), p, cfg),
-                       lambda hidden, acts: (*model.convbert_backward(dout, acts, p, cfg), {}), cfg)
+        passes = _model_passes(lambda inputs, p: model.convbert(inputs, p, cfg),
+                               lambda *back: model.convbert_backward(*back, cfg), dout=inputs.pop("dout"))
+        return ordered(traced(passes, model_inputs(cfg, **inputs), p, cfg, gradients))
 
-    add_case(f"model.{id}", purpose, given, run, config, **flags)
+    add_case(f"model.{id}", purpose, given, run, config, **more)
 
 
 _model("padding", "Embeddings and two layers; padding, two token types", {},
@@ -61,15 +65,18 @@ _model("project", "Embeddings narrower than the hidden states, feed-forward in g
        dict(embedding_size=10, num_groups=2, num_hidden_layers=1),
        embedding_project="A linear map widens the embeddings.", groups="Two groups.")
 _model("one_token", "A sequence of one token, which attends to itself alone", dict(num_hidden_layers=1),
-       lambda cfg, rng: _tokens(cfg, rng, L=1, mask=None), one_token="Only the middle tap reaches a token.")
+       lambda cfg, rng: _tokens(cfg, rng, L=1, mask=None), one_token="Only the middle tap reaches a token.",
+       degenerate="A kernel has one tap that meets a token, and attention one token to look at.")
 _model("wide_kernel", "A kernel wider than the sequence", dict(conv_kernel_size=9, num_hidden_layers=1),
        lambda cfg, rng: _tokens(cfg, rng, L=3, mask=None),
        kernel_wider_than_sequence="Nine taps, three tokens: the outer taps meet zeros only.")
 _model("blank_row", "A sequence that is padding alone attends to all its tokens alike", dict(num_hidden_layers=1),
        lambda cfg, rng: _tokens(cfg, rng, mask=np.array([[1] * 7, [0] * 7])),
-       fully_masked_row="The smallest number of the dtype swallows the scores, so each weight is 1 / L.")
+       fully_masked_row="The smallest number of the dtype swallows the scores, so each weight is 1 / L.",
+       degenerate="In the row of padding, nothing tells tokens apart for attention.")
 _model("head_ratio", "Head ratio 4: one head of either kind", dict(head_ratio=4, num_hidden_layers=1),
-       head_ratio="The heads are max(1, 4 // 4) of each kind, and as wide as it takes to fill the hidden size.")
+       head_ratio="The heads are max(1, 4 // 4) of each kind, and as wide as it takes to fill the hidden size.",
+       degenerate="With one head of each kind, axes of heads cannot be mistaken.")
 _model("activation", "Another activation, another eps",
        dict(hidden_act="relu", layer_norm_eps=0.05, num_hidden_layers=1),
        eps="The eps of the configuration is large enough to see in every norm.")
@@ -82,32 +89,19 @@ _model("inputs_embeds", "Embedded words go in, in place of ids", dict(embedding_
        inputs_embeds="They take the place of the word table; positions and types are still added.")
 
 
-def _head(id, task, purpose, changes, labels, arrays=_tokens, **flags):
-    config = TINY | dict(num_hidden_layers=1) | changes
+def _head(id, task, purpose, changes, labels, params=lambda params, rng: params, **flags):
+    config = SIX_HEADS | dict(num_hidden_layers=1) | changes
     cfg = ConvBertConfig.from_dict(config)
 
     def given():
         rng = np.random.default_rng(sum(id.encode()))
-        return under("in", arrays(cfg, rng) | dict(labels=labels(rng))) | under("params", draw_params(cfg, task, rng))
+        inputs = _tokens(cfg, rng) | dict(labels=labels(rng))
+        return under("in", inputs) | under("params", params(draw_params(cfg, task, rng), rng))
 
-    def run(given):
+    def run(given, gradients=BY_HAND):
         inputs, p = sub(given, "in"), sub(given, "params")
-        labels = inputs.pop("labels")
-        _, _, loss_of, loss_backward = heads.HEADS[task]
-
-        def forward():
-            inner = {name: a for name, a in inputs.items() if name != "cls_index"}
-            ready = model_inputs(cfg, **inner) | {n: inputs[n] for n in inputs if n == "cls_index"}
-            return heads.task_model(task, ready, p, cfg)
-
-        def backward(logits, acts):
-            by_question = logits.reshape(1, -1) if task == "multiple_choice" else logits
-            loss, loss_acts = loss_of(by_question, labels, cfg)
-            dlogits = loss_backward(logits.dtype.type(1), loss_acts).reshape(logits.shape)
-            more = {"loss": np.asarray(loss), "dacts.logits": dlogits}
-            return *heads.task_model_backward(task, dlogits, acts, p, cfg), more
-
-        return _traced(forward, backward, cfg, "convbert.")
+        passes = task_passes(task, inputs.pop("labels"), cfg)
+        return ordered(traced(passes, model_inputs(cfg, **inputs), p, cfg, gradients))
 
     add_case(f"heads.{id}", purpose, given, run, config, **flags)
 
@@ -119,6 +113,13 @@ _head("masked_lm", "masked_lm", "Words at masked places; the output table is the
       always_gelu="The head's activation is gelu, whatever hidden_act says (relu here).")
 _head("masked_lm_untied", "masked_lm", "The same with an output table of its own", dict(tie_word_embeddings=False),
       lambda rng: np.where(rng.random((2, 7)) < 0.5, rng.integers(0, 23, (2, 7)), -100))
+_head("masked_lm_small_variance", "masked_lm",
+      "Words at masked places; the norms of embeddings and head read rows that vary by 0.004 only",
+      dict(num_attention_heads=4),
+      lambda rng: np.where(rng.random((2, 7)) < 0.5, rng.integers(0, 23, (2, 7)), -100),
+      lambda params, rng: nearly_flat(params, rng, r"_predictions\.dense\.weight|(position|type)_embeddings\.weight",
+                                      r"_predictions\.dense\.bias|word_embeddings\.weight"),
+      small_variance="An eps of 1e-5 shows, in either norm alone.")
 _head("discriminator", "discriminator", "Was this word replaced? Padding does not count", {},
       lambda rng: np.where(MASK == 1, rng.integers(0, 2, (2, 7)), -100))
 _head("single_label", "sequence_classification", "One of three classes for a sequence",
@@ -197,24 +198,27 @@ def _train_given():
     return under("in", _tokens(cfg, rng) | dict(labels=labels)) | under("params", draw_params(cfg, "masked_lm", rng))
 
 
-def _train_run(given):
+def forget(before, grads):
+    """The gradients of a step. Those of the step before do not count."""
+    return grads
+
+
+def _train_run(given, gradients=BY_HAND):
     cfg, inputs = ConvBertConfig.from_dict(TRAINED), sub(given, "in")
     labels = inputs.pop("labels")
     params = {name: x.copy() for name, x in sub(given, "params").items()}
     ready, state = model_inputs(cfg, **inputs), optim.adam_state(params)
-    losses, norms, kept = [], [], {}
-    _, _, loss_of, loss_backward = heads.HEADS["masked_lm"]
+    passes = task_passes("masked_lm", labels, cfg)
+    losses, norms, kept, grads = [], [], {}, {}
     for step in range(1, 11):
-        logits, acts = heads.task_model("masked_lm", ready, params, cfg)
-        loss, loss_acts = loss_of(logits, labels, cfg)
-        dlogits = loss_backward(logits.dtype.type(1), loss_acts)
-        _, grads = heads.task_model_backward("masked_lm", dlogits, acts, params, cfg)
-        losses.append(loss)
+        found = traced(passes, ready, params, cfg, gradients or BY_HAND)
+        grads = forget(grads, sub(found, "grads"))
+        losses.append(found["loss"])
         norms.append(optim.clip_by_global_norm(grads, 1.0))
         optim.adam_step(params, grads, state, optim.learning_rate(step, 0.01, **SCHEDULE), decay=0.01, **ADAM)
         if step in (1, 10):
             kept |= {f"acts.step{step}.{name}": x.copy() for name, x in params.items()}
-    return {"acts.losses": np.array(losses), "acts.norms": np.array(norms, logits.dtype)} | kept
+    return {"acts.losses": np.array(losses), "acts.norms": np.array(norms, losses[0].dtype)} | kept
 
 
 add_case("optimizer.ten_steps", "Ten steps of training a masked-word model on one batch: step 1 to 10 of the schedule, "
@@ -226,12 +230,13 @@ add_case("optimizer.ten_steps", "Ten steps of training a masked-word model on on
 
 VOCABULARY = """
 [PAD] [UNK] [CLS] [SEP] [MASK] the cat sat on mat ##s ##ting un ##want ##ed want run ##ning a i ' , . ! ? - ##a ##b ab
-cafe strasse ß ##ß 中 国 ##国 uni ##code 1 ##2 2 $ ( ) na ##ive ς σ ##ς ##σ
+cafe strasse ß ##ß 中 国 ##国 uni ##code 1 ##2 2 $ ( ) na ##ive ς σ ##ς ##σ ##c ##bc + < = > ^ ~ | `
 """.split()
 TEXTS = ["The cat sat on the mat.", "unwanted, running", "UNWANTED Cats!", "Café naïve CAFE\u0301", "中国cat 国",
          "aaab ababab", "the\u00a0cat\u200bsat\tthe\u2028mat", "[MASK] the[MASK]cat [mask]", "zebra unzebra",
          "a" * 100, "a" * 101,
-         "12 $(12)-1", "can't", "\u03a3\u03c3\u03c2 \u03a3", "straße", "", "i\u0307 \u0130", "cat\u00adsat \ufffdcat"]
+         "12 $(12)-1", "can't", "\u03a3\u03c3\u03c2 \u03a3", "straße", "", "i\u0307 \u0130", "cat\u00adsat \ufffdcat",
+         "$the cat+sat=a<b>the ^a~b|a `cat`", "\u03c3\u03a3, \u03a3\u03a3", "abc want\u0294"]
 PAIRS = {0: "a mat?", 2: "the cat"}
 TOKENS = ("input_ids", "token_type_ids", "offset_mapping")
 
@@ -250,7 +255,7 @@ add_case("tokenizer.lines", "Texts to ids, token types and offsets (counted in c
              dict(text=text) | ({"pair": PAIRS[i]} if i in PAIRS else {}) for i, text in enumerate(TEXTS)]))
 
 ANSWERING = TINY | dict(vocab_size=len(VOCABULARY), num_hidden_layers=1)
-ASKED = ["The cat sat on the [MASK].", "Unwanted cats [MASK]!"]
+ASKED = ["The cat sat on the [MASK].", "Cats [MASK]!"]
 
 
 def _answer_given():
@@ -269,5 +274,5 @@ def _answer_run(given):
     return under("acts", batch | dict(logits=at_mask, probs=probs, best=np.argsort(-probs, axis=-1)[:, :3]))
 
 
-add_case("text.fill_mask", "Two texts, padded to one length, to the three likeliest words at each [MASK], in order",
+add_case("text.fill_mask", "Two texts, the shorter padded on the right, to the three likeliest words at each [MASK]",
          _answer_given, _answer_run, ANSWERING, text=dict(vocabulary=VOCABULARY, do_lower_case=True, texts=ASKED))
