@@ -29,21 +29,23 @@ class AddedToken:
 class Finder:
     """Finds added tokens, given by what stands for each in the text: the longest of those that begin first.
 
-    `alone`: only between white space.
+    `alone`: only between white space. What stands for a token may be "", as for an accent where accents are stripped:
+    it is found everywhere, so that the text is cut into its characters, as the `tokenizers` package does.
     """
 
     def __init__(self, tokens, alone=False):
-        self.tokens = {text: token for text, token in tokens.items() if text}
-        longest_first = "|".join(sorted(map(re.escape, self.tokens), key=len, reverse=True)) or "(?!)"
+        self.tokens = tokens
+        longest_first = "|".join(sorted(map(re.escape, tokens), key=len, reverse=True)) if tokens else "(?!)"
         self.pattern = re.compile(rf"(?<!\S)({longest_first})(?!\S)" if alone else f"({longest_first})")
 
     def cut(self, text, blocks_single_word, left_out=()):
         """-> (AddedToken, or None between them; start; end) of stretch after stretch of a text"""
-        at = 0
+        at = last = 0
         for found in self.pattern.finditer(text):
             token, (start, end) = self.tokens[found.group()], found.span()
-            if token.content in left_out or start < at:
+            if token.content in left_out or start < at or start == end == last:
                 continue
+            last = end
             if token.single_word and any(map(blocks_single_word, text[max(0, start - 1):start] + text[end:end + 1])):
                 continue
             while token.lstrip and start > at and _WHITE.match(text, start - 1):
@@ -52,7 +54,8 @@ class Finder:
                 end += 1
             if at < start:
                 yield None, at, start
-            yield token, start, end
+            if start < end:
+                yield token, start, end
             at = end
         if at < len(text):
             yield None, at, len(text)

@@ -7,6 +7,7 @@
 """
 
 import json
+import logging
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -15,6 +16,13 @@ from .added import AddedToken
 from .vocab import read_vocab, write_vocab
 from .wordpiece import PREFIX
 
+log = logging.getLogger(__name__)
+
+SPECIAL_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+MORE_SPECIAL = ("extra_special_tokens", "additional_special_tokens")  # what they are called in transformers 5 and 4
+BERT_TEMPLATE = "CLS:0 A:0 SEP:0 CLS:0 A:0 SEP:0 B:1 SEP:1"  # a row of a text, then of a pair, with the token types
+BERT = dict(normalizer={"type": "BertNormalizer"}, pre_tokenizer={"type": "BertPreTokenizer"},
+            post_processor={"type": "BertProcessing"})  # where a tokenizer.json says nothing
 NORMALIZER_NAMES = {"do_lower_case": "lowercase", "strip_accents": "strip_accents",
                     "tokenize_chinese_chars": "handle_chinese_chars"}  # our settings, by their names in tokenizer.json
 
@@ -64,37 +72,126 @@ def whole(tokenizer):
                   "max_input_chars_per_word": tokenizer.max_input_chars_per_word, "vocab": tokenizer.vocab}}
 
 
-def read(folder):
+def read(folder, fast=True):
     """-> the path of the vocabulary, the settings; of a folder, or of a vocabulary alone
 
-    Raises ValueError if there is no vocabulary, or a file is not what its name says.
+    Where tokenizer.json and the other files disagree, the fast tokenizer goes by tokenizer.json, as in transformers;
+    a warning says so.
+
+    Raises ValueError if there is no vocabulary, a file is not what its name says, or tokenizer.json has another pipeline
+    than BERT's.
     """
     folder = Path(folder)
     if folder.is_file():
         return folder, {}
-    found = [path for path in (folder / "vocab.txt", folder / "tokenizer.json") if path.exists()]
-    if not found:
+    text, one_file = folder / "vocab.txt", folder / "tokenizer.json"
+    if not text.exists() and not one_file.exists():
         raise ValueError(f"a tokenizer needs vocab.txt or tokenizer.json, but {folder} has neither; it must be a folder"
-                         " on this machine, for nothing is fetched")
-    one_file, added, special, settings = (read_json(folder / name) for name in (
-        "tokenizer.json", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"))
-    normalizer = one_file.get("normalizer") or {}
+                         " on this machine, because nothing is fetched")
+    settings, whole = read_json(folder / "tokenizer_config.json"), read_json(one_file)
+    pipeline = read_pipeline(whole, one_file) if whole else {}
+    differ = [name for name in pipeline if settings.get(name, pipeline[name]) != pipeline[name]]
+    if fast and differ:
+        log.warning("%s and tokenizer_config.json differ in %s; the first counts", one_file, ", ".join(differ))
+    settings = settings | pipeline if fast else pipeline | settings
+    settings = {"max_len": None} | settings | _tokens_of(folder, settings, whole)
+    if settings.get("model_max_length") is None:
+        settings["model_max_length"] = settings["max_len"]  # as it was once called
+    if whole and "clean_up_tokenization_spaces" not in settings:
+        settings["clean_up_tokenization_spaces"] = False
+    return _vocabulary(text, one_file, fast), {name: value for name, value in settings.items() if value is not None}
+
+
+def _vocabulary(text, one_file, fast):
+    """The file that counts: the one that is there; of two that agree vocab.txt, which may have lines that are alike."""
+    if not (text.exists() and one_file.exists()):
+        return text if text.exists() else one_file
+    sizes = [len(read_vocabulary(path)[1]) for path in (text, one_file)]
+    if read_vocabulary(text)[1] == read_vocabulary(one_file)[1]:
+        return text
+    chosen = one_file if fast else text
+    log.warning("%s and %s differ: they have %d and %d tokens; the vocabulary is that of %s", text, one_file, *sizes,
+                chosen.name)
+    return chosen
+
+
+def _tokens_of(folder, settings, whole):
+    """-> the settings that name tokens: special ones, and added ones with their ids"""
+    in_whole = {token["id"]: token for token in whole.get("added_tokens", [])}
+    found = {name: settings[name] for name in settings if name.endswith("_token") or name in MORE_SPECIAL}
+    if "added_tokens_decoder" in settings:
+        added = in_whole | {int(i): token for i, token in settings["added_tokens_decoder"].items()}
+    else:
+        found |= read_json(folder / "special_tokens_map.json")
+        in_file = read_json(folder / "added_tokens.json")
+        added = {i: {"content": token} for token, i in in_file.items()} | in_whole
+    where = f"the files of {folder}"
+    named = {name: as_token(value, name, where) for name, value in found.items()
+             if name.endswith("_token") and isinstance(value, (str, dict, AddedToken))}
+    more = [token for name, token in named.items() if name not in SPECIAL_NAMES]
+    listed = found.get("extra_special_tokens") or found.get("additional_special_tokens") or []
+    for token in listed.values() if isinstance(listed, dict) else listed:
+        more.append(as_token(token, "a special token", where))
+    return {name: token for name, token in named.items() if name in SPECIAL_NAMES} | dict(
+        additional_special_tokens=list({str(token): token for token in more}.values()),
+        added_tokens_decoder={i: as_token(token, f"token {i}", where) for i, token in added.items()})
+
+
+def read_pipeline(whole, path):
+    """-> the settings that a tokenizer.json has
+
+    Raises ValueError, naming the part, if it is not the pipeline of BERT.
+    """
+    def part(name):
+        found = whole.get(name, BERT[name])
+        steps = (found or {}).get("normalizers") or (found or {}).get("pretokenizers") or [found]
+        return steps[0] if len(steps) == 1 else found
+
+    model = whole.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict) and model.get("type") in (None, "WordPiece"):
+        raise ValueError(f"a tokenizer.json must have a vocabulary under model, but {path} has none")
+    normalizer, pre_tokenizer, processor = map(part, ("normalizer", "pre_tokenizer", "post_processor"))
+    for name, found, wanted in (
+            ("model", model.get("type") or ("BPE" if "merges" in model else "WordPiece"), "WordPiece"),
+            ("continuing_subword_prefix of the model", model.get("continuing_subword_prefix", PREFIX), PREFIX),
+            ("normalizer", _kind(normalizer), "BertNormalizer"),
+            ("clean_text of the normalizer", (normalizer or {}).get("clean_text", True), True),
+            ("pre_tokenizer", _kind(pre_tokenizer), "BertPreTokenizer"),
+            ("post_processor", _template(processor), BERT_TEMPLATE)):
+        if found != wanted:
+            raise ValueError(f"{path} must be a tokenizer of BERT's kind: its {name} must be {wanted!r}, but is {found!r};"
+                             " use the tokenizers library for it")
     known = {ours: normalizer[theirs] for ours, theirs in NORMALIZER_NAMES.items() if theirs in normalizer}
-    settings = known | settings
-    if "added_tokens_decoder" not in settings:
-        settings |= special
-        settings["added_tokens_decoder"] = {i: {"content": token} for token, i in added.items()} | {
-            token["id"]: token for token in one_file.get("added_tokens", [])}
-    added = settings["added_tokens_decoder"]
-    settings["added_tokens_decoder"] = {int(i): as_token(token) for i, token in added.items()}
-    return found[0], {name: as_token(value) if name.endswith("_token") else value
-                      for name, value in settings.items() if value is not None}
+    return known | {name: model[name] for name in ("max_input_chars_per_word", "unk_token") if name in model}
 
 
-def as_token(value):
-    """An AddedToken, or the str itself, of what a file says of a token."""
+def _kind(part):
+    return None if part is None else part.get("type")
+
+
+def _template(part):
+    """The rows that a post-processor makes, in a line, as BERT_TEMPLATE."""
+    if part is None or part.get("type") == "BertProcessing":
+        return part and BERT_TEMPLATE
+    if part.get("type") != "TemplateProcessing":
+        return part.get("type")
+    names = ("SpecialToken", "Sequence")
+    steps = [next((name, step[name]["id"], step[name]["type_id"]) for name in names if name in step)
+             for step in (*part["single"], *part["pair"])]
+    specials = list(dict.fromkeys(token for name, token, _ in steps if name == "SpecialToken"))
+    letters = {token: letter for token, letter in zip(specials, ("CLS", "SEP"))}
+    return " ".join(f"{letters.get(token, token) if name == 'SpecialToken' else token}:{kind}" for name, token, kind in steps)
+
+
+def as_token(value, name="a token", where="a file"):
+    """An AddedToken, or the str itself, of what a file says of a token.
+
+    Raises ValueError if that is no token.
+    """
     if isinstance(value, (str, AddedToken)):
         return value
+    if not isinstance(value, dict) or not isinstance(value.get("content"), str):
+        raise ValueError(f"{name} in {where} must be a text or an object with its content, but is {value!r:.80}")
     known = {field.name for field in fields(AddedToken)}
     return AddedToken(**{name: part for name, part in value.items() if name in known})
 
@@ -104,7 +201,7 @@ def read_json(path):
     if not path.exists():
         return {}
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} must be JSON, but cannot be read as that: {error}") from None
     if not isinstance(entries, dict):

@@ -6,8 +6,10 @@ truncation, special tokens, padding, decoding, and the files.
 Source: tokenization_utils_base.py, tokenization_utils.py and tokenization_utils_fast.py of transformers 4.57.6.
 """
 
+import logging
 import re
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate, chain
 
 import numpy as np
@@ -16,10 +18,12 @@ from . import files as tokenizer_files
 from . import rows as rows_of
 from .added import AddedToken, Finder
 from .batch import BatchEncoding, Remembered, _array
+from .files import SPECIAL_NAMES
 from .rows import SIDES, STRATEGIES, Pieces, joined
 from .wordpiece import CHUNK, FAST, PREFIX, SLOW, SPACED, explain, match, normalize, split
 
-SPECIAL_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+log = logging.getLogger(__name__)
+
 NO_LIMIT, LARGE = int(1e30), int(1e20)  # `model_max_length` where there is none, as Hugging Face writes it and reads it
 PADDINGS = ("longest", "max_length", "do_not_pad")
 CLEAN_UP = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
@@ -50,8 +54,8 @@ class _Tokenizer:
         self.tokenize_chinese_chars = tokenize_chinese_chars
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
         self.split_special_tokens = split_special_tokens
-        self.model_max_length = NO_LIMIT if model_max_length is None else model_max_length
-        _whole("model_max_length", self.model_max_length, 0)
+        self.model_max_length = _limit(model_max_length)
+        self._said = False                             # that truncation has no limit
         self.padding_side = _one_of("padding_side", padding_side, SIDES)
         self.truncation_side = _one_of("truncation_side", truncation_side, SIDES)
         self.max_input_chars_per_word = max_input_chars_per_word
@@ -160,8 +164,12 @@ class _Tokenizer:
                 if token.normalized and not self.rules.lowers_first]
         early = [token for token in self.added_tokens_decoder.values() if token not in late]
         self._early = Finder({token.content: token for token in early})
-        self._late = Finder({self._normalize(token.content)[0]: token for token in late})
-        self._remembered = Remembered(self._work_out)
+        # The library picks any of those that are alike in the normalized text; here it is the first.
+        self._late = Finder({self._normalize(token.content)[0]: token for token in reversed(late)})
+        self._marked = {token.content for token in self.added_tokens_decoder.values() if token.special}
+        self._remembered = self._remembered_split = Remembered(self._work_out)
+        if any(token.special for token in late):
+            self._remembered_split = Remembered(partial(self._work_out, split_special_tokens=True))
         # A token that is looked for in the normalized text may have white space in it: then nothing can be cut before.
         self._chunk = re.compile(r"(?s:.+)") if self._late.tokens else CHUNK
 
@@ -170,20 +178,21 @@ class _Tokenizer:
     def _normalize(self, text):
         return normalize(text, self.rules, self.do_lower_case, self.strip_accents, self.tokenize_chinese_chars)
 
-    def _words(self, text):
+    def _words(self, text, split_special_tokens=False):
         """-> (its id if it is an added token, else None; the word; of each of its characters the index in `text`)"""
         normal, source = self._normalize(text)
-        for token, start, end in self._late.cut(normal, self.rules.blocks_single_word):
+        left_out = self._marked if split_special_tokens else ()
+        for token, start, end in self._late.cut(normal, self.rules.blocks_single_word, left_out):
             if token:
                 yield self._ids[token.content], normal[start:end], source[start:end]
                 continue
             for a, b in split(normal[start:end], self.rules):
                 yield None, normal[start + a:start + b], source[start + a:start + b]
 
-    def _work_out(self, text):
+    def _work_out(self, text, split_special_tokens=False):
         """-> the Pieces of a text without special tokens: the plain way, with nothing remembered"""
         ids, spans, words = [], [], []
-        for number, (i, word, source) in enumerate(self._words(text)):
+        for number, (i, word, source) in enumerate(self._words(text, split_special_tokens)):
             pieces = match(word, self.vocab, self.max_input_chars_per_word) if i is None else []
             for start, end in pieces:
                 ids.append(self.vocab[PREFIX * (start > 0) + word[start:end]])
@@ -200,12 +209,13 @@ class _Tokenizer:
 
     def _stretches(self, text, split_special_tokens):
         """-> (AddedToken, or None between them; start; end): what is found in the text as it stands"""
-        left_out = self.all_special_tokens if split_special_tokens else ()
+        left_out = self._marked if split_special_tokens else ()
         return self._early.cut(text, self.rules.blocks_single_word, left_out)
 
     def _pieces(self, text, split_special_tokens=False):
         """-> the Pieces of any text"""
         text = self._prepared(_checked(text))
+        remembered = self._remembered_split if split_special_tokens else self._remembered
         ids, spans, words, number = [], [], [], 0
         for token, start, end in self._stretches(text, split_special_tokens):
             if token:
@@ -215,7 +225,7 @@ class _Tokenizer:
                 number += 1
                 continue
             chunks = list(self._chunk.finditer(text, start, end))
-            found = [self._remembered[chunk.group()] for chunk in chunks]
+            found = [remembered[chunk.group()] for chunk in chunks]
             starts = [chunk.start() for chunk in chunks]
             firsts = list(accumulate((pieces.words[-1] + 1 if pieces.words else 0 for pieces in found), initial=number))
             ids += [i for pieces in found for i in pieces.ids]
@@ -237,10 +247,10 @@ class _Tokenizer:
     def encode_ids(self, text):
         """The ids of the pieces of a text, and nothing else: no special tokens around them."""
         text = self._prepared(_checked(text))
-        ids = []
+        remembered, ids = self._remembered_split if self.split_special_tokens else self._remembered, []
         for token, start, end in self._stretches(text, self.split_special_tokens):
             ids += [self._ids[token.content]] if token else [
-                i for chunk in self._chunk.findall(text, start, end) for i in self._remembered[chunk].ids]
+                i for chunk in self._chunk.findall(text, start, end) for i in remembered[chunk].ids]
         return ids
 
     def tokenize(self, text, pair=None, add_special_tokens=False, **options):
@@ -251,7 +261,7 @@ class _Tokenizer:
         """Of each piece a dict: token, id, start, end, text, word (as normalized), why (it was chosen)."""
         text, rows = self._prepared(_checked(text)), []
         for token, start, end in self._stretches(text, self.split_special_tokens):
-            words = self._words(text[start:end]) if token is None else [
+            words = self._words(text[start:end], self.split_special_tokens) if token is None else [
                 (self._ids[token.content], text[start:end], range(end - start))]
             for i, word, source in words:
                 pieces = match(word, self.vocab, self.max_input_chars_per_word) if i is None else []
@@ -306,22 +316,31 @@ class _Tokenizer:
         if is_single or not self.rules.lengths_before_padding:
             lengths = [len(row["input_ids"]) for row in rows]
 
-        asked = dict(input_ids=True, token_type_ids=return_token_type_ids, attention_mask=return_attention_mask,
-                     special_tokens_mask=return_special_tokens_mask, offset_mapping=return_offsets_mapping)
-        entries = {name: [row[name] for row in rows] for name, wish in asked.items() if wish in (None, True)}
+        wanted = dict(input_ids=True, token_type_ids=return_token_type_ids, attention_mask=return_attention_mask,
+                      special_tokens_mask=return_special_tokens_mask, offset_mapping=return_offsets_mapping)
+        entries = {name: [row[name] for row in rows] for name, wish in wanted.items() if wish in (None, True)}
         if return_length:
             entries["length"] = lengths
-        flat = self.rules.flat_overflow
-        if return_overflowing_tokens and flat:
-            entries["overflowing_tokens"] = [cut_off for cut_off, _ in rests]
-            entries["num_truncated_tokens"] = [number for _, number in rests]
-        elif return_overflowing_tokens:
-            entries["overflow_to_sample_mapping"] = samples
+        if return_overflowing_tokens:
+            entries |= self._overflow(samples, rests)
+        as_rows = return_tensors or not is_single or return_overflowing_tokens and not self.rules.flat_overflow
+        return BatchEncoding(self._shaped(entries, as_rows, return_tensors), rows, self.convert_ids_to_tokens)
+
+    def _overflow(self, samples, rests):
+        """What `return_overflowing_tokens` adds.   samples: the text of each row; rests: of each text, what was cut off"""
+        if self.rules.flat_overflow:
+            return dict(overflowing_tokens=[cut_off for cut_off, _ in rests],
+                        num_truncated_tokens=[number for _, number in rests])
+        return dict(overflow_to_sample_mapping=samples)
+
+    def _shaped(self, entries, as_rows, return_tensors):
+        """Entries of rows as they are given back: arrays, lists of rows, or what the only row has."""
         if return_tensors:
-            entries = {name: _array(name, values) for name, values in entries.items()}
-        elif is_single and (flat or not return_overflowing_tokens):
-            entries = {name: values if name == "length" and not flat else values[0] for name, values in entries.items()}
-        return BatchEncoding(entries, rows, self.convert_ids_to_tokens)
+            return {name: _array(name, values) for name, values in entries.items()}
+        if as_rows:
+            return entries
+        whole = () if self.rules.flat_overflow else ("length",)
+        return {name: values if name in whole else values[0] for name, values in entries.items()}
 
     def encode(self, text, text_pair=None, **options):
         """The `input_ids` alone of one text or one pair."""
@@ -361,6 +380,10 @@ class _Tokenizer:
         if max_length is None and self.model_max_length < LARGE:
             max_length = self.model_max_length
         if max_length is None:
+            if truncation != "do_not_truncate" and not self._said:
+                log.warning("truncation does nothing, because there is no limit: pass max_length, or set model_max_length"
+                            " of the tokenizer to the max_position_embeddings of the model")
+                self._said = True
             padding = "do_not_pad" if padding == "max_length" else padding
             truncation = "do_not_truncate"
         if truncation != "do_not_truncate" and not self.rules.flat_overflow and stride > max(0, max_length - 2):
@@ -486,10 +509,14 @@ class _Tokenizer:
         ids = np.atleast_1d(np.asarray(token_ids, dtype=np.int64))
         if ids.ndim > 1:
             raise ValueError(f"decode takes the ids of one text, but these are of shape {ids.shape}: use batch_decode")
-        text = self._join(self.convert_ids_to_tokens(ids, skip_special_tokens))
+        text = self._join(self._readable(ids, skip_special_tokens))
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
         return self.clean_up_tokenization(text) if clean_up_tokenization_spaces else text
+
+    def _readable(self, ids, skip_special_tokens):
+        """The tokens of ids, as decoding writes them."""
+        return self.convert_ids_to_tokens(ids, skip_special_tokens)
 
     def _join(self, tokens):
         return self.convert_tokens_to_string(tokens)
@@ -520,7 +547,7 @@ class _Tokenizer:
 
         `changes` take the place of settings that were saved. Raises ValueError for files that cannot be read.
         """
-        vocab_file, settings = tokenizer_files.read(folder)
+        vocab_file, settings = tokenizer_files.read(folder, cls.rules is FAST)
         known = {*cls.settings, "added_tokens_decoder"}
         return cls(vocab_file, **{name: value for name, value in settings.items() if name in known} | changes)
 
@@ -533,6 +560,17 @@ class ConvBertTokenizerFast(_Tokenizer):
 
     rules = FAST
     _no_token = None
+
+    def _readable(self, ids, skip_special_tokens):
+        """Skipped are all that have the flag, named or not; an added token is written as it is looked for."""
+        tokens = []
+        for i in map(self._checked_id, ids):
+            token = self.added_tokens_decoder.get(i)
+            if token is None:
+                tokens.append(self._tokens.get(i, self._no_token))
+            elif not (skip_special_tokens and token.special):
+                tokens.append(self._normalize(token.content)[0] if token.normalized else token.content)
+        return tokens
 
     def convert_tokens_to_string(self, tokens):
         """Join tokens, taking back the spaces before . ? ! , and contractions where a token is one."""
@@ -595,7 +633,7 @@ class ConvBertTokenizer(_Tokenizer):
         # Even so a special token between spaces stays whole; but other added tokens are not looked for.
         return Finder(self._special.tokens, alone=True).cut(text, self.rules.blocks_single_word)
 
-    def _words(self, text):
+    def _words(self, text, split_special_tokens=False):
         if not self.do_basic_tokenize:
             yield from ((None, word, range(len(word))) for word in text.split())
         elif not self.never_split:
@@ -632,6 +670,13 @@ def _checked(text):
         raise ValueError(f"a text must be Unicode, but its character {error.start} is the lone surrogate"
                          f" U+{ord(text[error.start]):04X}: read its file as UTF-8") from None
     return text
+
+
+def _limit(number):
+    """A length in pieces, which files also write as 512.0 or 1e30; None: NO_LIMIT."""
+    if number is None or isinstance(number, float) and number >= LARGE:
+        return NO_LIMIT
+    return _whole("model_max_length", int(number) if isinstance(number, float) and number.is_integer() else number, 0)
 
 
 def _whole(name, number, least):
