@@ -136,6 +136,7 @@ def mish_slope(x, y):
 # name: (f(x), its slope (x, y))
 ACTIVATIONS = {
     "gelu": (gelu, gelu_slope),
+    "gelu_python": (gelu, gelu_slope),
     "gelu_new": (gelu_tanh, gelu_tanh_slope),
     "gelu_pytorch_tanh": (gelu_tanh, gelu_tanh_slope),
     "gelu_accurate": (gelu_tanh, gelu_tanh_slope),
@@ -145,6 +146,7 @@ ACTIVATIONS = {
     "quick_gelu": (lambda x: silu(x, 1.702), lambda x, y: silu_slope(x, y, 1.702)),
     "relu": (lambda x: np.maximum(x, 0), lambda x, y: (x > 0).astype(x.dtype)),
     "relu2": (lambda x: np.square(np.maximum(x, 0)), lambda x, y: 2 * np.maximum(x, 0)),
+    "relu6": (lambda x: np.clip(x, 0, 6), lambda x, y: ((x > 0) & (x < 6)).astype(x.dtype)),
     "leaky_relu": (lambda x: np.where(x > 0, x, 0.01 * x), lambda x, y: np.where(x > 0, 1, 0.01).astype(x.dtype)),
     "silu": (silu, silu_slope),
     "swish": (silu, silu_slope),

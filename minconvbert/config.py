@@ -8,8 +8,8 @@ from pathlib import Path
 from .files import no_key_twice, write_atomic
 
 ACTIVATION_NAMES = (
-    "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_10", "quick_gelu", "relu", "relu2",
-    "leaky_relu", "silu", "swish", "tanh", "sigmoid", "mish", "linear")
+    "gelu", "gelu_python", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_10", "quick_gelu",
+    "relu", "relu2", "relu6", "leaky_relu", "silu", "swish", "tanh", "sigmoid", "mish", "linear")
 SUMMARY_TYPES = ("last", "first", "mean", "cls_index")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 TASKS = ("masked_lm", "sequence_classification", "multiple_choice", "token_classification", "question_answering",

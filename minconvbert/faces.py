@@ -8,7 +8,7 @@ from . import checkpoint
 from .config import ConvBertConfig
 from .electra import init_pretraining, mask_tokens, pretraining_loss, pretraining_loss_backward
 from .heads import HEADS, task_model, task_model_backward
-from .initialize import init_params
+from .initialize import init_params, resize_tokens
 from .inputs import as_array, model_inputs
 from .memory import keep_freed_memory
 from .model import convbert, convbert_backward
@@ -78,6 +78,12 @@ class ConvBertModel:
     def save_pretrained(self, folder, **options):
         """Write `config.json` and `model.safetensors`, each whole or not at all; options as of `checkpoint.save`."""
         checkpoint.save(folder, self.config, self.params, task=self.task, **options)
+
+    def resize_token_embeddings(self, new_num_tokens, rng=None):
+        """Make room for so many tokens, as after `tokenizer.add_tokens`; -> the table.   rng: of the new rows"""
+        self.config, self.params = resize_tokens(self.config, self.params, new_num_tokens, rng)
+        self._ran = None
+        return next(x for name, x in self.params.items() if name.endswith("word_embeddings.weight"))
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
                  rng=None, keep=True):

@@ -5,6 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
+LFS_POINTER = b"version https://git-lfs"             # begins what git leaves in place of a large file
 PART = ".part"                                         # ends the name of a file that is being written
 
 
@@ -46,6 +47,13 @@ def write_atomic(path, data):
     """Write `data` (str or bytes) to `path`, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def refuse_pointer(path, first):
+    """Raises ValueError if the first bytes of a file say that Git LFS left its place-holder there."""
+    if bytes(first[:len(LFS_POINTER)]) == LFS_POINTER:
+        raise ValueError(f"{path} must be the file itself, but is a Git LFS pointer to it: run `git lfs pull` in its"
+                         " folder, or download it again")
 
 
 def no_key_twice(pairs):

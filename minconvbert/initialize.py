@@ -59,3 +59,18 @@ def _cut_normal(rng, shape):
     while (far := np.abs(x) > 2).any():
         x[far] = rng.normal(size=far.sum())
     return x
+
+
+def resize_tokens(cfg, params, tokens, rng=None):
+    """A model for another number of tokens: rows of word embeddings, and of the head, are cut or drawn  ->  cfg, params
+
+    New rows are drawn as Hugging Face draws fresh ones, N(0, initializer_range^2); new biases are 0.
+    """
+    rng = np.random.default_rng(0) if rng is None else rng
+    cfg, resized = cfg.replace(vocab_size=tokens), dict(params)
+    for name, x in params.items():
+        if name.endswith("embeddings.word_embeddings.weight") or name.startswith("generator_lm_head."):
+            new = max(0, tokens - len(x))
+            scale = 0.0 if x.ndim == 1 else cfg.initializer_range
+            resized[name] = np.concatenate([x[:tokens], rng.normal(0, scale, (new, *x.shape[1:])).astype(x.dtype)])
+    return cfg, resized

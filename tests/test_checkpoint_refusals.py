@@ -517,3 +517,30 @@ def test_hdf5(tmp_path):
     whole = (DATA / "small" / "tf_model.h5").read_bytes()
     path.write_bytes(whole[:len(whole) // 2])
     refused(checkpoint.read_tensors, path, "must be an HDF5 file, but is damaged")
+
+
+def test_a_pointer_of_git_lfs_says_what_to_do(tmp_path):
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 425\n")
+        with pytest.raises(checkpoint.CheckpointError, match=f"{name} must be the file itself, but is a Git LFS pointer"):
+            checkpoint.load(tmp_path / name, config=small_config())
+
+
+def test_wrapped_checkpoints_say_what_to_do(tmp_path):
+    params = random_params(small_config(), dtype=np.float32)
+    write_safetensors(tmp_path / "model.safetensors", {f"module.{name}": x for name, x in params.items()})
+    with pytest.raises(checkpoint.CheckpointError, match=r"DataParallel wrapped.*save model.module.state_dict\(\)"):
+        checkpoint.load(tmp_path / "model.safetensors", config=small_config())
+
+
+def test_metadata_that_says_nothing_or_numpy(tmp_path):
+    params = random_params(small_config(), dtype=np.float32)
+    path = tmp_path / "model.safetensors"
+    for metadata in (None, dict(format="np")):
+        write_safetensors(path, params, dict(format="np"))
+        data = path.read_bytes()
+        old = json.dumps(dict(format="np"), separators=(",", ":")).encode()
+        new = json.dumps(metadata, separators=(",", ":")).encode().ljust(len(old))
+        path.write_bytes(data.replace(old, new, 1))
+        _, found = checkpoint.load(path, config=small_config())
+        assert all((found[name] == x).all() for name, x in params.items())

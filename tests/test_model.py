@@ -298,3 +298,27 @@ def test_the_loss_of_the_discriminator_is_as_wide_as_its_logits(dtype):
     _, _, loss_of, loss_backward = HEADS["discriminator"]
     loss, acts = loss_of(np.random.default_rng(0).normal(size=(2, 3)).astype(dtype), np.array([[0, 1, -100]] * 2), None)
     assert loss.dtype == loss_backward(1.0, acts).dtype == dtype
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_table_of_another_size(tied):
+    """Old tokens are scored as before; new ones have rows of their own scale, and a bias of 0."""
+    cfg = small_config(tie_word_embeddings=tied)
+    face = ConvBertForMaskedLM(cfg, random_params(cfg, "masked_lm"))
+    inputs = dict(input_ids=np.array([[1, 2, 3]]))
+    before = face(**inputs).logits
+    table = face.resize_token_embeddings(45, np.random.default_rng(1))
+    assert table.shape == (45, cfg.embedding_size) and face.config.vocab_size == 45
+    assert 0.5 < table[40:].std() / cfg.initializer_range < 1.5
+    after = face(**inputs).logits
+    assert_close(after[..., :40], before, 1e-12)
+    name = "convbert.embeddings.word_embeddings.weight" if tied else "generator_lm_head.weight"
+    changed = face.params[name].copy()
+    changed[44] *= 2
+    face.params[name] = changed
+    assert_close(face(**inputs).logits[..., 44], 2 * after[..., 44], 1e-12)   # so its bias is 0
+    face(np.array([[44, 40]]))
+    face.resize_token_embeddings(40)
+    assert_close(face(**inputs).logits, before, 1e-12)
+    with pytest.raises(ValueError, match="vocab_size must be at least 1, but is 0"):
+        face.resize_token_embeddings(0)

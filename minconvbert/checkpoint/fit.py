@@ -54,6 +54,9 @@ def fit(tensors, cfg, task, file, new_head=None):
     """
     shapes = param_shapes(cfg, task)
     known = {}
+    if tensors and all(name.startswith("module.") for name in tensors):
+        raise CheckpointError(f"{file} must hold a model, but holds one that DataParallel wrapped, as all names begin"
+                              " with 'module.': save model.module.state_dict(), or take the prefix off")
     for name, array in tensors.items():
         if plain(name) in known:
             raise CheckpointError(f"{file} must hold a tensor once, but {known[plain(name)][0]} and {name} are one")

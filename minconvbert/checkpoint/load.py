@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..config import ConvBertConfig
+from ..files import refuse_pointer
 from .fit import cast, fit
 from .names import keras_table, original_table, plain_keras, to_ours
 from .safetensors import read_metadata, read_safetensors
@@ -61,10 +62,12 @@ def find(source):
         return bundle
     if path.is_dir():
         bundles = sorted(path.glob("*.index"))
-        found = [path / name for name in FILES if (path / name).exists()] or bundles
-        if not found or (found is bundles and len(bundles) > 1):
+        found = [path / name for name in FILES if (path / name).exists()]
+        checkpoints = bundles or _tables(path)
+        if not found and len(checkpoints) != 1:
             raise CheckpointError(f"{path} must hold one of {', '.join(FILES)} or one TensorFlow checkpoint (*.index),"
-                                  f" but holds {listed(bundles) or 'none'}")
+                                  f" but holds {listed(checkpoints) or 'none'}")
+        found = found or checkpoints
         return found[0]
     if path.exists():
         return path
@@ -78,6 +81,18 @@ def find(source):
         for shard in sorted(set(_read_index(file).values())):
             hub.fetch(str(source), [shard])
     return file
+
+
+def _tables(folder):
+    """The files of a folder that end as TensorFlow's first checkpoints do, whatever they are called."""
+    from .tf_table import MAGIC
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.stat().st_size >= len(MAGIC):
+            with open(path, "rb") as file:
+                file.seek(-len(MAGIC), 2)
+                found += [path] if file.read() == MAGIC else []
+    return found
 
 
 def read_config(file, tensors, kind, net):
@@ -127,8 +142,12 @@ def read_tensors(file):
     if file.name.endswith(".index.json"):
         return _read_shards(file)
     buffer = map_file(file)
+    try:
+        refuse_pointer(file, buffer)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
     if buffer[8:9] == b"{" or file.suffix == ".safetensors":
-        if read_metadata(file).get("format", "pt") != "pt":
+        if read_metadata(file).get("format", "pt") not in ("pt", "np"):
             raise CheckpointError(f"{file} must be laid out as PyTorch's, but says that it is of format"
                                   f" {read_metadata(file)['format']!r:.200}")
         return read_safetensors(file), "ours"

@@ -38,7 +38,7 @@ def read_safetensors(path):
 def read_metadata(path):
     """The strings that the writer of a safetensors file put beside the tensors: {key: text}."""
     header, _ = _header(map_file(path), path)
-    return header.get("__metadata__", {})
+    return header.get("__metadata__") or {}
 
 
 def write_safetensors(path, tensors, metadata=None):
@@ -86,7 +86,8 @@ def _header(buffer, path):
         header = json.loads(text.decode("utf-8"), object_pairs_hook=no_key_twice, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the header of {path} must be JSON: {error}") from None
-    metadata = header.get("__metadata__", {})
+    metadata = header.get("__metadata__")
+    metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise CheckpointError(f"__metadata__ of {path} must map texts to texts, but is {metadata!r:.200}")
     return header, 8 + length

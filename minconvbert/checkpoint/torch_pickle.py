@@ -87,7 +87,9 @@ def read_torch(path):
     tensors, taken = {}, 0
     for name, tensor in state.items():
         if not isinstance(tensor, _Tensor):
-            raise CheckpointError(f"{name!r:.200} in {path} must be a tensor, but is {type(tensor).__name__}")
+            inner = isinstance(tensor, dict) and any(isinstance(one, _Tensor) for one in tensor.values())
+            remedy = f"; save its {name!r} alone, with torch.save(checkpoint[{name!r}], path)" if inner else ""
+            raise CheckpointError(f"{name!r:.200} in {path} must be a tensor, but is {type(tensor).__name__}{remedy}")
         tensors[name] = _view(tensor, storages, f"{name} in {path}")
         taken += tensors[name].nbytes
         # Tied tensors are there twice, and bfloat16 doubles.

@@ -11,7 +11,7 @@ import logging
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from ..files import write_atomic
+from ..files import refuse_pointer, write_atomic
 from .added import AddedToken
 from .vocab import read_vocab, write_vocab
 from .wordpiece import PREFIX
@@ -78,8 +78,8 @@ def read(folder, fast=True):
     Where tokenizer.json and the other files disagree, the fast tokenizer goes by tokenizer.json, as in transformers;
     a warning says so.
 
-    Raises ValueError if there is no vocabulary, a file is not what its name says, or tokenizer.json has another pipeline
-    than BERT's.
+    Raises ValueError if there is no vocabulary, a file is not what its name says, or tokenizer.json has another
+    pipeline than BERT's.
     """
     folder = Path(folder)
     if folder.is_file():
@@ -148,7 +148,8 @@ def read_pipeline(whole, path):
         return steps[0] if len(steps) == 1 else found
 
     model = whole.get("model")
-    if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict) and model.get("type") in (None, "WordPiece"):
+    is_wordpiece = isinstance(model, dict) and model.get("type", "WordPiece") == "WordPiece"
+    if not isinstance(model, dict) or is_wordpiece and not isinstance(model.get("vocab"), dict):
         raise ValueError(f"a tokenizer.json must have a vocabulary under model, but {path} has none")
     normalizer, pre_tokenizer, processor = map(part, ("normalizer", "pre_tokenizer", "post_processor"))
     for name, found, wanted in (
@@ -159,8 +160,8 @@ def read_pipeline(whole, path):
             ("pre_tokenizer", _kind(pre_tokenizer), "BertPreTokenizer"),
             ("post_processor", _template(processor), BERT_TEMPLATE)):
         if found != wanted:
-            raise ValueError(f"{path} must be a tokenizer of BERT's kind: its {name} must be {wanted!r}, but is {found!r};"
-                             " use the tokenizers library for it")
+            raise ValueError(f"{path} must be a tokenizer of BERT's kind: its {name} must be {wanted!r}, but is"
+                             f" {found!r}; use the tokenizers library for it")
     known = {ours: normalizer[theirs] for ours, theirs in NORMALIZER_NAMES.items() if theirs in normalizer}
     return known | {name: model[name] for name in ("max_input_chars_per_word", "unk_token") if name in model}
 
@@ -179,8 +180,9 @@ def _template(part):
     steps = [next((name, step[name]["id"], step[name]["type_id"]) for name in names if name in step)
              for step in (*part["single"], *part["pair"])]
     specials = list(dict.fromkeys(token for name, token, _ in steps if name == "SpecialToken"))
-    letters = {token: letter for token, letter in zip(specials, ("CLS", "SEP"))}
-    return " ".join(f"{letters.get(token, token) if name == 'SpecialToken' else token}:{kind}" for name, token, kind in steps)
+    letters = dict(zip(specials, ("CLS", "SEP")))
+    letter = lambda name, token: letters.get(token, token) if name == "SpecialToken" else token
+    return " ".join(f"{letter(name, token)}:{kind}" for name, token, kind in steps)
 
 
 def as_token(value, name="a token", where="a file"):
@@ -200,6 +202,7 @@ def read_json(path):
     """The object in a JSON file; {} if there is no file."""
     if not path.exists():
         return {}
+    refuse_pointer(path, path.read_bytes())
     try:
         entries = json.loads(path.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

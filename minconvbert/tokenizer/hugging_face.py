@@ -327,7 +327,7 @@ class _Tokenizer:
         return BatchEncoding(self._shaped(entries, as_rows, return_tensors), rows, self.convert_ids_to_tokens)
 
     def _overflow(self, samples, rests):
-        """What `return_overflowing_tokens` adds.   samples: the text of each row; rests: of each text, what was cut off"""
+        """What `return_overflowing_tokens` adds.   samples: the text of each row; rests: what was cut off of each text"""
         if self.rules.flat_overflow:
             return dict(overflowing_tokens=[cut_off for cut_off, _ in rests],
                         num_truncated_tokens=[number for _, number in rests])
@@ -381,8 +381,8 @@ class _Tokenizer:
             max_length = self.model_max_length
         if max_length is None:
             if truncation != "do_not_truncate" and not self._said:
-                log.warning("truncation does nothing, because there is no limit: pass max_length, or set model_max_length"
-                            " of the tokenizer to the max_position_embeddings of the model")
+                log.warning("truncation does nothing, because there is no limit: pass max_length, or set"
+                            " model_max_length of the tokenizer to the max_position_embeddings of the model")
                 self._said = True
             padding = "do_not_pad" if padding == "max_length" else padding
             truncation = "do_not_truncate"

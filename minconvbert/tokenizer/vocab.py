@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..files import write_atomic
+from ..files import refuse_pointer, write_atomic
 from .wordpiece import CHUNK, FAST, PREFIX, match, normalize, split
 
 ALPHABET = 256                                         # characters that a vocabulary has room for, however rare
@@ -37,6 +37,8 @@ def read_vocab(path):
 
     Raises ValueError if the file is not UTF-8.
     """
+    with open(path, "rb") as file:
+        refuse_pointer(path, file.read(64))
     try:
         with open(path, encoding="utf-8-sig") as lines:
             return [line.rstrip("\n") for line in lines]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import regex
 
-from ..files import atomic_path, write_atomic
+from ..files import atomic_path, refuse_pointer, write_atomic
 from ..tokenizer.vocab import UNKNOWN
 
 HELD_OUT_EVERY = 100
@@ -31,8 +31,10 @@ def read_documents(paths):
     for path in paths:
         document = []
         for number, raw in enumerate(_raw_lines(Path(path)), 1):
+            if number == 1:
+                refuse_pointer(path, raw)
             try:
-                line = raw.decode("utf-8").strip()
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
             except UnicodeDecodeError as error:
                 raise ValueError(f"{path} must be UTF-8, but line {number} is not: {error}") from None
             if line:

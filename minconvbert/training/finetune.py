@@ -45,7 +45,8 @@ def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float3
     stored = ConvBertConfig.from_json(folder)
     if len(tokenizer) > stored.vocab_size:
         raise ValueError(f"the tokenizer in {folder} must have at most vocab_size = {stored.vocab_size} tokens, but has"
-                         f" {len(tokenizer)}")
+                         f" {len(tokenizer)}; resize_token_embeddings({len(tokenizer)}) of the model makes room for"
+                         " tokens that were added")
     cfg = stored.replace(pad_token_id=tokenizer.pad_token_id)
     if examples is not None:
         cfg = task.configure(cfg, examples, **labels)
@@ -158,6 +159,7 @@ def run(out, task, model, features, recipe, dev=None, about=None, every=Every(10
     out.mkdir(parents=True, exist_ok=True)
     remove_parts(out)
     write_summary(summary, about, recipe, finished=False)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, cfg.max_position_embeddings)
     tokenizer.save_pretrained(out)
     best = None if dev is not None else dict(step=steps)
     for entry in resume_log(out, state["step"]):

@@ -280,6 +280,7 @@ def export(folder, params, cfg, generator_cfg, recipe, tokenizer, dtype=np.float
     discriminator_head.safetensors finds replaced words. A masked-word model alone is written to `folder` itself.
     """
     folder = Path(folder)
+    tokenizer.model_max_length = cfg.max_position_embeddings
     if recipe.objective == "masked-lm":
         checkpoint.save(folder, cfg, params, task="masked_lm", dtype=dtype)
         tokenizer.save_pretrained(folder)

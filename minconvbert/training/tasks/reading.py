@@ -9,7 +9,7 @@ from pathlib import Path
 
 import regex
 
-from ...files import no_key_twice
+from ...files import no_key_twice, refuse_pointer
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ def lines(path):
     """
     with open(path, "rb") as file:
         for number, raw in enumerate((line for part in file for line in part.splitlines()), 1):
+            if number == 1:
+                refuse_pointer(path, raw)
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
