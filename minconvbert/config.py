@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from .files import no_key_twice, write_atomic
+from .files import read_json, write_atomic
 
 ACTIVATION_NAMES = (
     "gelu", "gelu_python", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_10", "quick_gelu",
@@ -16,11 +16,16 @@ TASKS = ("masked_lm", "sequence_classification", "multiple_choice", "token_class
          "discriminator")
 
 
+# Beyond these, the lists of parameters and of labels alone would take minutes and gigabytes.
+MOST_LAYERS, MOST_LABELS = 10_000, 1_000_000
+
 # Fields; what must hold for the value of each, given the configuration; and how a message says so.
 RULES = (
     ("vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size max_position_embeddings"
      " type_vocab_size embedding_size head_ratio conv_kernel_size num_groups num_labels",
      lambda x, cfg: x >= 1, "at least 1"),
+    ("num_hidden_layers", lambda x, cfg: x <= MOST_LAYERS, f"at most {MOST_LAYERS:,}"),
+    ("num_labels", lambda x, cfg: x <= MOST_LABELS, f"at most {MOST_LABELS:,}"),
     ("hidden_dropout_prob attention_probs_dropout_prob classifier_dropout summary_first_dropout summary_last_dropout",
      lambda x, cfg: x is None or 0 <= x < 1, "a probability in [0, 1)"),
     ("layer_norm_eps", lambda x, cfg: 0 < x < 1, "between 0 and 1"),
@@ -127,7 +132,7 @@ class ConvBertConfig:
         for names, holds, what in RULES:
             for name in names.split():
                 if not holds(value := getattr(self, name), self):
-                    raise ValueError(f"{name} must be {what.format(cfg=self)}, but is {value!r}")
+                    raise ValueError(f"{name} must be {what.format(cfg=self)}, but is {_shown(value)}")
 
     def _check_kind(self, name, kind):
         value = getattr(self, name)
@@ -138,9 +143,11 @@ class ConvBertConfig:
         fits = any(isinstance(value, kinds[k]) and (k is bool or not isinstance(value, bool)) for k in wanted)
         if not fits:
             names = " or ".join(k.__name__ for k in wanted)
-            raise TypeError(f"{name} must be {names}, but is {value!r} ({type(value).__name__})")
+            raise TypeError(f"{name} must be {names}, but is {_shown(value)} ({type(value).__name__})")
         if isinstance(value, float) and math.isnan(value):
             raise ValueError(f"{name} must be a number, but is nan")
+        if type(value) is int and abs(value) >= 1 << 63:
+            raise ValueError(f"{name} must be a number of at most 63 bits, but is {_shown(value)}")
 
     @classmethod
     def from_dict(cls, entries):
@@ -157,7 +164,7 @@ class ConvBertConfig:
         if entries.get("id2label") is not None:
             labels = entries["id2label"]
             if not isinstance(labels, dict) or not all(str(i).isdecimal() for i in labels):
-                raise ValueError(f"id2label must map the numbers of labels to their names, but is {labels!r}")
+                raise ValueError(f"id2label must map the numbers of labels to their names, but is {_shown(labels)}")
             labels = {int(i): label for i, label in labels.items()}
             _require(entries.setdefault("num_labels", len(labels)) == len(labels), "num_labels",
                      f"{len(labels)}, because so many labels are in id2label", entries["num_labels"])
@@ -171,10 +178,7 @@ class ConvBertConfig:
         """Read `config.json`; a folder stands for the one inside it."""
         path = Path(path)
         path = path / "config.json" if path.is_dir() else path
-        try:
-            entries = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=no_key_twice)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} must be JSON, but it cannot be read as that: {error}") from None
+        entries = read_json(path)
         if not isinstance(entries, dict):
             raise ValueError(f"{path} must hold one JSON object, but it holds {type(entries).__name__}")
         return cls.from_dict(entries)
@@ -206,7 +210,14 @@ def _unnamed_labels(num_labels):
 
 def _require(holds, name, what, found):
     if not holds:
-        raise ValueError(f"{name} must be {what}, but is {found!r}")
+        raise ValueError(f"{name} must be {what}, but is {_shown(found)}")
+
+
+def _shown(value):
+    """A value for a message: what is long is cut off."""
+    if type(value) is int and abs(value) >= 1 << 63:
+        return f"a number of {value.bit_length()} bits"
+    return f"{value!r:.200}"
 
 
 def param_shapes(cfg, task=None):

@@ -1,12 +1,17 @@
 """Files that are either whole or absent, JSON that says everything once, and where the weights that ship are."""
 
 import contextlib
+import glob
+import json
 import os
+import re
+import stat
 import tempfile
 from pathlib import Path
 
 LFS_POINTER = b"version https://git-lfs"             # begins what git leaves in place of a large file
 PART = ".part"                                         # ends the name of a file that is being written
+LARGEST_TEXT = 100_000_000                             # bytes of a text file that is read whole
 
 
 @contextlib.contextmanager
@@ -37,10 +42,47 @@ def atomic_path(path):
         temporary.unlink(missing_ok=True)
 
 
-def remove_parts(folder):
-    """Remove what writers that were killed half-way left in a folder and in those below it."""
-    for path in Path(folder).rglob(f".*{PART}"):
-        path.unlink()
+def remove_parts(folder, names):
+    """Remove what a writer of these files left behind when it was killed half-way; other files stay.
+
+    names: paths relative to the folder, as of the files that a run writes
+    """
+    for name in names:
+        target = Path(folder, name)
+        for path in target.parent.glob(f".{glob.escape(target.name)}.*{PART}"):
+            if is_part(path, [target.name]):
+                path.unlink(missing_ok=True)
+
+
+def is_part(path, names):
+    """Whether `atomic_path` gave a file this name while it wrote one of `names`."""
+    return any(re.fullmatch(rf"\.{re.escape(name)}\.\w{{8}}{re.escape(PART)}", path.name) for name in names)
+
+
+def is_file(path):
+    """Whether there is an ordinary file, and no folder, pipe or device; a path that no system allows is none."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def check_ordinary(path):
+    """Raises ValueError for a folder, a pipe or a device, which could be read for ever, and for immense files."""
+    path = Path(path)
+    if not is_file(path) and os.path.lexists(path):
+        raise ValueError(f"{path} must be an ordinary file, but is a folder, a pipe, a device or a broken link")
+    if (size := path.stat().st_size) > LARGEST_TEXT:
+        raise ValueError(f"{path} must have at most {LARGEST_TEXT:,} bytes, but has {size:,}")
+
+
+def read_json(path):
+    """What a JSON file says.   Raises ValueError, naming it, if it is not JSON, or has a key twice."""
+    check_ordinary(path)
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=no_key_twice)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} must be JSON, but it cannot be read as that: {error}") from None
 
 
 def write_atomic(path, data):
@@ -60,8 +102,9 @@ def no_key_twice(pairs):
     """The `object_pairs_hook` of careful readers of JSON.   Raises ValueError naming a key that comes again."""
     entries = dict(pairs)
     if len(entries) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.200} is there twice")
+        seen = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise ValueError(f"{twice!r:.200} is there twice")
     return entries
 
 

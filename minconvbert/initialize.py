@@ -1,6 +1,8 @@
 """Parameters to start from, drawn from a seeded generator in the order of `param_shapes`."""
 
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 
@@ -33,7 +35,32 @@ def _fresh(shapes, cfg, rng, scheme, dtype):
     if np.dtype(dtype).kind != "f":
         raise TypeError(f"dtype must be a kind of float, but is {np.dtype(dtype)}")
     require_generator(rng)
+    _check_memory(shapes, np.dtype(dtype).itemsize)
     return {name: _draw(name, shape, cfg, rng, scheme).astype(dtype) for name, shape in shapes.items()}
+
+
+def _check_memory(shapes, itemsize):
+    """Raises ValueError if arrays of these shapes are larger than the memory there is."""
+    sizes = {name: itemsize * math.prod(shape) for name, shape in shapes.items()}
+    needed, there = sum(sizes.values()), available_memory()
+    if needed > there:
+        largest = max(sizes, key=sizes.get)
+        raise ValueError(f"a fresh model must fit into the memory there is, {there / 2**30:,.1f} GiB, but needs"
+                         f" {needed / 2**30:,.1f} GiB, {sizes[largest] / 2**30:,.1f} of it for {largest}"
+                         f" {shapes[largest]}; lower the sizes in its configuration")
+
+
+def available_memory():
+    """Bytes that may still be taken: what Linux says, or all of the machine; infinity if neither is known."""
+    try:
+        lines = Path("/proc/meminfo").read_text().split("\n")
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
 
 
 def _draw(name, shape, cfg, rng, scheme):

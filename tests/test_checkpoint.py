@@ -1,6 +1,7 @@
 """Every kind of checkpoint, made by its own framework (tests/scripts/make_*_checkpoints.py), read to the last bit."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -138,7 +139,7 @@ def test_the_body_of_a_head_is_the_bare_model(caplog):
 
 
 def test_arrays_of_a_pickle_lie_in_the_file():
-    _, params = checkpoint.load(DATA / "torch" / "zip.bin", "masked_lm")
+    _, params = checkpoint.load(DATA / "torch" / "zip.bin", "masked_lm", mmap=True)
     assert all(array.flags.c_contiguous and array.flags.writeable and array.base is not None
                for array in params.values())
 
@@ -396,17 +397,39 @@ def test_crc32c_of_several_parts(monkeypatch):
 # Memory
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
-def test_loading_takes_little_more_than_the_file(tmp_path):
-    cfg = small_config(vocab_size=100_000, hidden_size=96, embedding_size=96)
+@pytest.mark.parametrize("mmap", [False, True])
+def test_loading_takes_little_more_than_the_file(tmp_path, mmap):
+    cfg = small_config(hidden_size=192, embedding_size=192, intermediate_size=768, num_hidden_layers=20)
     checkpoint.save(tmp_path, cfg, {name: np.ones(shape, np.float32) for name, shape in param_shapes(cfg).items()})
     size = (tmp_path / "model.safetensors").stat().st_size
     # VmHWM, for ru_maxrss begins with what the process that started this one had.
     code = ("import sys; from minconvbert import checkpoint\n"
-            "used = lambda: next(int(line.split()[1]) for line in open('/proc/self/status') if 'VmHWM' in line)\n"
-            "before = used(); loaded = checkpoint.load(sys.argv[1]); print(1024 * (used() - before))")
+            "used = lambda kind: next(int(line.split()[1]) for line in open('/proc/self/status') if kind in line)\n"
+            "kinds = 'VmHWM', 'RssAnon'; before = [*map(used, kinds)]\n"
+            f"loaded = checkpoint.load(sys.argv[1], mmap={mmap})\n"
+            "print(*(1024 * (used(kind) - old) for kind, old in zip(kinds, before)))")
     run = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
-    used = int(run.stdout)
-    assert size > 35_000_000 and 0.9 * size < used < 1.3 * size           # every page was looked at, none twice
+    peak, own = map(int, run.stdout.split())
+    assert size > 30_000_000 and 0.9 * size < peak < 1.3 * size           # every page was looked at, none twice
+    assert own < 0.1 * size if mmap else 0.9 * size < own < 1.3 * size    # of the file's pages, or of its own
+
+
+def test_what_is_written_into_a_file_changes_nothing_that_was_loaded(tmp_path):
+    cfg = small_config()
+    checkpoint.save(tmp_path, cfg, random_params(cfg, dtype=np.float32))
+    file, whole = tmp_path / "model.safetensors", (tmp_path / "model.safetensors").read_bytes()
+    for mmap in (False, True):
+        _, params = checkpoint.load(tmp_path, mmap=mmap)
+        before = {name: array.copy() for name, array in params.items()}
+        with open(file, "rb+") as opened:
+            opened.seek(len(whole) - 4000)
+            opened.write(bytes(4000))
+        changed = [name for name in before if not np.array_equal(params[name], before[name])]
+        assert bool(changed) == mmap                       # which shows that the map was a map, and the copy a copy
+        file.write_bytes(whole)
+    _, params = checkpoint.load(tmp_path)
+    os.truncate(file, 100)                                 # of a mapped file, reading on ends the process: SIGBUS
+    assert all(np.isfinite(array).all() for array in params.values())
 
 
 # Commands and the hub

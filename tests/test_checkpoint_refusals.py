@@ -169,7 +169,7 @@ def test_no_configuration(saved):
 
 def test_tensors_laid_out_as_tensorflow_does(tmp_path):
     write_safetensors(tmp_path / "model.safetensors", {"x": np.ones(2)}, {"format": "tf"})
-    refused(checkpoint.load, tmp_path, "must be laid out as PyTorch's, but says that it is of format 'tf'")
+    refused(checkpoint.load, tmp_path, "must be laid out as PyTorch's, but says that its format is 'tf'")
 
 
 @pytest.mark.parametrize("data", [b"hello, world", b"PK", b"\x89HDF", b"\x80", bytes(100), b"\x1f\x8b" + bytes(50)])

@@ -7,7 +7,7 @@
 each format: safetensors, torch_pickle, keras_h5, tf_bundle.
 """
 
-from .convert import convert, task_in_config
+from .convert import convert, task_of
 from .fit import ARCHITECTURES, OUTPUT_TABLE, check_kinds, check_params, finite, fit
 from .load import FILES, TOKENIZER_FILES, config_of_original, find, load, read_config, read_tensors
 from .save import save, save_original

@@ -19,7 +19,7 @@ def convert(source, target, task=None, names="huggingface", dtype=None, **option
     there = [name for name in (*checkpoint.FILES, "model.ckpt.index") if (target / name).exists()]
     if there:
         raise ValueError(f"{target} must be free for a checkpoint, but has {', '.join(there)}")
-    cfg, params = checkpoint.load(source, task, dtype=None, **options)
+    cfg, params = checkpoint.load(source, task, dtype=None, mmap=True, **options)
     allow_nonfinite = options.get("allow_nonfinite", False)
     if names == "original":
         checkpoint.save_original(target / "model.ckpt", cfg, params, task, dtype, allow_nonfinite)
@@ -33,8 +33,15 @@ def convert(source, target, task=None, names="huggingface", dtype=None, **option
     return cfg, params
 
 
-def task_in_config(source):
-    """The task of the class that `config.json` beside a checkpoint names; None without one, or for the bare model."""
-    path = checkpoint.find(source).parent / "config.json"
+def task_of(source):
+    """The task of the class that `config.json` beside a checkpoint names; None without one, or for the bare model.
+
+    The class of the bare model is also that of the discriminator; then the names of the tensors decide.
+    """
+    file = checkpoint.find(source)
+    path = file.parent / "config.json"
     named = ConvBertConfig.from_json(path).unknown.get("architectures") if path.exists() else None
-    return next((task for task in TASKS if named == [checkpoint.ARCHITECTURES[task]]), None)
+    task = next((task for task in TASKS if named == [checkpoint.ARCHITECTURES[task]]), None)
+    if task == "discriminator" and not any(task in name for name in checkpoint.read_tensors(file)[0]):
+        return None
+    return task

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..config import param_shapes
-from ..initialize import init_params
+from ..initialize import init_head
 from .names import plain
 from .tensorfile import CheckpointError, listed
 
@@ -28,8 +28,9 @@ def check_params(params, cfg, task=None):
     width.
     """
     check_kinds(params)
-    _check_names_and_shapes(params, cfg, task, "params")
-    return {name: params[name] for name in param_shapes(cfg, task)}
+    shapes = param_shapes(cfg, task)
+    _check_names_and_shapes(params, shapes, cfg, task, "params")
+    return {name: params[name] for name in shapes}
 
 
 def check_kinds(params):
@@ -53,55 +54,74 @@ def fit(tensors, cfg, task, file, new_head=None):
     `convbert.` before a name is put or taken away as needed, and older names are understood.
     """
     shapes = param_shapes(cfg, task)
-    known = {}
     if tensors and all(name.startswith("module.") for name in tensors):
         raise CheckpointError(f"{file} must hold a model, but holds one that DataParallel wrapped, as all names begin"
                               " with 'module.': save model.module.state_dict(), or take the prefix off")
-    for name, array in tensors.items():
-        if plain(name) in known:
-            raise CheckpointError(f"{file} must hold a tensor once, but {known[plain(name)][0]} and {name} are one")
-        known[plain(name)] = (name, array)
-    if cfg.tie_word_embeddings and OUTPUT_TABLE in known and TABLE in known:
-        if not np.array_equal(known[OUTPUT_TABLE][1], known[TABLE][1], equal_nan=True):
-            raise CheckpointError(f"{OUTPUT_TABLE} in {file} must equal {TABLE}, for tie_word_embeddings is set, but it"
-                                  " differs; set tie_word_embeddings to false in the configuration")
-        del known[OUTPUT_TABLE]
-
-    def of_head(name):
-        return plain(name).split(".")[0] in HEADS
-
-    wanted = [name for name in shapes if new_head is None or not of_head(name)]
-    params = {name: known.pop(plain(name))[1] for name in wanted if plain(name) in known}
-    skipped = [name for name, _ in known.values() if of_head(name) or plain(name) in BUFFERS]
-    extra = {name: array for name, array in known.values() if name not in skipped}
-    lacking = [name for name in wanted if name not in params and of_head(name)]
+    found = _by_plain_name(tensors, file)
+    if cfg.tie_word_embeddings:
+        _drop_second_table(found, file)
+    fresh = {} if new_head is None else _fresh_head(new_head, cfg, task)
+    wanted = [name for name in shapes if new_head is None or not _of_head(name)]
+    params = {name: found.pop(plain(name))[1] for name in wanted if plain(name) in found}
+    skipped = [name for name, _ in found.values() if _of_head(name) or plain(name) in BUFFERS]
+    extra = {name: array for name, array in found.values() if name not in skipped}
+    lacking = [name for name in wanted if name not in params and _of_head(name)]
     if lacking and not extra:
         raise CheckpointError(
             f"{file} must hold the head for {task}, but {listed(lacking)} are missing; fine-tune the model for it, or"
             " pass new_head=, a dict of its arrays or a numpy.random.Generator to draw it from")
-    if not isinstance(new_head, (dict, np.random.Generator, type(None))):
-        raise TypeError("new_head must be a dict of arrays or a numpy.random.Generator, but is"
-                        f" {type(new_head).__name__}")
-    if isinstance(new_head, np.random.Generator):
-        new_head = {name: array for name, array in init_params(cfg, task, new_head).items() if of_head(name)}
-    params |= {name: np.asarray(array) for name, array in (new_head or {}).items()}
-    _check_names_and_shapes(params | extra, cfg, task, file)
+    params |= fresh
+    _check_names_and_shapes(params | extra, shapes, cfg, task, file)
     for name, array in params.items():
         if array.dtype.kind != "f":
             raise CheckpointError(f"{name} in {file} must be floats, but is {array.dtype}")
     return {name: params[name] for name in shapes}, skipped
 
 
-def _check_names_and_shapes(params, cfg, task, where):
-    shapes = param_shapes(cfg, task)
+def _by_plain_name(tensors, file):
+    """{plain name: (name in the file, array)}"""
+    found = {}
+    for name, array in tensors.items():
+        ours = plain(name)
+        if ours in found:
+            raise CheckpointError(f"{file} must hold a tensor once, but {found[ours][0]} and {name} are one")
+        found[ours] = name, array
+    return found
+
+
+def _drop_second_table(found, file):
+    """Leave out the table of the output layer, which must equal that of the embeddings."""
+    if OUTPUT_TABLE in found and TABLE in found:
+        if not np.array_equal(found[OUTPUT_TABLE][1], found[TABLE][1], equal_nan=True):
+            raise CheckpointError(
+                f"{OUTPUT_TABLE} in {file} must equal {TABLE}, because tie_word_embeddings is set, but it differs; set"
+                " tie_word_embeddings to false in the configuration")
+        del found[OUTPUT_TABLE]
+
+
+def _of_head(name):
+    return plain(name).partition(".")[0] in HEADS
+
+
+def _fresh_head(new_head, cfg, task):
+    """{name: array} of a head that is given, or drawn."""
+    if isinstance(new_head, np.random.Generator):
+        return init_head(cfg, task, new_head)
+    if isinstance(new_head, dict):
+        return {name: np.asarray(array) for name, array in new_head.items()}
+    raise TypeError(f"new_head must be a dict of arrays or a numpy.random.Generator, but is {type(new_head).__name__}")
+
+
+def _check_names_and_shapes(params, shapes, cfg, task, where):
     missing = [name for name in shapes if name not in params]
     extra = [name for name in params if name not in shapes]
     wrong = [f"{name} must be {shapes[name]} but is {params[name].shape}"
              for name in shapes if name in params and params[name].shape != shapes[name]]
     if missing or extra or wrong:
-        found = [f"{listed(missing)} missing"] * bool(missing) + [f"{listed(extra)} unknown"] * bool(extra)
-        raise CheckpointError(f"the tensors of {where} must be those of the configuration, but "
-                              + "; ".join(found + [listed(wrong)] * bool(wrong)) + _remedy(params, cfg, task))
+        found = [f"{listed(names)} {what}" for names, what in ((missing, "missing"), (extra, "unknown")) if names]
+        found += [listed(wrong)] if wrong else []
+        raise CheckpointError(f"the tensors of {where} must be those of the configuration, but {'; '.join(found)}"
+                              f"{_remedy(params, cfg, task)}")
 
 
 def _remedy(params, cfg, task):
@@ -111,15 +131,15 @@ def _remedy(params, cfg, task):
     except ValueError:
         return ""
     fits = params.keys() == shapes.keys() and all(params[name].shape == shapes[name] for name in shapes)
-    return '; they fit head_ratio_semantics="original" in the configuration' * fits
+    return '; they fit head_ratio_semantics="original" in the configuration' if fits else ""
 
 
-def cast(array, dtype, name, allow_nonfinite):
-    """In one piece and as `dtype`, unless that is None; the same array if it is so already."""
+def cast(array, dtype, name, allow_nonfinite, copy=False):
+    """In one piece and as `dtype`, unless that is None; without `copy`, the same array if it is so already."""
     if dtype is not None and np.dtype(dtype).kind != "f":
         raise TypeError(f"dtype must be a float type or None, but is {np.dtype(dtype)}")
     with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(array, dtype)
+        array = np.array(array, dtype, order="C") if copy else np.ascontiguousarray(array, dtype)
     if not allow_nonfinite and not finite(array):
         raise CheckpointError(f"{name} must be finite as {array.dtype}, but holds nan or infinity; pass"
                               " allow_nonfinite=True to keep it all the same")

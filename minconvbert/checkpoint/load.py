@@ -3,8 +3,8 @@
 Nothing is ever made up: a tensor that is missing, of the wrong shape or not a finite float is refused by its name.
 """
 
-import json
 import logging
+import os
 import re
 from os import PathLike
 from pathlib import Path
@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from ..config import ConvBertConfig
-from ..files import refuse_pointer
+from ..files import is_file, read_json, refuse_pointer
 from .fit import cast, fit
 from .names import keras_table, original_table, plain_keras, to_ours
-from .safetensors import read_metadata, read_safetensors
-from .tensorfile import CheckpointError, listed, map_file
+from .safetensors import read_with_metadata
+from .tensorfile import CheckpointError, let_go, listed
+from .tf_table import MAGIC
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin
 TOKENIZER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None, new_head=None, net="electra"):
+def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None, new_head=None, net="electra",
+         mmap=False):
     """Read a checkpoint: a folder, a file, or the name of a model on the hub  ->  cfg, params
 
     params: flat dict with the names of `param_shapes(cfg, task)`. Without `task`, the head of a checkpoint is skipped,
@@ -35,6 +37,9 @@ def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None
 
     dtype: of the parameters; None keeps that of the file. config: used instead of the `config.json` beside the file.
     net: which of the two networks in the original's checkpoints, "electra" (the discriminator) or "generator".
+    mmap: leave parameters that need no change in the mapped file, as most of a float32 file do. They then take memory
+    only as they are read, but the file must not be written into while they are in use: they would change with it. By
+    default every parameter is a copy.
 
     Raises CheckpointError, naming tensor and reason, or what else the file lacks.
     """
@@ -49,7 +54,12 @@ def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None
     params, skipped = fit(tensors, cfg, task, file, new_head)
     if aside or skipped:
         log.warning("%s: not used: %s", file, listed(aside + skipped, 12))
-    return cfg, {name: cast(array, dtype, f"{name} in {file}", allow_nonfinite) for name, array in params.items()}
+    loaded = {}
+    for name, array in params.items():
+        loaded[name] = cast(array, dtype, f"{name} in {file}", allow_nonfinite, copy=not mmap)
+        if not mmap:
+            let_go(array)
+    return cfg, loaded
 
 
 def find(source):
@@ -58,9 +68,9 @@ def find(source):
         raise TypeError(f"a checkpoint must be a path or the name of a model on the hub, but is {source!r}")
     path = Path(source)
     bundle = Path(f"{path}.index")
-    if bundle.is_file():
+    if is_file(bundle):
         return bundle
-    if path.is_dir():
+    if os.path.isdir(path):
         bundles = sorted(path.glob("*.index"))
         found = [path / name for name in FILES if (path / name).exists()]
         checkpoints = bundles or _tables(path)
@@ -69,12 +79,12 @@ def find(source):
                                   f" but holds {listed(checkpoints) or 'none'}")
         found = found or checkpoints
         return found[0]
-    if path.exists():
+    if os.path.exists(path):
         return path
     from . import hub
 
     if not hub.is_name(source):
-        raise CheckpointError(f"{source} must be a folder, a file, or the name of a model on the hub (as"
+        raise CheckpointError(f"{str(source)!r:.200} must be a folder, a file, or the name of a model on the hub (as"
                               " YituTech/conv-bert-base), but is none of them")
     file = hub.fetch(str(source), FILES, also=("config.json", *TOKENIZER_FILES))
     if file.name.endswith(".index.json"):
@@ -102,7 +112,7 @@ def read_config(file, tensors, kind, net):
         try:
             return ConvBertConfig.from_json(path)
         except (ValueError, TypeError) as error:
-            raise CheckpointError(f"{path}: {error}") from None
+            raise CheckpointError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     if kind == "original":
         cfg = config_of_original(tensors, file, net)
         log.warning("%s: no config.json; the sizes are those of its variables, the rest is taken to be as in all of the"
@@ -141,28 +151,38 @@ def read_tensors(file):
     file = Path(file)
     if file.name.endswith(".index.json"):
         return _read_shards(file)
-    buffer = map_file(file)
+    head, tail = _ends(file)
     try:
-        refuse_pointer(file, buffer)
+        refuse_pointer(file, head)
     except ValueError as error:
         raise CheckpointError(str(error)) from None
-    if buffer[8:9] == b"{" or file.suffix == ".safetensors":
-        if read_metadata(file).get("format", "pt") not in ("pt", "np"):
-            raise CheckpointError(f"{file} must be laid out as PyTorch's, but says that it is of format"
-                                  f" {read_metadata(file)['format']!r:.200}")
-        return read_safetensors(file), "ours"
-    if buffer[:4] == b"\x89HDF":
+    if head[8:9] == b"{" or file.suffix == ".safetensors":
+        tensors, metadata = read_with_metadata(file)
+        if (layout := metadata.get("format", "pt")) not in ("pt", "np"):
+            raise CheckpointError(f"{file} must be laid out as PyTorch's, but says that its format is {layout!r:.200}")
+        return tensors, "ours"
+    if head[:4] == b"\x89HDF":
         from .keras_h5 import read_keras
         return read_keras(file), "keras"
-    if buffer[:2] == b"PK" or buffer[:1] == b"\x80":
+    if head[:2] == b"PK" or head[:1] == b"\x80":
         from .torch_pickle import read_torch
         return read_torch(file), "ours"
-    from .tf_bundle import read_tensorflow
-    from .tf_table import MAGIC
-    if buffer[-8:] == MAGIC:
+    if tail == MAGIC:
+        from .tf_bundle import read_tensorflow
         return read_tensorflow(file), "original"
     raise CheckpointError(f"{file} must be safetensors, a file of torch.save, a tf_model.h5 or the .index of a"
                           " TensorFlow checkpoint, but it is none of them")
+
+
+def _ends(file):
+    """The first 64 and the last eight bytes of a file, which tell its kind."""
+    if not is_file(file):
+        raise CheckpointError(f"{file!s:.200} must be a file of tensors, but there is no such file")
+    with open(file, "rb") as opened:
+        head = opened.read(64)
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, size - len(MAGIC)))
+        return head, opened.read()
 
 
 def _read_shards(index):
@@ -183,7 +203,7 @@ def _read_shards(index):
 def _read_index(index):
     """{tensor: shard}, the shards being files in the folder of the index."""
     try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        weight_map = read_json(index)["weight_map"]
         shards = set(weight_map.values())
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index} must be JSON with a weight_map of tensors and files: {error}") from None

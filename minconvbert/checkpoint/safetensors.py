@@ -28,11 +28,17 @@ def read_safetensors(path):
 
     Raises CheckpointError, naming the tensor, if the file is not exactly a safetensors file.
     """
+    tensors, _ = read_with_metadata(path)
+    return tensors
+
+
+def read_with_metadata(path):
+    """-> what `read_safetensors` returns, what `read_metadata` returns; the file is opened once"""
     buffer = map_file(path)
     header, data = _header(buffer, path)
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", {})
     return {name: array_at(buffer, data + begin, DTYPES[code], shape, f"{name} in {path}")
-            for name, (code, shape, begin, end) in _entries(header, len(buffer) - data, path).items()}
+            for name, (code, shape, begin, end) in _entries(header, len(buffer) - data, path).items()}, metadata
 
 
 def read_metadata(path):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import is_file
+
 BFLOAT16 = "bfloat16"
 
 
@@ -19,7 +21,7 @@ def map_file(path):
     Raises CheckpointError if there is no such file or it is empty.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointError(f"{path} must be a file of tensors, but there is no such file")
     with open(path, "rb") as file:
         if path.stat().st_size == 0:
@@ -27,11 +29,25 @@ def map_file(path):
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
+def let_go(array):
+    """Let the system have the memory of the mapped file that an array lies in; what is read again comes from the file.
+
+    Nothing may have been written to the array.
+    """
+    owner = array
+    while owner is not None and not isinstance(owner, mmap.mmap):
+        owner = getattr(owner, "base", getattr(owner, "obj", None))
+    if owner is not None and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
+
+
 def count_of(shape, name):
-    """How many numbers an array of `shape` has. Raises CheckpointError if a file's `shape` is not a shape."""
+    """How many numbers an array of `shape` has.   Raises CheckpointError if a file's `shape` is none NumPy can have."""
     if not isinstance(shape, (list, tuple)) or len(shape) > 32 or not all(
             isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape):
         raise CheckpointError(f"the shape of {name} must be at most 32 whole numbers, but is {shape!r:.200}")
+    if 0 in shape and math.prod(size for size in shape if size) >= 1 << 59:      # in bytes, NumPy counts to 2**63
+        raise CheckpointError(f"the shape of {name} must be one that an array can have, but is {shape!r:.200}")
     return math.prod(shape)
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..checkpoint.convert import convert, task_in_config
+from ..checkpoint.convert import convert, task_of
 from ..config import TASKS, ConvBertConfig
 
 
@@ -24,7 +24,7 @@ def main(argv):
     parser.add_argument("--allow-nonfinite", action="store_true", help="pass on nan and infinity")
     options = parser.parse_args(argv)
     config = ConvBertConfig.from_json(options.config) if options.config else None
-    task = task_in_config(options.source) if options.task is None else options.task
+    task = task_of(options.source) if options.task is None else options.task
     task = None if task == "none" else task
     _, params = convert(options.source, options.target, task, options.names, options.dtype, config=config,
                         net=options.net, allow_nonfinite=options.allow_nonfinite)

@@ -59,7 +59,7 @@ def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float3
         cfg.num_labels, cfg.id2label, cfg.problem_type)
     new_head = None if has_head and same_labels else head
     _, params = checkpoint.load(folder, task.HEAD, dtype, config=cfg, new_head=new_head)
-    return cfg, {name: np.array(x) for name, x in params.items()}, tokenizer
+    return cfg, params, tokenizer
 
 
 def own_folder(task, model):

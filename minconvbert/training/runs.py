@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..checkpoint.safetensors import read_metadata, read_safetensors, write_safetensors
+from ..checkpoint.safetensors import read_with_metadata, write_safetensors
 from ..files import write_atomic
 from ..shapes import sub, under
 from .progress import Progress, append_json_line, json_line, read_json_lines
@@ -101,7 +101,7 @@ def load_state(path, made_by, parts=None):
 
     parts: those of `made_by` that must agree (all)   Raises ValueError if the state is of another configuration.
     """
-    tensors, metadata = read_safetensors(path), read_metadata(path)
+    tensors, metadata = read_with_metadata(path)
     if "made_by" not in metadata:
         raise ValueError(f"{path} must be the state of a run, but is another file; use another --out")
     found, made_by = ({name: made.get(name, {}) for name in parts or made} for made in (
