@@ -10,7 +10,7 @@ import pytest
 from helpers import pack_names
 
 from minconvbert import conv, heads, losses, ops
-from minconvbert.course.exercises import EXERCISES, case, reference
+from minconvbert.course.exercises import EXERCISES, case, fresh, reference
 from minconvbert.model import layer
 from minconvbert.ops import linear, softmax
 from minconvbert.step import steps
@@ -22,10 +22,11 @@ def exercise(name, number=0, **options):
     function, args = reference(name), case(name, "step", number)
     if name.endswith("_backward"):
         return steps(function, *args, into=True, **options), function, args
-    out = function(*args)
+    out = function(*fresh(args))
     out = out[0] if isinstance(out, tuple) else out
     dout = np.random.default_rng(1).normal(size=np.shape(out))
-    return steps(function, *args, dout=dout if dout.ndim else float(dout), into=True, **options), function, args
+    dout = dout if dout.ndim else float(dout)
+    return steps(function, *fresh(args), dout=dout, into=True, **options), function, args
 
 
 def at_line(recording, text, function=None):
@@ -324,6 +325,6 @@ def test_changes_are_told_once():
 
 def test_a_layer_is_recorded_unchanged():
     args = case("layer", "same", 1)
-    out, acts = layer(*args)
-    recording = steps(layer, *args, into=True)
+    out, acts = layer(*fresh(args))
+    recording = steps(layer, *fresh(args), into=True)
     np.testing.assert_array_equal(recording.results[0], out)

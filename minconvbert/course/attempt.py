@@ -156,4 +156,4 @@ def named_results(result, function):
     names = ["out" if word in ("same", "()") else word for word in known]
     results = result if isinstance(result, (tuple, list)) else (result,)
     found = arrays({(names[i] if i < len(names) else f"result {i + 1}"): x for i, x in enumerate(results)})
-    return {name: array for name, array in found.items() if array.dtype.kind in "fiub"}
+    return {name: array for name, array in found.items() if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8}

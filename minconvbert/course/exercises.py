@@ -4,6 +4,7 @@ Every forward of `ops`, `activations`, `conv`, `attention`, `losses`, `model` an
 exercise, and so is its backward, FORWARD_backward.
 """
 
+import copy
 import hashlib
 import inspect
 import math
@@ -28,12 +29,12 @@ def case(exercise, seed, number=0):
     """The arguments of draw `number`: the same exercise, seed and number give the same bits. All arrays are read-only.
 
     The seed decides the numbers, never the shapes: the work is the same for every learner. From the second draw on
-    there are padded tokens, dropout, ignored labels and scores so large that exp overflows, where the function knows
-    them.
+    there are padded tokens, dropout, ignored labels, positions of one's own and scores so large that exp overflows,
+    where the function knows them.
     """
     names = inspect.signature(reference(exercise)).parameters
     forward = exercise.removesuffix("_backward")
-    values = _CASES[forward](_generator(f"{exercise} {seed} {number}"), _generator(f"{forward} {number}"), number > 0)
+    values = _CASES[forward](_generator(f"{exercise} {seed} {number}"), _generator(f"{forward} {number}"), number)
     for array in arrays(values).values():
         array.flags.writeable = False
     return [values[name] for name in names if name in values]
@@ -44,7 +45,7 @@ def _generator(text):
 
 
 # A draw: a dict with the arguments of a function, and of its backward, under their names in the signatures. `rng` draws
-# the numbers, `sizes` the shapes.
+# the numbers, `sizes` the shapes; `hard` is the number of the draw, 0 for the plain one.
 
 EPS = 0.02                                             # large enough that whoever forgets it is seen
 
@@ -69,8 +70,9 @@ def _simple(shapes, **more):
 def _embedding(rng, sizes, hard):
     values = _draw(rng, sizes, "table[V E], dy[B L E]")
     ids = rng.integers(0, len(values["table"]), values["dy"].shape[:2])
+    ids[0, 0], ids[1, 0] = rng.integers(1, len(values["table"])), 0
     ids[0, 1] = ids[1, 2] = (ids[0, 0] + 1) % len(values["table"])              # a word that occurs twice
-    return values | dict(ids=ids) | (dict(padding_idx=int(ids[0, 0])) if hard else {})
+    return values | dict(ids=ids) | (dict(padding_idx=0 if hard == 2 else int(ids[0, 0])) if hard else {})
 
 
 def _softmax(rng, sizes, hard):
@@ -78,6 +80,7 @@ def _softmax(rng, sizes, hard):
     y = ops.softmax(values["x"])
     if hard:
         values["x"] += np.array([[1000.0], [-1000.0]])[:, None]                 # exp overflows, or is 0 everywhere
+        values["x"][0, 0, 0] += 9000                                            # far above the mean of its row, too
     return values | dict(y=y)
 
 
@@ -95,7 +98,7 @@ def _self_attention(rng, sizes, hard):
     values = _draw(rng, sizes, "query[B L H Dh], key[B L H Dh], value[B L H Dh], dout[B L H Dh]")
     B, L, H, _ = values["query"].shape
     padded = np.zeros((B, 1, 1, L), bool)
-    padded[1, ..., -1] = hard
+    padded[1, ..., -1] = hard > 0
     values["bias"] = np.where(padded, -1e4, rng.normal(size=padded.shape))
     if hard:
         values["drop"] = ops.dropout_mask((B, H, L, L), 0.3, rng, np.float64)
@@ -111,6 +114,7 @@ def _cross_entropy(rng, sizes, hard):
     if hard:
         labels[0, 0] = labels[1, 1] = losses.IGNORED
         values["logits"] += np.array([[1000.0], [-1000.0]])[:, None]
+        values["logits"][0, 1, labels[0, 1]] -= 2000                            # its probability is 0 in floats
     return values | dict(labels=labels, probs=probs, dloss=1.7)
 
 
@@ -128,7 +132,8 @@ def _small(rng, sizes, prefix="", task=None):
         vocab_size=int(sizes.integers(13, 19)), hidden_size=2 * H * Dh, embedding_size=int(sizes.integers(5, 9)),
         num_hidden_layers=1, num_attention_heads=2 * H, intermediate_size=int(sizes.integers(9, 14)), pad_token_id=0,
         conv_kernel_size=int(sizes.choice([3, 5])), max_position_embeddings=9, hidden_dropout_prob=0.2,
-        attention_probs_dropout_prob=0.2, layer_norm_eps=EPS, mask_convolution=True, mask_value=-1e4)
+        attention_probs_dropout_prob=0.2, summary_first_dropout=0.3, summary_last_dropout=0.3, hidden_act="gelu_new",
+        summary_activation="tanh", layer_norm_eps=EPS, mask_convolution=True, mask_value=-1e4)
     p = {name: rng.normal(1 if name.endswith("LayerNorm.weight") else 0, 0.5, shape)
          for name, shape in param_shapes(cfg, task).items()}
     return cfg, sub(p, prefix) if prefix else p
@@ -136,11 +141,17 @@ def _small(rng, sizes, prefix="", task=None):
 
 def _ran(forward, rng, hard, values):
     """`values` with the acts that the forward gives for them, and an upstream gradient."""
-    names = inspect.signature(forward).parameters
-    dropout = dict(rng=np.random.default_rng(rng.integers(2**32))) if hard and "rng" in names else {}
-    out, acts = forward(*(values[name] for name in names if name in values), **dropout)
+    names, values = inspect.signature(forward).parameters, dict(values)
+    if hard and "rng" in names:
+        values["rng"] = np.random.default_rng(rng.integers(2**32))
+    out, acts = forward(*fresh([values[name] for name in names if name in values]))
     dout = rng.normal(size=out.shape)
     return values | dict(acts=acts, dout=dout, dlogits=dout)
+
+
+def fresh(args):
+    """The same arguments for one more call: a random generator is used up by each."""
+    return [copy.deepcopy(a) if isinstance(a, np.random.Generator) else a for a in args]
 
 
 def _block(forward, place):
@@ -162,7 +173,7 @@ def _embeddings(rng, sizes, hard):
     shape = 2, int(sizes.integers(5, 8))
     ids = rng.integers(0, cfg.vocab_size, shape)
     ids[0, 0], ids[0, 1], ids[1, 1] = cfg.pad_token_id, 3, 3
-    inputs = model_inputs(cfg, ids, None, rng.integers(0, 2, shape))
+    inputs = model_inputs(cfg, ids, None, rng.integers(0, 2, shape), np.arange(shape[1])[::-1] if hard else None)
     return _ran(model.embeddings, rng, hard, dict(inputs=inputs, p=p, cfg=cfg))
 
 

@@ -6,7 +6,7 @@
 import numpy as np
 
 from .attempt import named_results
-from .exercises import reference
+from .exercises import fresh, reference
 from .handout import solution
 
 _SHARED_KERNEL = "A tap's weight met every token of every sentence: its gradient is a sum over both."
@@ -258,7 +258,7 @@ def known_mistake(exercise, args, results, close):
     for old, new, advice in MISTAKES.get(exercise, ()):
         with np.errstate(all="ignore"):
             try:
-                wrong = named_results(planted(exercise, old, new)(*args), reference(exercise))
+                wrong = named_results(planted(exercise, old, new)(*fresh(args)), reference(exercise))
             except Exception:                          # on this draw the mistake cannot even be made
                 continue
         if _same(wrong, results, close):

@@ -510,16 +510,19 @@ def touched(mistake):
     return {where for where, _, _ in MISTAKES[mistake]}
 
 
-@contextlib.contextmanager
 def planted(*mistakes):
     """Inside, the reference makes these mistakes; mistakes of one function are made together."""
-    edits = {}
-    for mistake in mistakes:
-        for where, old, new in MISTAKES[mistake]:
-            edits.setdefault(where, []).append((old, new))
-    undo = []
+    return changed(*(edit for mistake in mistakes for edit in MISTAKES[mistake]))
+
+
+@contextlib.contextmanager
+def changed(*edits):
+    """Inside, functions of the reference have another text.   edits: (module.function, old text, new text)"""
+    by_function, undo = {}, []
+    for where, old, new in edits:
+        by_function.setdefault(where, []).append((old, new))
     try:
-        for where, changes in edits.items():
+        for where, changes in by_function.items():
             owner, original, mistaken = _changed(where, tuple(changes))
             for space in {id(m): m for m in (owner, *MODULES)}.values():
                 for name, value in list(vars(space).items()):

@@ -1,0 +1,161 @@
+"""No exercise of the course lets a known wrong solution pass.
+
+The wrong solutions are the package's own functions with a change: those of this sheet, and every mistake of ports that
+changes an exercise. Where a change shows only in what a function is seldom given, the draws have to give it.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from minconvbert.course import EXERCISES, check, reference, solution
+from minconvbert.golden.mistakes import MISTAKES
+
+FORWARDS_WITH_ACTS = [e for e in EXERCISES if not e.endswith("_backward") and e not in (
+    "linear", "grouped_linear", "embedding", "layer_norm", "softmax", "activate", "depthwise_conv", "separable_conv",
+    "dynamic_conv", "cross_entropy", "binary_cross_entropy")]
+ADD_NORM, SEQUENCE, TOKENS = "project_add_norm", "sequence_classification", "token_classification"
+
+# exercise, what stands there, what the learner has in its place
+SHEET = [
+    # padding is ignored
+    ("self_attention", "    scores += bias\n", ""),
+    ("self_attention", "scores += bias", "scores += bias[:1]"),
+    ("span_dynamic_conv", "hide(x, mask), p", "x, p"),
+    ("span_dynamic_conv", 'p["conv_out_layer.bias"]), mask)', 'p["conv_out_layer.bias"]), None)'),
+    ("span_dynamic_conv_backward", "dspan_key, hide(x, mask)", "dspan_key, x"),
+    ("span_dynamic_conv_backward", "hide(dvalue.reshape(B, L, H * Dh), mask)", "dvalue.reshape(B, L, H * Dh)"),
+    ("span_dynamic_conv_backward", "hide(dx_span, mask)", "dx_span"),
+    ("mixed_attention", "attention_bias, drop)", "0 * attention_bias, drop)"),
+    ("mixed_attention", "span_dynamic_conv(x, query, conv_mask,", "span_dynamic_conv(x, query, None,"),
+    ("layer", "mixed_attention(x, masks,", "mixed_attention(x, (masks[0], None),"),
+    ("layer", "mixed_attention(x, masks,", "mixed_attention(x, (0 * masks[0], masks[1]),"),
+    # labels of -100 are not ignored
+    ("cross_entropy", "mean(nll, counted)", "nll.mean()"),
+    ("cross_entropy", "mean(nll, counted)", "np.where(counted, nll, 0).mean()"),
+    ("cross_entropy_backward", "counted.sum()", "counted.size"),
+    ("cross_entropy_backward", "counted = labels != ignored", "counted = np.ones(labels.shape, bool)"),
+    ("cross_entropy_backward", "counted = labels != ignored", "counted = labels > 0"),
+    ("cross_entropy_backward", "dloss / max", "1 / max"),
+    ("binary_cross_entropy_backward", "dloss / max", "1 / max"),
+    ("binary_cross_entropy_backward", "logits.size", "len(logits)"),
+    # the row of padding_idx; a word that occurs twice
+    ("embedding_backward", "if padding_idx is not None", "if False"),
+    ("embedding_backward", "if padding_idx is not None", "if padding_idx"),
+    ("embedding_backward", "dtable[padding_idx] = 0", "dtable[0] = 0"),
+    ("embedding_backward", "np.add.reduceat(dy_rows[order], starts, axis=0)", "dy_rows[order][starts]"),
+    ("embeddings_backward", "words, cfg.pad_token_id)", "words, None)"),
+    # dropout is left out, forward or backward
+    ("self_attention", "dropout(weights, drop)", "weights"),
+    ("self_attention", "dropout(weights, drop)", "dropout(weights, None if drop is None else drop != 0)"),
+    ("self_attention_backward", "dropout(weights, drop)", "weights"),
+    ("self_attention_backward", "dropout(dout @ v.swapaxes(2, 3), drop)", "(dout @ v.swapaxes(2, 3))"),
+    ("mixed_attention", "cfg.attention_probs_dropout_prob, rng,", "cfg.attention_probs_dropout_prob, None,"),
+    ("embeddings", "cfg.hidden_dropout_prob, rng,", "cfg.hidden_dropout_prob, None,"),
+    ("embeddings_backward", 'dropout(dout, acts.get("drop"))', "dout"),
+    (ADD_NORM, "cfg.hidden_dropout_prob, rng,", "cfg.hidden_dropout_prob, None,"),
+    (f"{ADD_NORM}_backward", 'dropout(dtotal, acts.get("drop"))', "dtotal"),
+    ("layer", 'sub(p, "attention.self"), cfg, rng)', 'sub(p, "attention.self"), cfg)'),
+    ("layer", 'sub(p, "output"), cfg, rng)', 'sub(p, "output"), cfg)'),
+    (SEQUENCE, "first = dropout(first, drops[0])", "first = first.copy()"),
+    (SEQUENCE, "dropout(active, drops[1])", "active"),
+    (f"{SEQUENCE}_backward", 'dropout(ddropped, acts.get("drop_active"))', "ddropped"),
+    (f"{SEQUENCE}_backward", 'dropout(dfirst, acts.get("drop_first"))', "dfirst"),
+    (TOKENS, "dropout(hidden, drop)", "hidden"),
+    (f"{TOKENS}_backward", 'dropout(ddropped, acts.get("drop"))', "ddropped"),
+    ("multiple_choice", "dropout(picked, drop_first)", "picked"),
+    ("multiple_choice", "dropout(active, drop_last)", "active"),
+    ("multiple_choice_backward", 'dropout(dsummary, acts.get("drop_last"))', "dsummary"),
+    ("multiple_choice_backward", 'dropout(dpicked, acts.get("drop_first"))', "dpicked"),
+    # the maximum is not taken off, so that exp overflows
+    ("softmax", "x - x.max(-1, keepdims=True)", "x.copy()"),
+    ("softmax", "x.max(-1, keepdims=True)", "x.max()"),
+    ("softmax", "x.max(-1, keepdims=True)", "x.mean(-1, keepdims=True)"),
+    ("cross_entropy", "nll, probs = negative_log_likelihood(logits, np.where(counted, labels, 0))",
+     "probs = np.exp(logits); probs /= probs.sum(-1, keepdims=True)\n"
+     "    nll = -np.log(np.take_along_axis(probs, np.where(counted, labels, 0)[..., None], -1)[..., 0])"),
+    ("cross_entropy", "nll, probs = negative_log_likelihood(logits, np.where(counted, labels, 0))",
+     "nll, probs = negative_log_likelihood(logits, np.where(counted, labels, 0))\n"
+     "    nll = -np.log(np.take_along_axis(probs, np.where(counted, labels, 0)[..., None], -1)[..., 0])"),
+    ("binary_cross_entropy", "binary_nll(logits, wanted).mean()",
+     "(np.log(1 + np.exp(logits)) - logits * wanted).mean()"),
+    ("binary_cross_entropy", "binary_nll(logits, wanted).mean()",
+     "-(wanted * np.log(sigmoid(logits)) + (1 - wanted) * np.log(1 - sigmoid(logits))).mean()"),
+    # eps is left out or stands elsewhere
+    ("layer_norm", "standardize(x, eps)", "standardize(x, 0.0)"),
+    ("layer_norm", "standardize(x, eps)", "standardize(x, 1e-12)"),
+    ("layer_norm_backward", "standardize(x, eps)", "standardize(x, 0.0)"),
+    (ADD_NORM, "cfg.layer_norm_eps", "1e-12"),
+    (f"{ADD_NORM}_backward", "cfg.layer_norm_eps", "1e-12"),
+    ("embeddings", "cfg.layer_norm_eps", "1e-12"),
+    ("embeddings_backward", "cfg.layer_norm_eps", "1e-12"),
+    ("masked_lm", "cfg.layer_norm_eps", "1e-12"),
+    ("masked_lm_backward", "cfg.layer_norm_eps", "1e-12"),
+    # an argument is not read
+    ("embeddings", 'ids["token_type_ids"]', '0 * ids["token_type_ids"]'),
+    ("embeddings_backward", 'acts[f"{name}_ids"]', '0 * acts[f"{name}_ids"]'),
+    ("self_attention", "1 / math.sqrt(Dh)", "1 / math.sqrt(H * Dh)"),
+    ("dynamic_conv", "kernel[..., j, None]", "kernel[:, :, :1, j, None]"),
+    ("depthwise_conv", "padded = pad(x, K)\n", "padded = pad(x, K + 2)[:, 2:]\n"),
+    ("grouped_linear", ", weight, out", ", weight[:1], out"),
+    ("separable_conv", "bias[:, 0])", "0 * bias[:, 0])"),
+    ("multiple_choice", 'else L - 1)', 'else 0)'),
+    ("multiple_choice_backward", 'acts["at"]] = dpicked', '0] = dpicked'),
+]
+SHEET += [(where.split(".")[-1], old, new) for edits in MISTAKES.values() if len(edits) == 1
+          for where, old, new in edits if where.split(".")[-1] in EXERCISES]
+SHEET = [entry for entry in SHEET if "gelu_10" not in entry[2]]          # the exercise is about gelu alone
+
+
+def changed(exercise, old, new):
+    """The package's function with one place of its source exchanged."""
+    source, right = solution(exercise), reference(exercise)
+    assert source.count(old) == 1, f"{exercise} no longer holds {old!r} once"
+    scope = dict(inspect.getmodule(right).__dict__)
+    exec(compile(source.replace(old, new), f"<{exercise} with {new!r}>", "exec"), scope)
+    return scope[exercise]
+
+
+def after(exercise, spoil):
+    """The package's function, and what it returns spoilt, as a learner who wrote it all himself might."""
+    mine = changed(exercise, f"def {exercise}(", f"def {exercise}(")
+    wrong = lambda *args: spoil(mine(*args))
+    wrong.__signature__ = inspect.signature(mine)
+    return wrong
+
+
+@pytest.mark.parametrize("exercise, old, new", SHEET, ids=[f"{e}: {new}" for e, _, new in SHEET])
+def test_a_wrong_solution_is_rejected(exercise, old, new):
+    with np.errstate(all="ignore"):
+        assert not check(changed(exercise, old, new), seed="Emmy", name=exercise)
+
+
+@pytest.mark.parametrize("exercise", FORWARDS_WITH_ACTS)
+def test_acts_that_backward_needs_must_be_there(exercise):
+    assert not check(after(exercise, lambda result: (result[0], {})), "Emmy", exercise)
+    assert not check(after(exercise, lambda result: result[0]), "Emmy", exercise)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_a_gradient_or_result_too_many_is_rejected(exercise):
+    def too_many(result):
+        if isinstance(result, tuple) and isinstance(result[-1], dict) and exercise.endswith("_backward"):
+            return *result[:-1], result[-1] | {"one.too.many": np.zeros(3)}
+        return *(result if isinstance(result, tuple) else (result,)), np.zeros(3)
+
+    assert not check(after(exercise, too_many), "Emmy", exercise)
+
+
+def cast(value, kind):
+    if isinstance(value, dict):
+        return {name: cast(x, kind) for name, x in value.items()}
+    if isinstance(value, tuple):
+        return tuple(cast(x, kind) for x in value)
+    return np.asarray(value).astype(kind) if np.asarray(value).dtype.kind == "f" else value
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_another_kind_of_numbers_is_rejected(exercise):
+    for kind in (np.float32, np.longdouble, complex, object):
+        assert not check(after(exercise, lambda result, kind=kind: cast(result, kind)), "Emmy", exercise), kind
