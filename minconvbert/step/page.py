@@ -23,10 +23,12 @@ def page(recording, tokens=(), stations=None, at=None, token=None, eyebrow=EYEBR
          height=900):
     """The page on which a recording is walked through.
 
-    tokens: labels of the L positions, where there is one sentence; stations: {function: title} of the calls that the
-    walk goes through, by default those at the top; at: the step to open with, a number or the name of an array, by
-    default the first; token: the position that is followed; eyebrow, lead, notes: lines of text at the top; pictures: (title,
-    `Page`) of pages to show as stations of their own
+    tokens: labels of the L positions, where there is one sentence; token: the position that is followed
+    stations: {function: (title, what it is for)} of the calls that the walk goes through, by default those at the top
+    at: the step to open with, a number or the name of an array, by default the first that makes an array
+    eyebrow, lead, notes: lines of text at the top; pictures: (title, `Page`) of pages to show as stations of their own
+
+    Raises ValueError if there is no step `at`.
     """
     packed = Packed(recording)
     mains = [call.number for call in recording.calls
@@ -38,9 +40,9 @@ def page(recording, tokens=(), stations=None, at=None, token=None, eyebrow=EYEBR
         pictures=[dict(title=title, html=picture.html) for title, picture in pictures])
     text = json.dumps(known, separators=(",", ":")).encode()
     pressed = zlib.compress(len(text).to_bytes(4, "little") + text + packed.bytes, 9)
-    title = f"Step by step: {recording.title}"
-    return StepPage(recording, known["start"], fill(__package__, "step", dict(packed=base64.b64encode(pressed).decode()), title,
-                    [picture.html for _, picture in pictures]), height, title)
+    title, packed = f"Step by step: {recording.title}", base64.b64encode(pressed).decode()
+    html = fill(__package__, "step", dict(packed=packed), title, [picture.html for _, picture in pictures])
+    return StepPage(recording, known["start"], html, height, title)
 
 
 class StepPage(Page):

@@ -139,8 +139,12 @@ def record(run, functions, skip=None, title=""):
         endless = isinstance(problem, RecursionError) and recorder.steps
         if not (endless or recorder.steps and recorder.steps[-1].error):
             raise
-        error = f"{type(problem).__name__}: {problem}"
+        error = _told(problem)
     return Recording(title, recorder.calls, recorder.steps, None, error), recorder.originals
+
+
+def _told(error):
+    return f"{type(error).__name__}: {error}"
 
 
 class TooLong(ValueError):
@@ -254,11 +258,11 @@ class Running:
             found = by_hand.returned(statement.node, globals_ | before, parts)
         else:
             found = by_hand.formulas(statement.node, globals_ | before, globals_ | after)
-        reads = {name: was[name] for name in statement.reads if name in was}
+        numbers = {name: after[name] for name in names if isinstance(after.get(name), (int, float, bool, str))}
         step = Step(
-            len(steps), self.call.number, statement.first, statement.last, self.function.text(statement), reads, writes,
-            {name: after[name] for name in names if isinstance(after.get(name), (int, float, bool, str))}, collects,
-            self.inner, found, says=statement.says(globals_ | before), error=f"{type(end.error).__name__}: {end.error}" if end and end.error else "")
+            len(steps), self.call.number, statement.first, statement.last, self.function.text(statement),
+            {name: was[name] for name in statement.reads if name in was}, writes, numbers, collects, self.inner, found,
+            says=statement.says(globals_ | before), error=_told(end.error) if end and end.error else "")
         self.inner = []
         steps.append(step)
         self.call.steps.append(step.number)
