@@ -20,6 +20,7 @@ from minconvbert.conv import depthwise_conv, dynamic_conv, pad, separable_conv, 
 from minconvbert.course import check
 from minconvbert.faces import ConvBertModel
 from minconvbert.ops import linear, softmax
+from minconvbert.step import steps
 from minconvbert.tokenizer import ConvBertTokenizerFast
 from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
@@ -195,6 +196,20 @@ assert np.allclose(acts["match"][0, 1], [2, 2])
 assert np.allclose(acts["kernel"][0, 1, 0], kernel)
 assert np.allclose(out[0, 1, 0], by_hand)
 print({name: a.shape for name, a in acts.items()})
+
+# %% [markdown]
+# ### Step through it
+#
+# `steps` runs the function once more and writes down every line: what it read, what it made, and how each number comes
+# about. Press → for the next line, ↓ to go into a call, and click a number to see its multiplications and sums. Where
+# no script runs, as on GitHub, you see a still picture of the line that makes the kernel. For a whole sentence there is
+# `python -m minconvbert step "The bank of the river" --backward`.
+
+# %%
+walk = steps(span_dynamic_conv, x, x, None, p, cfg, into=True)
+(step,) = walk.made("kernel")
+assert np.allclose(step.writes["kernel"][0, 1, 0], kernel) and step.letters["kernel"] == ("B", "L", "H", "K")
+walk.page(at="kernel", tokens=["left", "middle", "right"], token=1)
 
 # %% [markdown]
 # ### The point of it

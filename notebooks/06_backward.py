@@ -10,7 +10,12 @@
 # %%
 import numpy as np
 
-from minconvbert.attention import mixed_attention, mixed_attention_backward, self_attention_backward
+from minconvbert.attention import (
+    mixed_attention,
+    mixed_attention_backward,
+    self_attention,
+    self_attention_backward,
+)
 from minconvbert.conv import (
     depthwise_conv_backward,
     dynamic_conv,
@@ -30,6 +35,7 @@ from minconvbert.ops import (
     softmax_backward,
     standardize,
 )
+from minconvbert.step import steps
 from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 # %% [markdown]
@@ -66,6 +72,14 @@ assert (dx == [[530, 640]]).all()
 assert (dweight == [[10, 20], [100, 200]]).all()
 assert (dbias == [10, 100]).all()
 show(linear, linear_backward)
+
+# %% [markdown]
+# Here are both passes, to step through. The arrow keys → and ← walk from line to line, and `D` goes from a line to its
+# line in the other pass. Click a number, and its products and sums are written out. (Where no script runs, you see a
+# still picture of one line.)
+
+# %%
+steps(linear, x, weight, np.zeros(2), dout=dy).page(at="dx")
 
 # %% [markdown]
 # The shapes alone almost say it. `dx` must be `(rows, I)`, made of `dy (rows, O)` and `weight (O, I)`: there is one
@@ -138,6 +152,9 @@ assert (dvalue.ravel() == [20, 30, 0]).all()
 assert (dkernel[0, 0, 0] == [0, 1, 2]).all()
 show(dynamic_conv_backward)
 
+# %%
+steps(dynamic_conv, value, kernel, dout=dout).page(at="dkernel", tokens=["token 0", "token 1", "token 2"])
+
 # %% [markdown]
 # All `Dh` channels of a head share a kernel, so `dkernel` is a sum over them: `einsum("blhd,blhd->blh")` multiplies
 # and sums over `d`. In the depthwise convolution all sentences and tokens share one: there the sum is over `b` and
@@ -199,13 +216,13 @@ def layer_norm_error(h, dtype):
     dx, _, _ = layer_norm_backward(dout, x, weight, 1e-12)
     return gradient_error(lambda x: layer_norm(x, weight, bias, 1e-12), (x,), 0, dx, dout, v, dtype(h))
 
-steps = np.logspace(-12, 0, 49)
-errors = {dtype: np.array([layer_norm_error(h, dtype) for h in steps]) for dtype in (np.float64, np.float32)}
-at = np.abs(steps - 1e-6).argmin()
+lengths = np.logspace(-12, 0, 49)
+errors = {dtype: np.array([layer_norm_error(h, dtype) for h in lengths]) for dtype in (np.float64, np.float32)}
+at = np.abs(lengths - 1e-6).argmin()
 assert errors[np.float64][at] < 1e-8 and errors[np.float32][at] > 1e-3 and errors[np.float32].min() > 1e-6
 axis = picture(width=6.5, height=3)
 for (dtype, error), colour in zip(errors.items(), (BLUE, ORANGE)):
-    axis.loglog(steps, np.maximum(error, 1e-13), color=colour, label=dtype.__name__)
+    axis.loglog(lengths, np.maximum(error, 1e-13), color=colour, label=dtype.__name__)
 axis.set(xlabel="step h", title="relative error of the measured gradient of layer norm")
 axis.legend()
 
@@ -265,11 +282,19 @@ assert np.abs(again["query.bias"] - grads["query.bias"]).max() < 1e-13 * np.abs(
 # %% [markdown]
 # ## A whole block, backward
 #
-# Attention, as an example of how the rules go together. Read it line by line beside the forward pass of 03: last line
-# first.
+# Attention, as an example of how the rules go together. Both passes are side by side: a line of the one lights its
+# line in the other, and beside each array is its gradient. What was computed last is undone first.
 
 # %%
 show(self_attention_backward)
+
+# %%
+args = case("self_attention", seed="walk")
+out, acts = self_attention(*args)
+walk = steps(self_attention, *args, dout=rng.normal(size=out.shape))
+(forward,) = walk.made("weights", "self_attention")
+assert any(walk[number].source.startswith("dscores = softmax_backward") for number in forward.mates)
+walk.page(at="weights")
 
 # %% [markdown]
 # ## How an exercise is checked

@@ -61,9 +61,10 @@ def execute(notebook):
 
 
 def _keep_one(data):
-    """Of a picture only the PNG, in a palette; of rich text only the text in the richest form."""
+    """Of a picture, or of a page with a still picture, only the PNG, in a palette; of rich text only the richest form."""
     if "image/png" in data:
-        data.pop("text/plain", None)
+        for kind in ("text/plain", "text/html"):
+            data.pop(kind, None)
         picture, small = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))), io.BytesIO()
         picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
         data["image/png"] = base64.b64encode(small.getvalue()).decode()

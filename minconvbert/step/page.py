@@ -42,19 +42,19 @@ def page(recording, tokens=(), stations=None, at=None, token=None, eyebrow=EYEBR
     pressed = zlib.compress(len(text).to_bytes(4, "little") + text + packed.bytes, 9)
     title, packed = f"Step by step: {recording.title}", base64.b64encode(pressed).decode()
     html = fill(__package__, "step", dict(packed=packed), title, [picture.html for _, picture in pictures])
-    return StepPage(recording, known["start"], html, height, title)
+    return StepPage(recording, known["start"], known["tokens"], html, height, title)
 
 
 class StepPage(Page):
     """A notebook shows the page itself, and where no script runs, as on GitHub, a still picture of the step."""
 
-    def __init__(self, recording, step, *page):
+    def __init__(self, recording, step, tokens, *page):
         super().__init__(*page)
-        self.recording, self.step = recording, step
+        self.recording, self.step, self.tokens = recording, step, tokens
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         try:
-            picture = {"image/png": still(self.recording, self.step)}
+            picture = {"image/png": still(self.recording, self.step, self.tokens)}
         except ModuleNotFoundError:                    # drawing needs matplotlib, walking does not
             picture = {}
         return {"text/html": self._repr_html_(), "text/plain": repr(self.recording)} | picture
