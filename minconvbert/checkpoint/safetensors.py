@@ -36,7 +36,7 @@ def read_with_metadata(path):
     """-> what `read_safetensors` returns, what `read_metadata` returns; the file is opened once"""
     buffer = map_file(path)
     header, data = _header(buffer, path)
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__", None) or {}
     return {name: array_at(buffer, data + begin, DTYPES[code], shape, f"{name} in {path}")
             for name, (code, shape, begin, end) in _entries(header, len(buffer) - data, path).items()}, metadata
 

@@ -25,7 +25,7 @@ def page(recording, tokens=(), stations=None, at=None, token=None, eyebrow=EYEBR
 
     tokens: labels of the L positions, where there is one sentence; token: the position that is followed
     stations: {function: (title, what it is for)} of the calls that the walk goes through, by default those at the top
-    at: the step to open with, a number or the name of an array, by default the first that makes an array
+    at: the step to open with: its number, or the name of an array that is then whole; by default the first to make one
     eyebrow, lead, notes: lines of text at the top; pictures: (title, `Page`) of pages to show as stations of their own
 
     Raises ValueError if there is no step `at`.
@@ -70,11 +70,11 @@ def _start(recording, at, mains):
     if at is None:
         return next((step.number for step in steps if step.writes), 0)
     if isinstance(at, str):
-        made = [step.number for step in steps if at in step.writes] or [s.number for s in recording.made(at)]
+        made = [step for step in steps if at in step.writes] or recording.made(at)
         if not made:
             names = dict.fromkeys(name for step in recording.steps for name in step.writes)
             raise ValueError(f"at must be an array that a line makes, one of {', '.join(names)}, but is {at!r}")
-        return made[0]
+        return next((step.number for step in reversed(made) if not step.source.startswith("return")), made[-1].number)
     if not 0 <= at < len(recording):
         raise ValueError(f"at must be the number of a step, from 0 to {len(recording) - 1}, but is {at}")
     return at

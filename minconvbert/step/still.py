@@ -9,7 +9,7 @@ import numpy as np
 from ..view.palette import LIGHT
 
 # Inches: the picture, its margin, the columns of source and arrays, a line of source, a row of an array and its title
-WIDTH, MARGIN, LEFT, RIGHT, LINE, ROW, TITLE = 11, 0.15, 5.9, 4.6, 0.165, 0.2, 0.3
+WIDTH, MARGIN, LEFT, RIGHT, LINE, ROW, TITLE = 11, 0.15, 5.6, 4.6, 0.165, 0.2, 0.3
 MOST_LINES, MOST_ARRAYS, TALLEST, WRITTEN = 26, 4, 1.7, 90
 ROOM, WRAP = 88, 150                                   # characters of a line of source, and of the formula
 
