@@ -298,7 +298,7 @@ def test_of_two_that_fit_a_right_case_rules_one_out():
     assert set(alone[case].diagnosis.mistakes) == {mistake, other} and not alone.mistakes
     report = check(wrong | {"op.activation.gelu": expected("op.activation.gelu")})
     assert list(report.mistakes) == [mistake]
-    assert f"“{other}”, but it would show in op.activation.gelu, which is right" in str(report)
+    assert f"“{other}” does, too, but it would show in op.activation.gelu, which is right" in str(report)
 
 
 def test_the_first_to_depart_and_what_explains_it():
@@ -359,7 +359,7 @@ def test_tokenizer_lines(tmp_path):
     file.write_text('{"input_ids": [1.5]}\n{"input_ids": [[1], [2, 3]]}\n{"input_ids": []}\n')
     found = [(row.status, row.note) for row in check(tmp_path)["tokenizer.lines"].compared]
     assert found == [("wrong dtype", "must be integers, but is float64"),
-                     ("wrong dtype", "must be integers, but is object"), ("departs", "must be (11,), but is (0,)")]
+                     ("wrong dtype", "must be integers, but is object; its rows may be of different lengths"), ("departs", "must be (11,), but is (0,)")]
 
 
 # What a port hands in

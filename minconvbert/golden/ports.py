@@ -141,11 +141,11 @@ def our_names(golden, arrays):
 
 
 def _as_array(x):
-    """An array; where none can be made of it, one of objects that holds the reason."""
+    """An array; where none can be made of it, one of objects that holds a remedy."""
     try:
         array = np.asarray(x)
-    except Exception as error:
-        remedy = "hand in .detach().float().numpy()" if hasattr(x, "detach") else f"{type(error).__name__}: {error}"
+    except Exception:
+        remedy = "hand in .detach().float().numpy()" if hasattr(x, "detach") else "its rows may be of different lengths"
         return np.array(remedy, object)
     # JAX's bfloat16 is a type of its own, which NumPy can convert.
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
