@@ -25,41 +25,13 @@
 import numpy as np
 from IPython.display import Markdown, display
 
-<<<<<<< HEAD
-from minconvbert.attention import (
-    mixed_attention,
-    mixed_attention_backward,
-    self_attention,
-    self_attention_backward,
-)
-from minconvbert.conv import (
-    depthwise_conv_backward,
-    dynamic_conv,
-    dynamic_conv_backward,
-    hide,
-    separable_conv_backward,
-    span_dynamic_conv,
-)
-from minconvbert.course import check, stub
-from minconvbert.course.exercises import case
-from minconvbert.ops import (
-    layer_norm,
-    layer_norm_backward,
-    linear,
-    linear_backward,
-    softmax,
-    softmax_backward,
-    standardize,
-)
-from minconvbert.step import steps
-=======
 from minconvbert import activations, conv, ops
-from minconvbert.attention import mixed_attention, mixed_attention_backward, self_attention_backward
+from minconvbert.attention import mixed_attention, mixed_attention_backward, self_attention, self_attention_backward
 from minconvbert.conv import dynamic_conv, dynamic_conv_backward, hide, separable_conv_backward, span_dynamic_conv
 from minconvbert.course import check, stub
 from minconvbert.course.exercises import case
 from minconvbert.ops import layer_norm, layer_norm_backward, linear, softmax, standardize
->>>>>>> course
+from minconvbert.step import steps
 from minconvbert.view.notebook import BLUE, ORANGE, picture, show
 
 # %% [markdown]
@@ -99,7 +71,6 @@ show(linear)
 show(ops.linear_backward, fold="The source of `linear_backward`: write it yourself first, in the exercises below")
 
 # %% [markdown]
-<<<<<<< HEAD
 # Here are both passes, to step through. The arrow keys → and ← walk from line to line, and `D` goes from a line to its
 # line in the other pass. Click a number, and its products and sums are written out. (Where no script runs, you see a
 # still picture of one line.)
@@ -108,12 +79,8 @@ show(ops.linear_backward, fold="The source of `linear_backward`: write it yourse
 steps(linear, x, weight, np.zeros(2), dout=dy).page(at="dx")
 
 # %% [markdown]
-# The shapes alone almost say it. `dx` must be `(rows, I)`, made of `dy (rows, O)` and `weight (O, I)`: there is one
-# product that fits. `dweight` must be `(O, I)`, made of `dy (rows, O)` and `x (rows, I)`: one product again.
-=======
 # The shapes almost decide it. `dx` must be `(rows, I)` and is made of `dy (rows, O)` and `weight (O, I)`: only one product
 # fits. `dweight` must be `(O, I)` and is made of `dy (rows, O)` and `x (rows, I)`: again only one product fits.
->>>>>>> course
 #
 # ## Rule 2: each factor of a product gets the gradient times the other factor
 #
@@ -310,28 +277,17 @@ def layer_norm_error(h, dtype, one_sided=False):
         return abs((ahead - here) / h - (dx * v).sum()) / abs((dx * v).sum())
     return gradient_error(lambda x: layer_norm(x, weight, bias, 1e-12), (x,), 0, dx, dout, v, dtype(h))
 
-<<<<<<< HEAD
 lengths = np.logspace(-12, 0, 49)
 errors = {dtype: np.array([layer_norm_error(h, dtype) for h in lengths]) for dtype in (np.float64, np.float32)}
+one_sided = np.array([layer_norm_error(h, np.float64, one_sided=True) for h in lengths])
 at = np.abs(lengths - 1e-6).argmin()
-assert errors[np.float64][at] < 1e-8 and errors[np.float32][at] > 1e-3 and errors[np.float32].min() > 1e-6
-axis = picture(width=6.5, height=3)
-for (dtype, error), colour in zip(errors.items(), (BLUE, ORANGE)):
-    axis.loglog(lengths, np.maximum(error, 1e-13), color=colour, label=dtype.__name__)
-axis.set(xlabel="step h", title="relative error of the measured gradient of layer norm")
-=======
-steps = np.logspace(-12, 0, 49)
-errors = {dtype: np.array([layer_norm_error(h, dtype) for h in steps]) for dtype in (np.float64, np.float32)}
-one_sided = np.array([layer_norm_error(h, np.float64, one_sided=True) for h in steps])
-at = np.abs(steps - 1e-6).argmin()
 assert one_sided.min() > 10 * errors[np.float64].min()
 assert errors[np.float64][at] < 1e-8 and errors[np.float32][at] > 1e-3 and errors[np.float32].min() > 1e-6
 axis = picture(width=6.5, height=3)
 for (dtype, error), colour in zip(errors.items(), (BLUE, ORANGE)):
-    axis.loglog(steps, error, color=colour, label=dtype.__name__)
-axis.loglog(steps, one_sided, ":", color=BLUE, label="float64, one-sided")
+    axis.loglog(lengths, error, color=colour, label=dtype.__name__)
+axis.loglog(lengths, one_sided, ":", color=BLUE, label="float64, one-sided")
 axis.set(xlabel="step h", ylabel="relative error", title="error of the measured gradient of layer norm")
->>>>>>> course
 axis.legend()
 
 # %% [markdown]
@@ -393,13 +349,8 @@ assert np.abs(again["query.bias"] - grads["query.bias"]).max() < 1e-13 * np.abs(
 # %% [markdown]
 # ## A whole block, backward
 #
-<<<<<<< HEAD
 # Attention, as an example of how the rules go together. Both passes are side by side: a line of the one lights its
 # line in the other, and beside each array is its gradient. What was computed last is undone first.
-=======
-# Attention shows how the rules work together. Read its backward pass line by line beside the forward pass of 03, beginning
-# with the last line of the forward pass.
->>>>>>> course
 
 # %%
 show(self_attention_backward)
