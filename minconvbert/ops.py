@@ -105,11 +105,10 @@ def layer_norm_backward(dy, x, weight, eps):
     dnormed = dy * weight
     along_ones = row_sum(dnormed) / D
     along_normed = row_sum(dnormed * normed) / D
-    normed *= along_normed
-    dnormed -= along_ones
-    dnormed -= normed
-    dnormed *= rstd
-    return dnormed, dweight, dbias
+    dx = dnormed - along_ones
+    dx -= normed * along_normed
+    dx *= rstd
+    return dx, dweight, dbias
 
 
 def standardize(x, eps):
@@ -117,8 +116,8 @@ def standardize(x, eps):
     D = x.shape[-1]
     centred = x - row_sum(x) / D
     rstd = 1 / np.sqrt(row_sum(centred * centred) / D + eps)
-    centred *= rstd
-    return centred, rstd
+    normed = np.multiply(centred, rstd, out=centred)
+    return normed, rstd
 
 
 def softmax(x):

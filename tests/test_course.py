@@ -152,7 +152,7 @@ def test_the_first_line_that_departs_is_named(tmp_path, change, to, wrong, says)
 
 
 def test_a_name_that_the_package_writes_to_twice_is_not_held_against_you():
-    """In the package `normed` and `dnormed` are overwritten; whoever keeps them is right."""
+    """In the package `dx` is overwritten; whoever writes it in one line is right."""
     def layer_norm_backward(dy, x, weight, eps):
         normed, rstd = standardize(x, eps)
         dnormed = dy * weight

@@ -21,7 +21,7 @@ FAULTS = [
     ("ops.grouped_linear_backward", "weight.swapaxes(1, 2)", "weight[::-1].swapaxes(1, 2)"),
     ("ops.grouped_linear_backward", "dy.reshape(-1, G * O).sum(0)", "dy.reshape(-1, G * O)[1:].sum(0)"),
     ("ops.embedding_backward", "dtable[padding_idx] = 0", "dtable[:2] = 0"),
-    ("ops.layer_norm_backward", "dnormed *= rstd", "dnormed *= rstd * rstd"),
+    ("ops.layer_norm_backward", "dx *= rstd", "dx *= rstd * rstd"),
     ("ops.softmax_backward", "row_sum(dx)", "row_sum(dx) / 2"),
     ("conv.separable_conv_backward", "dbias[:, None]", "0 * dbias[:, None]"),
     ("attention.self_attention_backward", "dropout(weights, drop).swapaxes(2, 3)", "dropout(weights, drop)"),

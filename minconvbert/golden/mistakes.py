@@ -123,10 +123,10 @@ _mistake("LayerNorm: weight missing", "ops.layer_norm", "y *= weight", "pass")
 _mistake("LayerNorm: bias missing", "ops.layer_norm", "y += bias", "pass")
 _mistake("LayerNorm: bias added before the weight", "ops.layer_norm",
          "y *= weight\n    y += bias", "y += bias\n    y *= weight")
-_mistake("LayerNorm backward: the part along the mean kept", "ops.layer_norm_backward", "dnormed -= along_ones", "pass")
+_mistake("LayerNorm backward: the part along the mean kept", "ops.layer_norm_backward", "dnormed - along_ones", "dnormed")
 _mistake("LayerNorm backward: the part along the normed row kept", "ops.layer_norm_backward",
-         "dnormed -= normed", "pass")
-_mistake("LayerNorm backward: not divided by the deviation", "ops.layer_norm_backward", "dnormed *= rstd", "pass")
+         "dx -= normed * along_normed", "pass")
+_mistake("LayerNorm backward: not divided by the deviation", "ops.layer_norm_backward", "dx *= rstd", "pass")
 _mistake("LayerNorm backward: gradient of the weight against x", "ops.layer_norm_backward", "(dy * normed)", "(dy * x)")
 _mistake("LayerNorm backward: weight left out", "ops.layer_norm_backward",
          "dnormed = dy * weight", "dnormed = dy.copy()")
