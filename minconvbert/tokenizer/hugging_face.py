@@ -327,7 +327,7 @@ class _Tokenizer:
         return BatchEncoding(self._shaped(entries, as_rows, return_tensors), rows, self.convert_ids_to_tokens)
 
     def _overflow(self, samples, rests):
-        """What `return_overflowing_tokens` adds.   samples: the text of each row; rests: what was cut off of each text"""
+        """What `return_overflowing_tokens` adds.   samples: the text of each row; rests: what was cut off"""
         if self.rules.flat_overflow:
             return dict(overflowing_tokens=[cut_off for cut_off, _ in rests],
                         num_truncated_tokens=[number for _, number in rests])
@@ -562,15 +562,15 @@ class ConvBertTokenizerFast(_Tokenizer):
     _no_token = None
 
     def _readable(self, ids, skip_special_tokens):
-        """Skipped are all that have the flag, named or not; an added token is written as it is looked for."""
-        tokens = []
-        for i in map(self._checked_id, ids):
+        """An added token is written as it is looked for. What is written as one with the flag was added is skipped."""
+        def written(i):
             token = self.added_tokens_decoder.get(i)
-            if token is None:
-                tokens.append(self._tokens.get(i, self._no_token))
-            elif not (skip_special_tokens and token.special):
-                tokens.append(self._normalize(token.content)[0] if token.normalized else token.content)
-        return tokens
+            if token and token.normalized:
+                return self._normalize(token.content)[0]
+            return self._tokens.get(i, self._no_token)
+
+        left_out = self._marked if skip_special_tokens else ()
+        return [token for token in map(written, map(self._checked_id, ids)) if token not in left_out]
 
     def convert_tokens_to_string(self, tokens):
         """Join tokens, taking back the spaces before . ? ! , and contractions where a token is one."""
