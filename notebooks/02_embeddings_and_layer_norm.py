@@ -2,23 +2,32 @@
 # # 02. Embeddings and layer norm
 #
 # **Claim.** What enters the first layer is the sum of three rows of three tables, brought to mean 0 and variance 1.
-# The model cannot see how large that sum was, nor where its middle lay. It sees only its shape.
+# The model cannot see how large the sum was, or what its mean was. It sees only its shape.
 #
+# After this notebook you can
+# * say what enters the first layer of the model
+# * compute a layer norm and its gradient by hand, and say why the gradient has this form
+# * write the backward pass of a look-up and of a layer norm
+#
+# **Time**: about 60 minutes, exercises included. **Builds on**: 01; a little linear algebra.
+#
+# **Papers**: [BERT](https://arxiv.org/abs/1810.04805) (Devlin and others, 2018), [Layer
+# Normalization](https://arxiv.org/abs/1607.06450) (Ba and others, 2016).
 # Letters used here: `B` sentences, `L` tokens in each, `E` numbers for a token.
 
 # %%
 import numpy as np
 
-from minconvbert import default_model, view
+from minconvbert import default_model, ops, view
 from minconvbert.config import ConvBertConfig
 from minconvbert.course import check
 from minconvbert.faces import ConvBertModel
 from minconvbert.inputs import model_inputs
 from minconvbert.model import embeddings
-from minconvbert.ops import embedding, embedding_backward, layer_norm, layer_norm_backward, standardize
+from minconvbert.ops import embedding, layer_norm, standardize
 from minconvbert.shapes import sub
 from minconvbert.tokenizer import ConvBertTokenizerFast
-from minconvbert.view.notebook import BLUE, ORANGE, picture, show
+from minconvbert.view.notebook import BLUE, picture, show
 
 # %% [markdown]
 # ## Three rows, by hand
@@ -34,7 +43,7 @@ type_table = np.array([[0.0, 0, 0, 0], [9, 9, 9, 9]])
 
 # %% [markdown]
 # The sentence is *[CLS] the cat sat*. Take its third token, *cat*, at position 2, in the first part of the input
-# (token type 0). Its three rows are
+# (token type 0). These are its three rows and their sum:
 #
 # | | | | | |
 # |---|---|---|---|---|
@@ -59,10 +68,10 @@ total[0]
 #
 # Take the sum of *cat*, `(1, 2, 3, 6)`.
 #
-# 1. Its mean is (1 + 2 + 3 + 6) / 4 = **3**. Take it off: (−2, −1, 0, 3).
+# 1. Its mean is (1 + 2 + 3 + 6) / 4 = **3**. Subtract it: (−2, −1, 0, 3).
 # 2. The mean of the squares, the variance, is (4 + 1 + 0 + 9) / 4 = **3.5**. Its root is 1.8708.
 # 3. Divide: (−1.0690, −0.5345, 0, 1.6036). This has mean 0 and variance 1. It is called `normed` in the code.
-# 4. Multiply by a learned weight and add a learned bias, one of each for each of the `E` places.
+# 4. Multiply by a learned weight and add a learned bias. Each of the `E` places has a weight and a bias of its own.
 #
 # A tiny number `eps` is added to the variance, so that a row of equal numbers does not divide by zero. ConvBERT takes
 # 1e-12.
@@ -79,9 +88,10 @@ by_hand.round(4)
 show(embedding, layer_norm, standardize, embeddings)
 
 # %% [markdown]
-# `dims` at the head of a function is a statement about shapes that runs: it checks that the arrays have the axes that
-# the string says, and hands back the sizes. `acts` is a dict of everything that was computed on the way. The backward
-# pass will need it, and so will we: what backward needs is what one wants to look at.
+# Two habits of this code. `dims` in the first line of a function states shapes, and the statement runs: it checks that
+# the arrays have the axes that the string names, and returns the sizes. And a block returns, beside its result, `acts`:
+# a dict of what it computed on the way. The backward pass reads it, and so do all our pictures. (`row_sum` is a fast sum
+# over the last axis. `rng` and `dropout` are for training only: with a random generator, some numbers are zeroed.)
 #
 # ## They agree
 
@@ -100,7 +110,7 @@ print({name: a.shape for name, a in acts.items()})
 # %% [markdown]
 # ## What a norm cannot see
 #
-# Add 100 to a row, or make it ten times as large. `normed` stays what it was.
+# Add 100 to a row, or make it ten times as large. `normed` does not change.
 
 # %%
 row = np.array([[1.0, 2, 3, 6]])
@@ -109,21 +119,42 @@ assert np.allclose(standardize(row + 100, 1e-12)[0], normed)
 assert np.allclose(standardize(row * 10, 1e-12)[0], normed)
 
 # %% [markdown]
-# This tells the backward pass almost by itself. Let `dy` be the gradient of the loss with respect to the output: how
-# much the loss grows for each unit that a number of the output grows. We want `dx`, the same for the input.
+# From this the backward pass follows. Let `dy` be the gradient of the loss with respect to the output: how much the
+# loss grows for each unit that a number of the output grows. We want `dx`, the same for the input.
 #
-# Moving `x` along (1, 1, 1, 1) changes nothing. So `dx` can have no part along (1, 1, 1, 1). Moving `x` along
-# `normed` only stretches the row, and changes nothing. So `dx` can have no part along `normed` either. Backward is:
-# go back through the weight, take both parts out, and multiply by the factor that the row was multiplied with.
+# 1. The weight multiplied `normed`. So `dnormed = dy * weight`.
+# 2. Moving `x` along (1, 1, 1, 1) changes nothing, so `dx` has no part along (1, 1, 1, 1). The part of `dnormed` in
+#    this direction is its mean, in every place. Subtract it.
+# 3. Moving `x` along `normed` only stretches the row and changes nothing, so `dx` has no part along `normed`. The
+#    part of `dnormed` in this direction is `mean(dnormed * normed) * normed`. Subtract it.
+# 4. Everything else passes unchanged, but for one factor. Why? Take a small step `v` that is orthogonal to both
+#    directions. Then `x + v` has the same mean as `x`. It has the same variance, too: the variance changes by 2
+#    mean(centred · v) = 0 and by mean(v²), which is of second order. So the norm subtracts the same mean and
+#    multiplies by the same `rstd` = 1 / sqrt(variance + eps): `normed` moves by exactly `rstd * v`. Multiply by
+#    `rstd`.
+#
+# In one line: **dx = rstd · (dnormed − mean(dnormed) − normed · mean(dnormed · normed))**. The Jacobian of the norm
+# is a projection, times `rstd`. A projection is symmetric, so that going back through it is the same as going
+# forward. (With `eps`, moving along `normed` is not quite without effect, and yet the formula is exact: mean(normed²)
+# is then variance / (variance + eps), a little less than 1, and so a little of that part remains.)
+#
+# By hand: the row (1, 2, 3, 6) again, weight 1, `dy` = (1, 0, 0, 0). The mean is ¼, so (¾, −¼, −¼, −¼) remains.
+# `normed` is (−1.0690, −0.5345, 0, 1.6036), and mean(dy · normed) = −0.2673. Minus −0.2673 · normed: (0.4643,
+# −0.3929, −0.25, 0.1786). Times rstd = 1 / 1.8708: **(0.2482, −0.2100, −0.1336, 0.0955)**. The four sum to 0.
 
 # %%
-show(layer_norm_backward)
+by_hand = np.array([0.2482, -0.2100, -0.1336, 0.0955])
+dx, _, _ = ops.layer_norm_backward(np.array([[1.0, 0, 0, 0]]), np.array([[1.0, 2, 3, 6]]), np.ones(4), 1e-12)
+assert np.allclose(dx[0], by_hand, atol=1e-4)
+
+# %%
+show(ops.layer_norm_backward, fold="The source: write it yourself first, in the second exercise below")
 
 # %%
 rng = np.random.default_rng(0)
 x, dy = rng.normal(size=(2, 3, 8)), rng.normal(size=(2, 3, 8))
 weight8, bias8 = rng.normal(1, 0.3, 8), rng.normal(size=8)
-dx, dweight, dbias = layer_norm_backward(dy, x, weight8, 1e-12)
+dx, dweight, dbias = ops.layer_norm_backward(dy, x, weight8, 1e-12)
 normed, _ = standardize(x, 1e-12)
 assert np.abs(dx.sum(-1)).max() < 1e-12                 # nothing along (1, ..., 1)
 assert np.abs((dx * normed).sum(-1)).max() < 1e-9       # nothing along normed, but for eps
@@ -141,25 +172,27 @@ print(f"measured {measured:.9f}   predicted {predicted:.9f}")
 # %% [markdown]
 # ## A word that occurs twice
 #
-# In *the cat saw the dog* the row of *the* is read twice. If the loss asks for `dy[1]` at the first place and `dy[4]`
-# at the second, the row gets **both, added**. Rows that were not read get nothing. This is the whole backward of a
-# look-up.
+# In the ids below, the second word is read twice: at places 1 and 4. Its row gets the gradients of both places, **added**.
+# Rows that were not read get zero. This is the whole backward pass of a look-up. (The row of `padding_idx`, which stands
+# for no word, gets zero by decree.)
 
 # %%
 ids = np.array([[0, 1, 2, 3, 1]])                       # the second word again at the end
 dy = np.arange(20.0).reshape(1, 5, 4)
-dtable = embedding_backward(dy, ids, word_table)
+dtable = ops.embedding_backward(dy, ids, word_table)
 assert (dtable[1] == dy[0, 1] + dy[0, 4]).all()
 dtable
 
 # %% [markdown]
 # ## What was learned
 #
-# The trained model has a row for each position. Rows that mean similar places point in similar directions. The
-# picture shows the cosine of the angle between any two of the first 32: 1 where they point the same way. (Position 0 is
-# like no other: `[CLS]` always stands there.)
+# The trained model has a row for each position. The picture shows the cosine of the angle between the rows of any two of
+# the first 32 positions. It is 1 on the diagonal. Beside the diagonal there is a faint band: neighbouring positions have
+# rows that point in similar directions. Negative cosines are drawn as 0. (Position 0 is like no other, because `[CLS]`
+# always stands there.)
 
 # %%
+# alt: A square of 32 by 32 cosines: dark on the diagonal, a faint band beside it, pale elsewhere.
 folder = default_model()
 model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
 
@@ -169,12 +202,14 @@ def cosines(a, b):
 positions = model.params["embeddings.position_embeddings.weight"][:32]
 similar = cosines(positions, positions)
 assert np.allclose(np.diag(similar), 1, atol=1e-5)
-figure = view.matrix(np.maximum(similar, 0), title="positions 0 to 31: how alike are their rows?", highest=1)
+labels = [str(i) if i % 4 == 0 else "" for i in range(32)]
+figure = view.matrix(np.maximum(similar, 0), labels, labels, "cosine of two positions' rows (negative as 0)", highest=1)
 figure.set_size_inches(5.6, 5)
 figure
 
 # %% [markdown]
-# Words that are used alike have rows that point alike. The nearest neighbours of a few:
+# Words that are used in similar ways have rows that point in similar directions. Here are the nearest neighbours of a few
+# words:
 
 # %%
 table = model.params["embeddings.word_embeddings.weight"]
@@ -188,30 +223,30 @@ for word in ("river", "three", "could", "king", "##ing"):
 # %% [markdown]
 # ## Before and after
 #
-# The sums of a sentence have each its own size (the root of the mean square) and its own middle. After the norm all
-# rows have the same size. The learned weight then stretches some of the places and not others; the picture shows
-# `normed`, before it.
+# Each token's sum has a size of its own (the root of its mean square) and a mean of its own. After the norm all rows
+# have size 1, by construction, and mean 0. So we draw what goes in only: the norm removes these differences.
 
 # %%
+# alt: Bars: the size of each token's sum before the norm. The sizes differ from token to token.
 batch = tokenizer("The river rose slowly after three days of rain.", return_tensors="np")
 out, acts = embeddings(model_inputs(model.config, batch["input_ids"]), sub(model.params, "embeddings"), model.config)
 normed, _ = standardize(acts["total"], model.config.layer_norm_eps)
 before, after = (np.sqrt((x[0] ** 2).mean(-1)) for x in (acts["total"], normed))
-assert np.allclose(after, 1, atol=1e-3)
-axes = picture(2, width=8)
-for axis, sizes, colour, title in zip(axes, (before, after), (ORANGE, BLUE), ("word + position + type", "normed")):
-    axis.bar(range(len(sizes)), sizes, color=colour)
-    axis.set_xticks(range(len(sizes)), tokenizer.convert_ids_to_tokens(batch["input_ids"][0]), rotation=45, ha="right")
-    axis.set_title(f"size of each token's row: {title}")
+assert np.allclose(after, 1, atol=1e-3) and np.ptp(before) > 0.01
+axis = picture(width=6)
+axis.bar(range(len(before)), before, color=BLUE)
+axis.set_xticks(range(len(before)), tokenizer.convert_ids_to_tokens(batch["input_ids"][0]), rotation=45, ha="right")
+axis.set(title="size of word + position + type, before the norm", ylabel="root of the mean square")
 
 # %% [markdown]
 # ## Exercises
 #
-# Each of these functions is checked against the package on fresh numbers drawn from your name. Replace the body, put
-# your name in, and run the cell. If a line departs, `check` names it and gives a hint; `check(..., answer=True)`
-# shows the package's line.
+# `check` compares each of these functions with the package's, on numbers that it draws from the seed. Replace the body,
+# put your name in as the seed, and run the cell. If something is wrong, `check` names the first of your lines that
+# departs and gives a hint; `check(..., answer=True)` also shows the package's line.
 
 # %%
+# Difficulty 3 of 5, about 15 minutes. You may call: embedding.
 def embedding_backward(dy, ids, table, padding_idx=None):
     """-> dtable (V, E): each row is the sum of the dy of its occurrences; that of `padding_idx` stays zero."""
     raise NotImplementedError("your turn")
@@ -219,6 +254,7 @@ def embedding_backward(dy, ids, table, padding_idx=None):
 check(embedding_backward, seed="your name")
 
 # %%
+# Difficulty 4 of 5, about 30 minutes. You may call: layer_norm.
 def layer_norm_backward(dy, x, weight, eps):
     """-> dx (..., D), dweight (D,), dbias (D,)
 
@@ -230,10 +266,22 @@ def layer_norm_backward(dy, x, weight, eps):
 check(layer_norm_backward, seed="your name")
 
 # %% [markdown]
-# 1. What does layer norm make of a row of `E = 2` numbers? Try a few. Why would a model of width 2 be no good?
-# 2. Add the same vector to every row of the word table. Does the output change? And the same number to every entry of
-#    one row?
-# 3. The weights and biases of `LayerNorm` are shared by all positions. What is the shape of `dweight`, and over what
-#    is it a sum?
+# 1. What does layer norm make of a row of `E = 2` numbers? Try a few. Why would a model of width 2 learn nothing?
+# 2. Add the same vector to every row of the word table. Does the output change? Now add the same number to
+#    every entry of one row. Does it change now?
+# 3. The weights and biases of `LayerNorm` are shared by all positions. What is the shape of `dweight`, and which axes
+#    does it sum over?
 # 4. The row of `[PAD]` gets no gradient from the look-up (`padding_idx`). In a masked-word model the same table is
 #    also the output layer. Does its row get a gradient there? (07 has the answer.)
+
+# %% [markdown]
+# <details><summary>Answers to the numbered questions</summary>
+#
+# 1. (a, b) becomes (−1, 1) or (1, −1), whatever a and b are (unless they are equal). So a row would carry one bit.
+# 2. Yes: the added vector is not the same number in all places, so it changes the shape. Adding one number to every
+#    entry of one row changes nothing for that word: the mean is subtracted.
+# 3. `(E,)`. It is a sum over all sentences and all tokens, because all of them read the same weight.
+# 4. Yes. As output layer, its row is the weight of the logit of `[PAD]`, and softmax gives every logit a gradient. 07
+#    measures it.
+#
+# </details>

@@ -2,7 +2,7 @@
 
     python notebooks/build.py               all notebooks
     python notebooks/build.py 04 06         those whose names begin so
-    python notebooks/build.py --check       write nothing; fail if one does not run, or its .ipynb is out of date
+    python notebooks/build.py --check       write nothing; fail if one does not run, or differs from its .ipynb
 
 Needs jupytext, nbclient and a Python kernel (pip install "minconvbert[notebooks]").
 """
@@ -10,6 +10,7 @@ Needs jupytext, nbclient and a Python kernel (pip install "minconvbert[notebooks
 import argparse
 import base64
 import io
+import re
 import sys
 import time
 from pathlib import Path
@@ -49,6 +50,8 @@ def execute(notebook):
     NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", resources=where).execute()
     for number, cell in enumerate(cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.metadata, cell.execution_count = nbformat.from_dict({}), number + 1
+        alt = re.search(r"^# alt: (.*(?:\n#      .*)*)", cell.source, re.MULTILINE)
+        cell.outputs = [output for output in cell.outputs if not _names_a_drawing(output)]
         for output in cell.outputs:
             if output.get("name") == "stderr":
                 raise ValueError(f"a cell wrote to stderr: {output.text}")
@@ -57,7 +60,15 @@ def execute(notebook):
             if "data" in output:
                 output.metadata = nbformat.from_dict({})
                 _keep_one(output.data)
+                for kind in output.data.keys() & {"image/png", "image/svg+xml"} if alt else ():
+                    output.metadata[kind] = dict(alt=re.sub(r"\n# +", " ", alt[1]))
     return notebook
+
+
+def _names_a_drawing(output):
+    """What `axis.legend()` and its like return in the last line of a cell: nothing that a reader wants."""
+    data = output.get("data", {})
+    return set(data) == {"text/plain"} and re.match(r"<matplotlib|\[?<?Text\(|\[<matplotlib|\[Text", data["text/plain"])
 
 
 def _keep_one(data):
@@ -72,17 +83,61 @@ def _keep_one(data):
         data.pop("text/plain", None)
 
 
-def same_source(notebook, committed):
-    """Whether two notebooks have the same cells, and the same code of the package shown in them."""
-    def told(nb):
-        return [(cell.cell_type, cell.source, _shown(cell)) for cell in nb.cells]
-    return told(notebook) == told(committed)
+def differences(notebook, committed):
+    """Where two notebooks differ in their cells, in the code of the package that they show, or in what they print.
+
+    Numbers may differ by rounding from machine to machine: they are the same if they differ by at most two units of
+    the last digit printed, or by 0.1%, or if both are below 1e-6; whole numbers must be equal. In a cell that says
+    `# varies by machine` (it trains, say) they may differ by 20%. Numbers of seconds are not compared, nor are pictures.
+    """
+    if [(c.cell_type, c.source) for c in notebook.cells] != [(c.cell_type, c.source) for c in committed.cells]:
+        return ["its cells are not those of its .py"]
+    found = []
+    for number, (now, then) in enumerate(zip(notebook.cells, committed.cells)):
+        if _shown(now) != _shown(then):
+            found.append(f"cell {number}: the code that it shows has changed")
+        loose = "# varies by machine" in now.source
+        if not same_text(_printed(now), _printed(then), 0.2 if loose else 1e-3):
+            found.append(f"cell {number}: it prints something else than what is committed")
+    return found
 
 
 def _shown(cell):
     """The code that `show` put below a cell. (Its line numbers may move.)"""
     texts = ["".join(o["data"].get("text/markdown", "")) for o in cell.get("outputs", ()) if "data" in o]
     return [text.partition("```python")[2] for text in texts]
+
+
+def _printed(cell):
+    """What a cell printed, and the value of its last line."""
+    outputs = cell.get("outputs", ())
+    texts = [o["text"] if "text" in o else o.get("data", {}).get("text/plain", "") for o in outputs]
+    return "".join("".join(text) for text in texts)
+
+
+NUMBER = re.compile(r"[-\u2212]?\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?%?(?: ?m?s\b)?")
+
+
+def same_text(a, b, share):
+    """Whether two texts have the same words and, but for rounding, the same numbers."""
+    words_a, words_b = (re.sub(r"\s+", " ", NUMBER.sub("#", text)) for text in (a, b))
+    return words_a == words_b and all(map(_same_number, NUMBER.findall(a), NUMBER.findall(b), [share] * len(a)))
+
+
+def _same_number(a, b, share):
+    if a.endswith("s"):
+        return True
+    (x, unit_x), (y, unit_y) = _value(a), _value(b)
+    if not unit_x and not unit_y and share < 0.01:
+        return x == y
+    return abs(x - y) <= max(2.0001 * max(unit_x, unit_y), share * max(abs(x), abs(y))) or max(abs(x), abs(y)) < 1e-6
+
+
+def _value(text):
+    """-> the number, and one unit of its last digit: 0 for a whole number"""
+    digits, _, exponent = text.rstrip("%").replace(",", "").replace("\u2212", "-").partition("e")
+    unit = 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2])) if "." in digits or exponent else 0
+    return float(digits) * 10.0 ** int(exponent or 0), unit
 
 
 def main(argv=None):
@@ -97,8 +152,10 @@ def main(argv=None):
         if not args.check:
             nbformat.validate(notebook)
             target.write_text(nbformat.writes(notebook, indent=1) + "\n", encoding="utf-8")
-        elif not target.exists() or not same_source(notebook, nbformat.read(target, 4)):
-            stale.append(target.name)
+        else:
+            found = differences(notebook, nbformat.read(target, 4)) if target.exists() else ["it is missing"]
+            stale += [target.name] * bool(found)
+            print(*(f"    {line}" for line in found), sep="\n", end="\n" if found else "")
         print(f"{path.stem:<32} {time.perf_counter() - started:5.1f} s", flush=True)
     if stale:
         print(f"out of date: {', '.join(stale)}; run python notebooks/build.py", file=sys.stderr)

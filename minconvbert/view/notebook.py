@@ -1,4 +1,4 @@
-"""What the notebooks show beside the figures of `minconvbert.view`: live sources, and plain curves and bars."""
+"""What the notebooks show beside the figures of `minconvbert.view`: live sources, plain curves and bars, diagrams."""
 
 import inspect
 from pathlib import Path
@@ -7,20 +7,34 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
 import minconvbert
-from minconvbert.view.palette import LIGHT
+
+from .diagrams import block_diagram, model_diagram
+from .palette import LIGHT
+
+__all__ = ["BLUE", "FAINT", "INK", "ORANGE", "PAPER", "block_diagram", "model_diagram", "needs", "picture", "show"]
 
 ROOT = Path(minconvbert.__file__).parents[1]
-BLUE, ORANGE, INK, FAINT, PAPER = (LIGHT[name] for name in ("attention", "convolution", "ink", "faint", "paper"))
+BLUE, INK, FAINT, PAPER = (LIGHT[name] for name in ("attention", "ink", "faint", "paper"))
+ORANGE = "#e08e3b"                                     # lighter than BLUE, so that a print in grey keeps them apart
 
 
-def show(*functions):
-    """The source of functions as it stands in the package, each with its file and line."""
+def show(*functions, fold=""):
+    """The source of functions as it is in the package, each with its file and line; under a line to open, if `fold`."""
     parts = []
     for function in map(inspect.unwrap, functions):
         file = Path(inspect.getsourcefile(function)).relative_to(ROOT).as_posix()
         source, line = inspect.getsourcelines(function)
         parts.append(f"`{file}`, line {line}\n```python\n{''.join(source).rstrip()}\n```")
-    display(Markdown("\n\n".join(parts)))
+    text = "\n\n".join(parts)
+    display(Markdown(f"<details><summary>{fold}</summary>\n\n{text}\n\n</details>" if fold else text))
+
+
+def needs(*functions):
+    """What may be called in an exercise: signatures, with the shapes that the docstrings state."""
+    for function in functions:
+        told = [line.strip() for line in inspect.getdoc(function).splitlines()]
+        shapes = next((line for line in told if "->" in line), told[0])
+        print(f"{function.__name__}{inspect.signature(function)}\n    {shapes}")
 
 
 plt.rcParams |= {
