@@ -267,13 +267,13 @@ print(f"0.1% too large: relative error {error:.1e}")
 # ### How far to go
 #
 # If the step is too large, the loss is no longer straight. If it is too small, the two losses differ by less than the
-# rounding of the machine. In between is a valley. In float64 it is wide and deep: with a step between 1e-7 and 1e-4 the
+# rounding of the machine. In between is a valley. In float64 it is wide and deep: with a step between 1e-7 and 1e-5 the
 # error is below 1e-8. In float32 only steps near 1e-3 are good to 1e-4, and with 1e-6 the measured gradient is off by
 # percents. One-sided differences (dotted) have a valley that is narrower and much less deep. **Check gradients two-sided,
 # in float64.**
 
 # %%
-# alt: Relative error against the step h, both logarithmic. Float64: a deep valley between 1e-7 and 1e-4. Float64
+# alt: Relative error against the step h, both logarithmic. Float64: a deep valley between 1e-7 and 1e-5. Float64
 #      one-sided: a shallower one. Float32: a valley near 1e-3 that is not below 1e-5.
 def layer_norm_error(h, dtype, one_sided=False):
     rng = np.random.default_rng(1)

@@ -11,7 +11,8 @@ import pytest
 
 import minconvbert
 from minconvbert.config import ConvBertConfig
-from minconvbert.course import EXERCISES, stub
+from minconvbert.course import EXERCISES, grade, imports, solution, stub
+from minconvbert.course.catalog import catalog
 from minconvbert.initialize import init_params
 from minconvbert.inputs import model_inputs
 from minconvbert.model import convbert
@@ -99,17 +100,75 @@ def test_sources_shown_are_those_of_the_package(source):
         assert code in (root / file).read_text(encoding="utf-8"), f"{file} has changed: python notebooks/build.py"
 
 
+def stubs(source):
+    """The exercises of a notebook: cell number -> its ast.FunctionDef"""
+    cells = [cell for cell in build.read_source(source).cells if cell.cell_type == "code"]
+    return {(number, f.name): (cell.source, f) for number, cell in enumerate(cells)
+            for f in ast.parse(cell.source).body if isinstance(f, ast.FunctionDef) and f.name in EXERCISES}
+
+
 @by_notebook
-def test_no_copy_of_the_package_and_every_stub_is_its_own(source):
+def test_every_stub_is_the_packages_and_says_how_hard_it_is(source):
+    known = {entry.exercise: entry for entry in catalog()}
+    for (_, name), (code, function) in stubs(source).items():
+        written = ast.get_source_segment(code, function)
+        assert written.replace("-100", "IGNORED") == stub(name)
+        assert f"check({name}, seed=" in code
+        told, entry = re.sub(r"\n# ", " ", code.partition("\ndef ")[0]), known[name]
+        assert f"Difficulty {entry.difficulty} of 5, about {entry.minutes} minutes." in told
+        assert all(need in told for need in entry.needs)
+        assert entry.notebook == source.stem[:2] or name == "grouped_linear_backward"
+
+
+@by_notebook
+def test_a_stub_shadows_nothing(source):
+    """A stub below must not break a cell above when that runs again: no other cell reads the stub's name."""
+    exercises = stubs(source)
+    cells = [cell for cell in build.read_source(source).cells if cell.cell_type == "code"]
+    for number, name in exercises:
+        for other, cell in enumerate(cells):
+            read = {node.id for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)}
+            imported = {alias.asname or alias.name for node in ast.walk(ast.parse(cell.source))
+                        if isinstance(node, ast.ImportFrom) for alias in node.names}
+            assert name not in imported, f"{name} is imported by name and shadowed below"
+            assert other == number or name not in read, f"code cell {other} reads {name}"
+
+
+@by_notebook
+def test_a_notebook_filled_with_solutions_is_graded_right(source, tmp_path):
+    exercises = {name: function for (_, name), (_, function) in stubs(source).items()}
+    if not exercises:
+        pytest.skip("no exercise that the grader knows")
     notebook = build.read_source(source)
     for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        for function in ast.parse(cell.source).body:
-            if isinstance(function, ast.FunctionDef) and function.name in EXERCISES:
-                written = ast.get_source_segment(cell.source, function)
-                assert written.replace("-100", "IGNORED") == stub(function.name)
-                assert f"check({function.name}, seed=" in cell.source
+        for name in exercises if cell.cell_type == "code" else ():
+            if f"\ndef {name}(" in cell.source:
+                head, _, rest = cell.source.partition(f"\ndef {name}(")
+                check_line = rest[rest.index(f"check({name}"):]
+                cell.source = "\n".join([head, *imports(name), "IGNORED = -100", solution(name), "", check_line])
+    path = tmp_path / source.with_suffix(".ipynb").name
+    nbformat.write(notebook, path)
+    report = grade(path, seed="Ada Lovelace", limit=60)
+    assert {entry["exercise"] for entry in report["exercises"]} == {*exercises}
+    assert report["passed"] == report["of"], report
+
+
+@by_notebook
+def test_a_lesson_says_what_it_is_for(source):
+    """Of the lessons (not the labs): goals, time, what it builds on, papers with links, answers."""
+    if int(source.stem[:2]) > 11:
+        pytest.skip("a lab")
+    cells = build.read_source(source).cells
+    head = cells[0].source
+    assert all(word in head for word in ("**Claim.**", "you can\n", "**Time**: about", "**Builds on**:", "**Papers**:",
+                                         "](https://arxiv.org/abs/"))
+    assert "<details><summary>Answers" in cells[-1].source
+    questions = [int(n) for cell in cells[-3:-1] for n in re.findall(r"^(\d+)\. ", cell.source, re.MULTILINE)]
+    answers = [int(n) for n in re.findall(r"^(\d+)\. ", cells[-1].source, re.MULTILINE)]
+    assert questions == answers == list(range(1, len(answers) + 1)) and len(answers) > 3
+    for cell in cells:
+        if cell.cell_type == "code" and re.search(r"picture\(|view\.(?!look|page)\w+\(|_diagram\(", cell.source):
+            assert re.search(r"^# alt: ", cell.source, re.MULTILINE), f"a figure without a text: {cell.source[:60]}"
 
 
 def test_index_and_glossary_name_what_exists():

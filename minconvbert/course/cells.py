@@ -2,7 +2,6 @@
 
 import ast
 import re
-import textwrap
 from typing import NamedTuple
 
 
@@ -40,19 +39,24 @@ def needed(notebook, wanted):
         notes += [f"code cell {number}, line {line}: `{text}` was left out" for line, text in dropped]
         statements += [(number, plain, statement) for statement in body]
     kept = _used_by(wanted, statements)
-    # `from __future__` must come first in a file, whichever cell it is in.
-    kept.sort(key=lambda entry: not (isinstance(entry[2], ast.ImportFrom) and entry[2].module == "__future__"))
+    kept.sort(key=lambda entry: _rank(entry[2], wanted))
     lines, places = [], []
     for number, plain, statement in kept:
         first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
         text = plain.splitlines()[first - 1 : statement.end_lineno]
-        if isinstance(statement, ast.FunctionDef):
-            text = textwrap.dedent("\n".join(text)).splitlines()
-        elif len(kept) and (statement.col_offset or ";" in text[-1]):      # several statements on one line
+        if not isinstance(statement, ast.FunctionDef) and (statement.col_offset or ";" in text[-1]):
+            # several statements on one line
             text = ast.get_source_segment(plain, statement).splitlines()
         lines += [*text, ""]
         places += [(number, first + i) for i in range(len(text) + 1)]
     return Source("\n".join(lines) + "\n", places, notes)
+
+
+def _rank(statement, wanted):
+    """`from __future__` must come first. A function that is judged comes last: no later import of its name hides it."""
+    if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+        return 0
+    return 2 if isinstance(statement, ast.FunctionDef) and statement.name in wanted else 1
 
 
 def without_magics(cell):
