@@ -222,6 +222,7 @@ print({name: a.shape for name, a in acts.items()})
 # `python -m minconvbert step "The bank of the river" --backward`.
 
 # %%
+# alt: The lines of span_dynamic_conv at the one that makes the kernel, with its numbers for three tokens.
 walk = steps(span_dynamic_conv, x, x, None, p, cfg, into=True)
 (step,) = walk.made("kernel")
 assert np.allclose(step.writes["kernel"][0, 1, 0], kernel) and step.letters["kernel"] == ("B", "L", "H", "K")

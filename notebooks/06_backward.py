@@ -26,7 +26,12 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from minconvbert import activations, conv, ops
-from minconvbert.attention import mixed_attention, mixed_attention_backward, self_attention, self_attention_backward
+from minconvbert.attention import (
+    mixed_attention,
+    mixed_attention_backward,
+    self_attention,
+    self_attention_backward,
+)
 from minconvbert.conv import dynamic_conv, dynamic_conv_backward, hide, separable_conv_backward, span_dynamic_conv
 from minconvbert.course import check, stub
 from minconvbert.course.exercises import case
@@ -71,11 +76,12 @@ show(linear)
 show(ops.linear_backward, fold="The source of `linear_backward`: write it yourself first, in the exercises below")
 
 # %% [markdown]
-# Here are both passes, to step through. The arrow keys → and ← walk from line to line, and `D` goes from a line to its
-# line in the other pass. Click a number, and its products and sums are written out. (Where no script runs, you see a
-# still picture of one line.)
+# Here are both passes, to step through. The arrow keys → and ← walk from line to line, and `D` goes from a line to its line
+# in the other pass. Click a number to see its products and sums. (Where no script runs, you see a still picture of one
+# line.)
 
 # %%
+# alt: The lines of linear and of its backward pass side by side, with the numbers of dx and how the first is made.
 steps(linear, x, weight, np.zeros(2), dout=dy).page(at="dx")
 
 # %% [markdown]
@@ -203,6 +209,7 @@ assert (dkernel[0, 0, 0] == [0, 1, 2]).all()
 show(dynamic_conv_backward)
 
 # %%
+# alt: The lines of dynamic_conv and of its backward pass side by side, with the numbers of dkernel.
 steps(dynamic_conv, value, kernel, dout=dout).page(at="dkernel", tokens=["token 0", "token 1", "token 2"])
 
 # %% [markdown]
@@ -349,13 +356,14 @@ assert np.abs(again["query.bias"] - grads["query.bias"]).max() < 1e-13 * np.abs(
 # %% [markdown]
 # ## A whole block, backward
 #
-# Attention, as an example of how the rules go together. Both passes are side by side: a line of the one lights its
-# line in the other, and beside each array is its gradient. What was computed last is undone first.
+# Attention shows how the rules work together. Both passes are side by side: a line of the one lights its line in the
+# other, and beside each array is its gradient. What was computed last is undone first.
 
 # %%
 show(self_attention_backward)
 
 # %%
+# alt: The lines of self_attention and of its backward pass side by side, at the line that makes the weights.
 args = case("self_attention", seed="walk")
 out, acts = self_attention(*args)
 walk = steps(self_attention, *args, dout=rng.normal(size=out.shape))

@@ -324,6 +324,9 @@ for width in (0.25, 0.5, 1.0):
 # and v by 1 − 0.999ᵗ to correct this. The original of ConvBERT does not. Its warm-up makes up for it: the rate begins
 # at 0 and rises while v settles. After the warm-up it falls in a straight line to 0. (Both factors are counted from
 # the first step, so that during the warm-up the fall has begun, too.)
+#
+# With a `decay_share` below 1 the rate does not fall until the last steps. Such a run can be finished at any time:
+# `pretrain --init-from` goes on from its state, with as many steps of decay as there is time for.
 
 # %%
 # alt: Left: the size of a step in units of the rate for a gradient that never changes. Without correction it starts at 3,
