@@ -6,12 +6,15 @@ Nothing is ever made up: a tensor that is missing, of the wrong shape or not a f
 import json
 import logging
 import re
+from dataclasses import fields
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
 from ..config import ConvBertConfig
+from ..files import SHIPPED, model_path
+from ..output import Arrays
 from .fit import cast, fit
 from .names import keras_table, original_table, plain_keras, to_ours
 from .safetensors import read_metadata, read_safetensors
@@ -22,40 +25,53 @@ log = logging.getLogger(__name__)
 # What a folder may hold, the best first.
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
          "tf_model.h5", "tf_model.h5.index.json")
+DISCRIMINATOR_HEAD = "discriminator_head.safetensors"
 TOKENIZER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None, new_head=None, net="electra"):
-    """Read a checkpoint: a folder, a file, or the name of a model on the hub  ->  cfg, params
+def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None, new_head=None, net="electra",
+         **changes):
+    """Read a checkpoint: "convbert-tiny", a folder, a file, or the name of a model on the hub  ->  cfg, params
 
     params: flat dict with the names of `param_shapes(cfg, task)`. Without `task`, the head of a checkpoint is skipped,
     and what was skipped is logged. With one that the checkpoint lacks, `new_head` must say where all of the head comes
-    from: a dict of its arrays, or a `numpy.random.Generator` to draw it from.
+    from: a dict of its arrays, or a `numpy.random.Generator` to draw it from. That of the discriminator may lie beside
+    the file, as pretraining writes it.
 
     dtype: of the parameters; None keeps that of the file. config: used instead of the `config.json` beside the file.
     net: which of the two networks in the original's checkpoints, "electra" (the discriminator) or "generator".
+    changes: fields of the configuration, as num_labels=3.
 
     Raises CheckpointError, naming tensor and reason, or what else the file lacks.
     """
     file = find(source)
     tensors, kind = read_tensors(file)
     cfg = config or read_config(file, tensors, kind, net)
+    unknown = changes.keys() - {f.name for f in fields(cfg)}
+    if unknown:
+        raise TypeError(f"options must be those of load or fields of the configuration, but {listed(sorted(unknown))}"
+                        " is neither")
+    cfg = cfg.replace(**changes) if changes else cfg
     aside = []
     if kind == "keras":
         tensors = to_ours(tensors, keras_table(cfg), file)
     elif kind == "original":
         tensors, aside = _one_net(tensors, cfg, net, task, file)
+    beside = file.parent / DISCRIMINATOR_HEAD
+    if task == "discriminator" and kind == "ours" and beside.is_file():
+        tensors = read_safetensors(beside) | tensors
     params, skipped = fit(tensors, cfg, task, file, new_head)
     if aside or skipped:
         log.warning("%s: not used: %s", file, listed(aside + skipped, 12))
-    return cfg, {name: cast(array, dtype, f"{name} in {file}", allow_nonfinite) for name, array in params.items()}
+    return cfg, Arrays(
+        {name: cast(array, dtype, f"{name} in {file}", allow_nonfinite) for name, array in params.items()})
 
 
 def find(source):
-    """The file that holds the tensors, or lists those that do, of a folder, a file, or a model on the hub."""
+    """The file with the tensors, or with the list of files that have them, of all that `load` can read."""
     if not isinstance(source, (str, PathLike)):
         raise TypeError(f"a checkpoint must be a path or the name of a model on the hub, but is {source!r}")
-    path = Path(source)
+    path = model_path(source)
     bundle = Path(f"{path}.index")
     if bundle.is_file():
         return bundle
@@ -72,7 +88,7 @@ def find(source):
 
     if not hub.is_name(source):
         raise CheckpointError(f"{source} must be a folder, a file, or the name of a model on the hub (as"
-                              " YituTech/conv-bert-base), but is none of them")
+                              f" YituTech/conv-bert-base) or of the one that ships ({SHIPPED}), but is none of them")
     file = hub.fetch(str(source), FILES, also=("config.json", *TOKENIZER_FILES))
     if file.name.endswith(".index.json"):
         for shard in sorted(set(_read_index(file).values())):

@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from ..files import write_atomic
+from ..files import SHIPPED, model_path, write_atomic
 from .added import AddedToken
 from .vocab import read_vocab, write_vocab
 from .wordpiece import PREFIX
@@ -69,13 +69,13 @@ def read(folder):
 
     Raises ValueError if there is no vocabulary, or a file is not what its name says.
     """
-    folder = Path(folder)
+    folder = model_path(folder)
     if folder.is_file():
         return folder, {}
     found = [path for path in (folder / "vocab.txt", folder / "tokenizer.json") if path.exists()]
     if not found:
         raise ValueError(f"a tokenizer needs vocab.txt or tokenizer.json, but {folder} has neither; it must be a folder"
-                         " on this machine, for nothing is fetched")
+                         f" on this machine, because nothing is fetched, or {SHIPPED}, which ships")
     one_file, added, special, settings = (read_json(folder / name) for name in (
         "tokenizer.json", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"))
     normalizer = one_file.get("normalizer") or {}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..files import write_atomic
+from ..files import model_path, write_atomic
 from .wordpiece import CHUNK, FAST, PREFIX, match, normalize, split
 
 ALPHABET = 256                                         # characters that a vocabulary has room for, however rare
@@ -37,6 +37,8 @@ def read_vocab(path):
 
     Raises ValueError if the file is not UTF-8.
     """
+    path = model_path(path)
+    path = path / "vocab.txt" if path.is_dir() else path
     try:
         with open(path, encoding="utf-8-sig") as lines:
             return [line.rstrip("\n") for line in lines]
