@@ -32,13 +32,18 @@ SCORES = {
 }
 
 
+def vocab_file(path):
+    """The file of a vocabulary: a folder, or the name of what ships, stands for the vocab.txt inside it."""
+    path = model_path(path)
+    return path / "vocab.txt" if path.is_dir() else path
+
+
 def read_vocab(path):
     """-> the tokens, one a line, whatever ends the lines, without a byte order mark.
 
     Raises ValueError if the file is not UTF-8.
     """
-    path = model_path(path)
-    path = path / "vocab.txt" if path.is_dir() else path
+    path = vocab_file(path)
     try:
         with open(path, encoding="utf-8-sig") as lines:
             return [line.rstrip("\n") for line in lines]
@@ -275,7 +280,7 @@ def audit(path, words=None):
 
     words: of a text that it is meant for, word -> how often it occurs.   Raises ValueError if the file is not UTF-8.
     """
-    raw, tokens = Path(path).read_bytes(), read_vocab(path)
+    raw, tokens = vocab_file(path).read_bytes(), read_vocab(path)
     ids = {token: i for i, token in enumerate(tokens)}
     lines = Counter(tokens)
     found = {}
