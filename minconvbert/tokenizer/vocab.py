@@ -6,8 +6,6 @@ over, join the two neighbours whose union raises the likelihood of the text the 
 
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
