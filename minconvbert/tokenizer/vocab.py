@@ -6,6 +6,7 @@ over, join the two neighbours whose union raises the likelihood of the text the 
 
 from collections import Counter
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
