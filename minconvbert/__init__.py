@@ -14,6 +14,8 @@ Where to read, in this order:
 thin faces over these functions.
 """
 
+from typing import TYPE_CHECKING
+
 _EXPORTS = {
     "config": ("ConvBertConfig",),
     "files": ("default_model",),
@@ -22,20 +24,48 @@ _EXPORTS = {
               "ConvBertForTokenClassification", "ConvBertForQuestionAnswering", "ConvBertForPreTraining"),
     "faces_tf": ("TFConvBertModel", "TFConvBertForMaskedLM", "TFConvBertForSequenceClassification",
                  "TFConvBertForMultipleChoice", "TFConvBertForTokenClassification", "TFConvBertForQuestionAnswering"),
+    "pretrained": ("detect", "fill_mask"),
 }
+_ROOMS = ("checkpoint", "course", "golden", "tokenizer", "training", "view")
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = list(_HOME)
 __version__ = "0.1.0"
 
+if TYPE_CHECKING:                                      # the same names for editors, which do not run __getattr__
+    from . import checkpoint, course, golden, tokenizer, training, view
+    from .config import ConvBertConfig
+    from .faces import (
+        ConvBertForMaskedLM,
+        ConvBertForMultipleChoice,
+        ConvBertForPreTraining,
+        ConvBertForQuestionAnswering,
+        ConvBertForSequenceClassification,
+        ConvBertForTokenClassification,
+        ConvBertModel,
+    )
+    from .faces_tf import (
+        TFConvBertForMaskedLM,
+        TFConvBertForMultipleChoice,
+        TFConvBertForQuestionAnswering,
+        TFConvBertForSequenceClassification,
+        TFConvBertForTokenClassification,
+        TFConvBertModel,
+    )
+    from .files import default_model
+    from .pretrained import detect, fill_mask
+    from .tokenizer import ConvBertTokenizer, ConvBertTokenizerFast
+
 
 def __getattr__(name):
-    """Import a face when it is first asked for, so that `import minconvbert` costs next to nothing."""
+    """Import a face or a room when it is first asked for, so that `import minconvbert` costs next to nothing."""
+    from importlib import import_module
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
     value = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
     return value
 
 
 def __dir__():
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -1,8 +1,11 @@
 """`python -m minconvbert COMMAND ...`: each command is the `main(argv)` of a module in `commands`."""
 
+import difflib
 import importlib
+import os
 import sys
 
+from . import __version__
 from .memory import keep_freed_memory
 
 COMMANDS = {
@@ -26,26 +29,40 @@ COMMANDS = {
 }
 
 
+BROKEN_PIPE = 128 + 13                                 # the exit code of who writes to a pipe that nobody reads
+
+
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
-    if argv and argv[0] in ("-h", "--help"):
-        print("usage: python -m minconvbert [COMMAND ...]   (COMMAND --help tells more)\n")
-        for name, purpose in COMMANDS.items():
-            print(f"  {name:<12} {purpose}")
-        return 0
-    name, *rest = argv or ["tour"]
-    if name not in COMMANDS:
-        print(f"error: unknown command {name!r}; it must be one of {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
-    keep_freed_memory()
-    command = importlib.import_module(f".commands.{name.replace('-', '_')}", "minconvbert")
     try:
-        return command.main(rest)
+        code = _run(*argv) if argv else _run("tour")
+        sys.stdout.flush()                             # here, where a broken pipe can still be caught
+        return code
+    except BrokenPipeError:                            # as `| head` leaves it; Python's own last flush must not see it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except (ValueError, TypeError, OSError, ArithmeticError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _run(name, *rest):
+    if name in ("-h", "--help"):
+        print("usage: python -m minconvbert [COMMAND ...]   (COMMAND --help tells more; --version)\n")
+        for command, purpose in COMMANDS.items():
+            print(f"  {command:<12} {purpose}")
+        return 0
+    if name == "--version":
+        print(f"minconvbert {__version__}")
+        return 0
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), COMMANDS, 1)
+        raise ValueError(f"unknown command {name!r}; " + (f"did you mean {near[0]}?" if near
+                                                          else f"it must be one of {', '.join(COMMANDS)}"))
+    keep_freed_memory()
+    return importlib.import_module(f".commands.{name.replace('-', '_')}", "minconvbert").main(rest)
 
 
 if __name__ == "__main__":

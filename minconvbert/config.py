@@ -1,11 +1,14 @@
 """The configuration of a model, checked when it is made, and the inventory of parameters that follows from it."""
 
+import difflib
 import json
 import math
 from dataclasses import dataclass, field, fields, replace
+from functools import wraps
 from pathlib import Path
 
-from .files import read_json, write_atomic
+from .files import model_path, read_json, write_atomic
+from .output import folded
 
 ACTIVATION_NAMES = (
     "gelu", "gelu_python", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_10", "quick_gelu",
@@ -53,13 +56,32 @@ RULES = (
 )
 
 
-@dataclass(frozen=True)
+def _takes_whole_files(cls):
+    """Let `cls(**entries)` take the entries of a `config.json` that are no fields: they are kept in `unknown`."""
+    init, names = cls.__init__, {f.name for f in fields(cls)}
+
+    @wraps(init)
+    def init_with_unknown(self, *values, **entries):
+        for name in entries.keys() - names:
+            near = difflib.get_close_matches(name, names, 1, 0.8)
+            if near or "unknown" in entries:
+                raise TypeError(f"a configuration has no field {name!r}" + (f"; did you mean {near[0]!r}?" if near
+                                                                            else ""))
+        init(self, *values, **(_fields_of(entries) if entries.keys() - names else entries))
+
+    cls.__init__ = init_with_unknown
+    return cls
+
+
+@_takes_whole_files
+@dataclass(frozen=True, repr=False)
 class ConvBertConfig:
     """What a ConvBERT is made of; fields, defaults and `config.json` are those of Hugging Face.
 
-    Three fields are ours: `head_ratio_semantics`, `mask_value` and `mask_convolution`.
+    Three fields are ours: `head_ratio_semantics`, `mask_value` and `mask_convolution`. The entries of a `config.json`
+    can be passed as they are, `ConvBertConfig(**entries)`: those that mean nothing here are kept in `unknown`.
 
-    Raises ValueError or TypeError for a model that cannot work.
+    Raises ValueError or TypeError for a model that cannot work, and for a name that is nearly that of a field.
     """
 
     vocab_size: int = 30522
@@ -157,31 +179,34 @@ class ConvBertConfig:
         """
         if not isinstance(entries, dict):
             raise TypeError(f"entries must be a dict, but are {type(entries).__name__}")
-        entries = dict(entries)
-        model_type = entries.pop("model_type", "convbert")
-        _require(model_type in ("convbert", "conv_bert"), "model_type", "'convbert'", model_type)
-        entries.pop("label2id", None)
-        if entries.get("id2label") is not None:
-            labels = entries["id2label"]
-            if not isinstance(labels, dict) or not all(str(i).isdecimal() for i in labels):
-                raise ValueError(f"id2label must map the numbers of labels to their names, but is {_shown(labels)}")
-            labels = {int(i): label for i, label in labels.items()}
-            _require(entries.setdefault("num_labels", len(labels)) == len(labels), "num_labels",
-                     f"{len(labels)}, because so many labels are in id2label", entries["num_labels"])
-            entries["id2label"] = None if labels == _unnamed_labels(len(labels)) else labels
-        known = {f.name for f in fields(cls)} - {"unknown"}
-        unknown = {name: value for name, value in entries.items() if name not in known}
-        return cls(**{name: value for name, value in entries.items() if name in known}, unknown=unknown)
+        return cls(**_fields_of(entries))
+
+    @classmethod
+    def from_pretrained(cls, folder, **changes):
+        """Read `config.json` of a folder, or of "convbert-tiny", and change the fields in `changes`."""
+        cfg = cls.from_json(folder)
+        return cfg.replace(**changes) if changes else cfg
 
     @classmethod
     def from_json(cls, path):
-        """Read `config.json`; a folder stands for the one inside it."""
-        path = Path(path)
+        """Read `config.json`; a folder, or the name of what ships, stands for the one inside it."""
+        path = model_path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"a configuration must be a config.json or a folder that has one, but there is no"
+                                    f" {path}")
         path = path / "config.json" if path.is_dir() else path
         entries = read_json(path)
         if not isinstance(entries, dict):
             raise ValueError(f"{path} must hold one JSON object, but it holds {type(entries).__name__}")
         return cls.from_dict(entries)
+
+    def __repr__(self):
+        changed = {f.name: getattr(self, f.name) for f in fields(self)
+                   if f.name != "unknown" and getattr(self, f.name) != f.default} | self.unknown
+        return f"ConvBertConfig({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+    def _repr_html_(self):
+        return folded(repr(self), self.to_dict().items())
 
     def to_dict(self):
         """The entries of `config.json`. Fields of ours and of single heads appear only if they are not the default."""
@@ -202,6 +227,25 @@ class ConvBertConfig:
         path = Path(path)
         path = path / "config.json" if path.is_dir() else path
         write_atomic(path, json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _fields_of(entries):
+    """The entries of a `config.json` as fields of the configuration, those that are none of them in `unknown`."""
+    entries = dict(entries)
+    model_type = entries.pop("model_type", "convbert")
+    _require(model_type in ("convbert", "conv_bert"), "model_type", "'convbert'", model_type)
+    entries.pop("label2id", None)
+    if entries.get("id2label") is not None:
+        labels = entries["id2label"]
+        if not isinstance(labels, dict) or not all(str(i).isdecimal() for i in labels):
+            raise ValueError(f"id2label must map the numbers of labels to their names, but is {_shown(labels)}")
+        labels = {int(i): label for i, label in labels.items()}
+        _require(entries.setdefault("num_labels", len(labels)) == len(labels), "num_labels",
+                 f"{len(labels)}, because so many labels are in id2label", entries["num_labels"])
+        entries["id2label"] = None if labels == _unnamed_labels(len(labels)) else labels
+    known = {f.name for f in fields(ConvBertConfig)} - {"unknown"}
+    return {name: value for name, value in entries.items() if name in known} | {
+        "unknown": {name: value for name, value in entries.items() if name not in known}}
 
 
 def _unnamed_labels(num_labels):

@@ -1,6 +1,9 @@
 """The classes that users of Hugging Face expect: thin, over the functions of `model` and `heads`."""
 
-from dataclasses import dataclass
+import logging
+import re
+import threading
+from functools import partial
 
 import numpy as np
 
@@ -12,48 +15,91 @@ from .initialize import init_params, resize_tokens
 from .inputs import as_array, model_inputs
 from .memory import keep_freed_memory
 from .model import convbert, convbert_backward
+from .output import Arrays, ModelOutput, folded, listing
+
+log = logging.getLogger(__name__)
 
 
-@dataclass
-class ModelOutput:
-    """What a model returns; fields that a model does not have are None.
-
-    hidden_states: layers + 1 arrays (B, L, D), the last of them `last_hidden_state`; attentions: one (B, H, L, L) a
-    layer, kernels: one (B, L, H, K) a layer; acts: every named intermediate.
-    """
-
-    loss: np.floating | None = None
-    logits: np.ndarray | None = None
-    start_logits: np.ndarray | None = None
-    end_logits: np.ndarray | None = None
-    last_hidden_state: np.ndarray | None = None
-    hidden_states: tuple = ()
-    attentions: tuple = ()
-    kernels: tuple = ()
-    acts: dict | None = None
+# The options of Hugging Face that choose what a call returns, and the field that each can leave out.
+RETURNED = {"output_attentions": "attentions", "output_hidden_states": "hidden_states", "return_dict": None}
 
 
-def checked_config(config):
-    """The same configuration.   Raises TypeError if it is something else."""
-    if not isinstance(config, ConvBertConfig):
-        raise TypeError(f"config must be a ConvBertConfig, but is {type(config).__name__}")
-    return config
+class _Last(threading.local):
+    """What the last call in this thread kept for its backward."""
+
+    run = None
 
 
-def _dtype_of(params):
-    dtype = next(iter(params.values())).dtype
-    if dtype not in (np.float32, np.float64):
-        raise TypeError(f"params must be float32 or float64 to reckon with, but they are {dtype}; use astype, or load"
-                        " them with dtype=np.float32")
-    return dtype
+class _Face:
+    """What all classes share: a last call in each thread, and the few habits of PyTorch that mean something here."""
+
+    def __init__(self, config, params):
+        keep_freed_memory()
+        self.config, self.params = config, Arrays(params)
+        self.dtype = next(iter(params.values())).dtype
+        if self.dtype not in (np.float32, np.float64):
+            raise TypeError(f"params must be float32 or float64 to reckon with, but they are {self.dtype}; use astype,"
+                            " or load them with dtype=np.float32")
+        self._last = _Last()
+
+    def num_parameters(self):
+        """How many numbers the parameters are."""
+        return sum(x.size for x in self.params.values())
+
+    def eval(self):
+        """The model. Nothing changes: dropout happens if and only if a call gets an `rng`."""
+        return self
+
+    def train(self, mode=True):
+        """The model. Nothing changes: dropout happens if and only if a call gets an `rng`."""
+        return self
+
+    def forward(self, *inputs, **options):
+        """As calling the model."""
+        return self(*inputs, **options)
+
+    def state_dict(self):
+        """The parameters, as in `params`: the same arrays."""
+        return dict(self.params)
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_last"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _last=_Last())
+
+    def __repr__(self):
+        return listing(self._title(), _parts(self.params))
+
+    def _repr_html_(self):
+        return folded(self._title(), _parts(self.params)) + self.params._repr_html_()
+
+    def _title(self):
+        return f"{type(self).__name__}: {self.num_parameters():,} parameters, {self.dtype}"
 
 
-class ConvBertModel:
+def _parts(params):
+    """-> (part of a model, its size) for each; the layers of an encoder are one line"""
+    sizes, layers = {}, {}
+    for name, x in params.items():
+        layer = re.match(r"(.*\blayer)\.(\d+)\.", name)
+        part = layer[1] if layer else re.match(r"((convbert|generator|discriminator)\.)?[^.]+", name)[0]
+        sizes[part] = sizes.get(part, 0) + x.size
+        if layer:
+            layers.setdefault(part, set()).add(layer[2])
+    return [(part, f"{size:>13,}" + (f" = {len(layers[part])} x {size // len(layers[part]):,}" if part in layers
+                                     else "")) for part, size in sizes.items()]
+
+
+class ConvBertModel(_Face):
     """Hidden states of tokens.
 
-        model = ConvBertModel.from_pretrained("weights/convbert-tiny")
+        model = ConvBertModel.from_pretrained("convbert-tiny")
         out = model(input_ids, attention_mask=mask)
-        grads = model.backward(dlast_hidden_state)
+        grads = out.backward(dlast_hidden_state)
+
+    `out.backward` goes back through the call that gave `out`; `model.backward` goes back through the last call of the
+    thread that it is called in.
     """
 
     task = None
@@ -63,16 +109,24 @@ class ConvBertModel:
 
         rng, scheme, dtype: of fresh parameters, as in `init_params`.
         """
-        keep_freed_memory()
-        self.config = checked_config(config)
-        self.params = (init_params(config, self.task, rng, scheme, dtype) if params is None
-                       else checkpoint.check_params(params, config, self.task))
-        self.dtype = _dtype_of(self.params)
-        self._ran = None
+        checked_config(config)
+        super().__init__(config, init_params(config, self.task, rng, scheme, dtype) if params is None
+                         else checkpoint.check_params(params, config, self.task))
 
     @classmethod
     def from_pretrained(cls, folder, dtype=np.float32, **options):
-        """Read a checkpoint: a folder, a file, or the name of a model on the hub; options as of `checkpoint.load`."""
+        """Read a checkpoint: "convbert-tiny", a folder, a file, or the name of a model on the hub.
+
+        options: as of `checkpoint.load`, fields of the configuration among them. With `num_labels`, a head that the
+        checkpoint lacks is drawn from seed 0, and that is logged.
+        """
+        try:
+            return cls(*checkpoint.load(folder, task=cls.task, dtype=dtype, **options))
+        except checkpoint.NoHeadError:
+            if "num_labels" not in options or options.get("new_head") is not None:
+                raise
+        log.warning("%s has no head for %s: a new one is drawn from seed 0; fine-tune it", folder, cls.task)
+        options["new_head"] = np.random.default_rng(0)
         return cls(*checkpoint.load(folder, task=cls.task, dtype=dtype, **options))
 
     def save_pretrained(self, folder, **options):
@@ -86,86 +140,134 @@ class ConvBertModel:
         return next(x for name, x in self.params.items() if name.endswith("word_embeddings.weight"))
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
-                 rng=None, keep=True):
+                 *, rng=None, keep=True, **returned):
         """Run the model. Dropout happens if and only if `rng` is passed.
 
         `keep=False` saves memory, but allows no backward.
+        returned: `output_attentions=False` and `output_hidden_states=False` leave these out; `return_dict=False` gives
+        a tuple.
         """
-        inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        hidden, acts = convbert(inputs, self.params, self.config, rng, keep)
-        self._ran = dict(acts=acts, hidden=hidden, embeds_shape=np.shape(inputs_embeds)) if keep else None
-        return self._output(acts, last_hidden_state=hidden)
+        return self._run((input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds), None, rng, keep,
+                         returned)
 
     def backward(self, dlast_hidden_state, free=False):
         """The gradient of every parameter, under its own name, and of `inputs_embeds` if that was the input.
 
         With `free`, the output's `acts` are let go as they are read: less memory, and no second backward.
         """
-        ran = self._last_run()
-        dlast_hidden_state, hidden = np.asarray(dlast_hidden_state), ran["hidden"]
-        if (dlast_hidden_state.dtype, dlast_hidden_state.shape) != (hidden.dtype, hidden.shape):
-            raise ValueError(f"dlast_hidden_state must be {hidden.dtype} of {hidden.shape} as last_hidden_state, but is"
-                             f" {dlast_hidden_state.dtype} of {dlast_hidden_state.shape}")
-        self._ran = None if free else ran
-        dinputs_embeds, grads = convbert_backward(dlast_hidden_state, ran["acts"], self.params, self.config, free)
-        return self._gradients(grads, dinputs_embeds, ran)
+        return self._backward(self._last.run, dlast_hidden_state, free)
 
-    def _gradients(self, grads, dinputs_embeds, ran):
-        shape = ran["embeds_shape"]                    # () if there were ids
-        return grads | {"inputs_embeds": dinputs_embeds.reshape(shape)} if shape else grads
+    def _run(self, given, labels, rng, keep, returned, cls_index=None, shape=None):
+        """given: what `model_inputs` takes, in its order; shape: (B, N) where a row is one of N choices."""
+        unknown = ", ".join(sorted(returned.keys() - RETURNED.keys()))
+        if unknown:
+            raise TypeError(f"beside its inputs, {type(self).__name__} takes rng, keep, {', '.join(RETURNED)}, but not"
+                            f" {unknown}")
+        self._last.run = None                          # before new acts are made, so that no two runs are in memory
+        inputs = model_inputs(self.config, *given, cls_index=cls_index)
+        scores, acts = self._forward(inputs, rng, keep)
+        acts, embeds_shape = Arrays(acts), np.shape(given[4])
+        if shape is not None:
+            scores, embeds_shape = scores.reshape(shape), embeds_shape and (*shape, *embeds_shape[1:])
+        loss, loss_acts = (None, None) if labels is None else self._loss(scores, self._labels(labels, scores))
+        out = ModelOutput(loss=loss, **self._fields(scores), **self._seen(acts), acts=acts)
+        if keep:
+            run = dict(acts=acts, scores=scores, loss_acts=loss_acts, embeds_shape=embeds_shape)
+            self._last.run, out._undo = run, partial(self._backward, run)
+        for option, field in RETURNED.items():
+            if field and not returned.get(option, True):
+                setattr(out, field, None)
+        return out if returned.get("return_dict", True) else out.to_tuple()
 
-    def _last_run(self):
-        if self._ran is None:
-            raise ValueError("backward needs a forward before it that kept its acts: call the model with keep=True")
-        return self._ran
+    def _forward(self, inputs, rng, keep):
+        return convbert(inputs, self.params, self.config, rng, keep)
 
-    def _inputs(self, *given, **named):
-        self._ran = None                               # before new acts are made, so that no two runs are in memory
-        return model_inputs(self.config, *given, **named)
+    def _fields(self, scores):
+        return dict(last_hidden_state=scores)
 
-    def _output(self, acts, prefix="", **fields):
+    def _seen(self, acts, prefix=""):
         layers = [f"{prefix}encoder.layer.{i}" for i in range(self.config.num_hidden_layers)]
         projected = acts.get(f"{prefix}embeddings_project.out", acts[f"{prefix}embeddings.out"])
-        return ModelOutput(
-            hidden_states=(projected, *(acts[f"{name}.out"] for name in layers)),
-            attentions=tuple(acts[f"{name}.attention.self.attn.weights"] for name in layers),
-            kernels=tuple(acts[f"{name}.attention.self.conv.kernel"] for name in layers), acts=acts, **fields)
+        return dict(hidden_states=(projected, *(acts[f"{layer}.out"] for layer in layers)),
+                    attentions=tuple(acts[f"{layer}.attention.self.attn.weights"] for layer in layers),
+                    kernels=tuple(acts[f"{layer}.attention.self.conv.kernel"] for layer in layers))
+
+    def _backward(self, run, dlast_hidden_state, free=False):
+        ran, dhidden = _kept(run), np.asarray(dlast_hidden_state)
+        hidden = ran["scores"]
+        if (dhidden.dtype, dhidden.shape) != (hidden.dtype, hidden.shape):
+            raise ValueError(f"dlast_hidden_state must be {hidden.dtype} of {hidden.shape} as last_hidden_state, but is"
+                             f" {dhidden.dtype} of {dhidden.shape}")
+        if free:
+            run.clear()
+        return _gradients(*convbert_backward(dhidden, ran["acts"], self.params, self.config, free), ran)
+
+
+def checked_config(config):
+    """The same configuration.   Raises TypeError if it is something else."""
+    if not isinstance(config, ConvBertConfig):
+        raise TypeError(f"config must be a ConvBertConfig, but is {type(config).__name__}")
+    return config
+
+
+def _kept(run):
+    """What a call kept for its backward, if it did."""
+    if not run:
+        raise ValueError("backward needs a forward before it, in the same thread, that kept its acts: call the model"
+                         " with keep=True, or call backward on what it returned")
+    return dict(run)
+
+
+def _gradients(dinputs_embeds, grads, ran):
+    shape = ran["embeds_shape"]                        # () if there were ids
+    return Arrays(grads | {"inputs_embeds": dinputs_embeds.reshape(shape)} if shape else grads)
 
 
 class _WithHead(ConvBertModel):
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
-                 labels=None, rng=None, keep=True):
+                 labels=None, *, rng=None, keep=True, **returned):
         """Run the model; with labels also its loss, after which `backward()` gives the gradients.
 
-        Dropout happens if and only if `rng` is passed. `keep=False` saves memory, but allows no backward.
+        The other options are those of `ConvBertModel`.
         """
-        inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
-        return self._finish(logits, acts, labels, keep, np.shape(inputs_embeds), logits=logits)
-
-    def _finish(self, scores, acts, labels, keep, embeds_shape, **fields):
-        _, _, loss_of, _ = HEADS[self.task]
-        loss, loss_acts = (None, None) if labels is None else loss_of(scores, as_array("labels", labels), self.config)
-        self._ran = dict(acts=acts, loss_acts=loss_acts, embeds_shape=embeds_shape) if keep else None
-        return self._output(acts, "convbert.", loss=loss, **fields)
+        return self._run((input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds), labels, rng, keep,
+                         returned)
 
     def backward(self, dloss=1.0, free=False):
         """The gradient of the loss for every parameter, under its name, and for `inputs_embeds` if that was the input.
 
         With `free`, the output's `acts` are let go as they are read: less memory, and no second backward.
         """
-        ran = self._last_run()
+        return self._backward(self._last.run, dloss, free)
+
+    def _forward(self, inputs, rng, keep):
+        return task_model(self.task, inputs, self.params, self.config, rng, keep)
+
+    def _labels(self, labels, scores):
+        return as_array("labels", labels)
+
+    def _loss(self, scores, labels):
+        _, _, loss, _ = HEADS[self.task]
+        return loss(scores, labels, self.config)
+
+    def _fields(self, scores):
+        return dict(logits=scores)
+
+    def _seen(self, acts):
+        return super()._seen(acts, "convbert.")
+
+    def _backward(self, run, dloss=1.0, free=False):
+        ran = _kept(run)
         if ran["loss_acts"] is None:
             raise ValueError("backward needs a loss: pass labels when calling the model")
         if (not isinstance(dloss, (int, float, np.number, np.ndarray)) or np.ndim(dloss)
                 or np.asarray(dloss).dtype.kind not in "iuf"):
             raise TypeError(f"dloss must be one number, as the loss is, but is {dloss!r}")
-        self._ran = None if free else ran
+        if free:
+            run.clear()
         _, _, _, loss_backward = HEADS[self.task]
-        dinputs_embeds, grads = task_model_backward(
-            self.task, loss_backward(dloss, ran["loss_acts"]).reshape(ran["acts"]["logits"].shape), ran["acts"],
-            self.params, self.config, free)
-        return self._gradients(grads, dinputs_embeds, ran)
+        dlogits = loss_backward(dloss, ran["loss_acts"]).reshape(ran["acts"]["logits"].shape)
+        return _gradients(*task_model_backward(self.task, dlogits, ran["acts"], self.params, self.config, free), ran)
 
 
 class ConvBertForMaskedLM(_WithHead):
@@ -192,29 +294,31 @@ class ConvBertForMultipleChoice(_WithHead):
     task = "multiple_choice"
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
-                 labels=None, cls_index=None, rng=None, keep=True):
-        """As the other heads, with an axis for the N choices after that of the batch."""
-        arrays = dict(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids,
-                      position_ids=position_ids, inputs_embeds=inputs_embeds)
-        arrays = {name: as_array(name, a) for name, a in arrays.items() if a is not None}
-        given = arrays.get("input_ids", arrays.get("inputs_embeds"))
-        for name, a in arrays.items():
-            axes = 4 if name == "inputs_embeds" else 3
-            if a.ndim != axes:
-                raise ValueError(f"{name} must have {axes} axes, (B, N, L{', E' * (axes == 4)}) for N choices, but its"
-                                 f" shape is {a.shape}")
-            if given is not None and a.shape[:3] != given.shape[:3]:
-                raise ValueError(f"{name} must be (B, N, L) = {given.shape[:3]}, but its shape is {a.shape}")
-        if cls_index is not None and given is not None:
+                 labels=None, *, cls_index=None, rng=None, keep=True, **returned):
+        """As the other heads, with an axis for the N choices after that of the batch; cls_index (B, N)."""
+        rows, shape = _rows_of_choices(dict(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids,
+            position_ids=position_ids, inputs_embeds=inputs_embeds))
+        if cls_index is not None and shape is not None:
             cls_index = as_array("cls_index", cls_index)
-            if cls_index.shape != given.shape[:2]:
-                raise ValueError(f"cls_index must be (B, N) = {given.shape[:2]}, but its shape is {cls_index.shape}")
+            if cls_index.shape != shape:
+                raise ValueError(f"cls_index must be (B, N) = {shape}, but its shape is {cls_index.shape}")
             cls_index = cls_index.reshape(-1)
-        rows = {name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()}
-        inputs = self._inputs(**rows, cls_index=cls_index)
-        logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
-        logits = logits.reshape(given.shape[:2])
-        return self._finish(logits, acts, labels, keep, np.shape(inputs_embeds), logits=logits)
+        return self._run(tuple(rows.values()), labels, rng, keep, returned, cls_index, shape)
+
+
+def _rows_of_choices(inputs):
+    """name -> array (B, N, L, ...) or None   ->  name -> array (B N, L, ...) or None, and (B, N)"""
+    arrays = {name: as_array(name, a) for name, a in inputs.items() if a is not None}
+    given = arrays.get("input_ids", arrays.get("inputs_embeds"))
+    for name, a in arrays.items():
+        axes, last = (4, ", E") if name == "inputs_embeds" else (3, "")
+        if a.ndim != axes:
+            raise ValueError(f"{name} must have {axes} axes, (B, N, L{last}) for N choices, but its shape is {a.shape}")
+        if given is not None and a.shape[:3] != given.shape[:3]:
+            raise ValueError(f"{name} must be (B, N, L) = {given.shape[:3]}, but its shape is {a.shape}")
+    rows = {name: a.reshape(-1, *a.shape[2:]) for name, a in arrays.items()}
+    return {name: rows.get(name) for name in inputs}, None if given is None else given.shape[:2]
 
 
 class ConvBertForQuestionAnswering(_WithHead):
@@ -223,36 +327,39 @@ class ConvBertForQuestionAnswering(_WithHead):
     task = "question_answering"
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
-                 start_positions=None, end_positions=None, rng=None, keep=True):
+                 start_positions=None, end_positions=None, *, rng=None, keep=True, **returned):
         """As the other heads; positions of L and beyond are ignored, negative ones count as 0, as in Hugging Face."""
         if (start_positions is None) != (end_positions is None):
             raise ValueError("pass start_positions and end_positions together, but one of them came alone")
-        inputs = self._inputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        logits, acts = task_model(self.task, inputs, self.params, self.config, rng, keep)
-        labels = None
-        if start_positions is not None:
-            labels = [as_array(name, positions).reshape(-1) for name, positions in (
-                ("start_positions", start_positions), ("end_positions", end_positions))]
-            if not all(positions.shape == logits.shape[:1] for positions in labels):
-                raise ValueError(f"start_positions and end_positions must be (B,) = {logits.shape[:1]}, but their"
-                                 f" shapes are {np.shape(start_positions)} and {np.shape(end_positions)}")
-            labels = np.stack(labels, axis=1)
-        return self._finish(logits, acts, labels, keep, np.shape(inputs_embeds),
-                            start_logits=logits[..., 0], end_logits=logits[..., 1])
+        labels = None if start_positions is None else (start_positions, end_positions)
+        return self._run((input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds), labels, rng, keep,
+                         returned)
+
+    def _labels(self, labels, scores):
+        starts, ends = (as_array(name, positions).reshape(-1) for name, positions in zip(
+            ("start_positions", "end_positions"), labels))
+        if not starts.shape == ends.shape == scores.shape[:1]:
+            raise ValueError(f"start_positions and end_positions must be (B,) = {scores.shape[:1]}, but their shapes"
+                             f" are {np.shape(labels[0])} and {np.shape(labels[1])}")
+        return np.stack([starts, ends], axis=1)
+
+    def _fields(self, scores):
+        return dict(start_logits=scores[..., 0], end_logits=scores[..., 1])
 
 
-class ConvBertForPreTraining:
+class ConvBertForPreTraining(_Face):
     """Generator and discriminator together.   labels are made from the input  ->  losses, logits of both
 
         model = ConvBertForPreTraining(config, generator_config(config))
         special = dict(mask=4, cls=2, sep=3, pad=0)
         out = model(input_ids, attention_mask, rng=RowRandom(seed, step, range(len(input_ids))), special=special)
-        grads = model.backward()
+        grads = out.backward()
     """
 
     def __init__(self, config, generator_config, params=None, rng=None, scheme="original", dtype=np.float32):
         """`params` as `electra.init_pretraining` names them; without them, fresh ones from `rng`."""
-        self.config, self.generator_config = checked_config(config), checked_config(generator_config)
+        checked_config(config)
+        self.generator_config = checked_config(generator_config)
         for name in ("vocab_size", "embedding_size", "max_position_embeddings", "type_vocab_size"):
             ours, theirs = getattr(config, name), getattr(generator_config, name)
             if ours != theirs:
@@ -266,13 +373,11 @@ class ConvBertForPreTraining:
                            if name not in fresh or name not in params or fresh[name].shape != params[name].shape)
             if wrong:
                 raise ValueError(f"params must have the names and shapes of init_pretraining, but differ in {wrong}")
-        self.params = fresh if params is None else params
-        self.dtype = _dtype_of(self.params)
-        self._ran = None
+        super().__init__(config, fresh if params is None else params)
 
     def __call__(self, input_ids, attention_mask=None, token_type_ids=None, *, rng, special, dropout=False):
         """Mask, fill, detect.   rng: a `RowRandom`; special: ids of `mask`, `cls`, `sep`, `pad`"""
-        self._ran = None
+        self._last.run = None
         if not isinstance(special, dict) or not all(isinstance(i, (int, np.integer)) for i in special.values()):
             raise TypeError(f"special must be a dict of names to ids, but is {special!r}")
         missing = {"mask", "cls", "sep", "pad"} - special.keys()
@@ -283,11 +388,13 @@ class ConvBertForPreTraining:
             batch["input_ids"], batch["attention_mask"], rng, special["mask"], list(special.values()))
         losses, acts = pretraining_loss(
             batch | dict(masked_ids=masked), places, self.params, self.config, self.generator_config, rng, dropout)
-        self._ran = acts
-        return ModelOutput(loss=losses["loss"], logits=acts["discriminator.logits"], acts=acts | losses)
+        out = ModelOutput(loss=losses["loss"], logits=acts["discriminator.logits"], acts=Arrays(acts | losses))
+        self._last.run, out._undo = acts, partial(self._backward, acts)
+        return out
 
     def backward(self):
         """The gradient of the loss for every parameter, under its own name."""
-        if self._ran is None:
-            raise ValueError("backward needs a forward before it: call the model first")
-        return pretraining_loss_backward(self._ran, self.params, self.config, self.generator_config)
+        return self._backward(self._last.run)
+
+    def _backward(self, run):
+        return Arrays(pretraining_loss_backward(_kept(run), self.params, self.config, self.generator_config))

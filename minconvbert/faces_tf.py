@@ -15,7 +15,6 @@ They differ from the PyTorch ones in this, and in nothing else (transformers 4.5
 import numpy as np
 
 from . import checkpoint, faces
-from .inputs import as_array
 from .losses import IGNORED, negative_log_likelihood
 
 
@@ -41,16 +40,9 @@ class _TF:
         """As the others; what TensorFlow does otherwise belongs to the class, and not to the model that is saved."""
         checkpoint.save(folder, self._given, self.params, task=self.task, **options)
 
-    def _finish(self, logits, acts, labels, keep, embeds_shape, /, **fields):
-        if labels is not None:
-            labels = self._checked(as_array("labels", labels), logits)
-        out = super()._finish(logits, acts, labels, keep, embeds_shape, **fields)
-        if labels is not None:
-            out.loss = self._losses(out.loss, logits, labels)
-        return out
-
-    def _checked(self, labels, logits):
-        return labels
+    def _loss(self, scores, labels):
+        loss, acts = super()._loss(scores, labels)
+        return self._losses(loss, scores, labels), acts
 
     def _losses(self, loss, logits, labels):
         return np.array([loss])
@@ -74,14 +66,16 @@ class TFConvBertForMaskedLM(_TF, faces.ConvBertForMaskedLM):
 class TFConvBertForTokenClassification(_TF, faces.ConvBertForTokenClassification):
     """A label for each token; labels below zero are ignored; the loss is an array of one."""
 
-    def _checked(self, labels, logits):
+    def _labels(self, labels, scores):
+        labels = super()._labels(labels, scores)
         return np.where(labels < 0, IGNORED, labels) if labels.dtype.kind == "i" else labels
 
 
 class TFConvBertForSequenceClassification(_TF, faces.ConvBertForSequenceClassification):
     """A label or a number for a sentence; one loss for each."""
 
-    def _checked(self, labels, logits):
+    def _labels(self, labels, scores):
+        labels = super()._labels(labels, scores)
         several, problem = self.config.num_labels > 1, self.config.problem_type
         allowed = (None, "single_label_classification" if several else "regression")
         if problem not in allowed or (several and labels.dtype.kind not in "iu"):
@@ -99,8 +93,8 @@ class TFConvBertForSequenceClassification(_TF, faces.ConvBertForSequenceClassifi
 class TFConvBertForMultipleChoice(_TF, faces.ConvBertForMultipleChoice):
     """The choice that fits best; one loss for each question."""
 
-    def _checked(self, labels, logits):
-        return _require_labels(labels, logits.shape[1])
+    def _labels(self, labels, scores):
+        return _require_labels(super()._labels(labels, scores), scores.shape[1])
 
     def _losses(self, loss, logits, labels):
         return negative_log_likelihood(logits, labels)[0]
@@ -109,8 +103,8 @@ class TFConvBertForMultipleChoice(_TF, faces.ConvBertForMultipleChoice):
 class TFConvBertForQuestionAnswering(_TF, faces.ConvBertForQuestionAnswering):
     """Where an answer begins and ends; one loss for each window."""
 
-    def _checked(self, labels, logits):
-        return _require_labels(labels, logits.shape[1], "start_positions and end_positions")
+    def _labels(self, labels, scores):
+        return _require_labels(super()._labels(labels, scores), scores.shape[1], "start_positions and end_positions")
 
     def _losses(self, loss, logits, labels):
         start, end = (negative_log_likelihood(np.ascontiguousarray(logits[..., i]), labels[:, i])[0] for i in range(2))

@@ -108,10 +108,24 @@ def no_key_twice(pairs):
     return entries
 
 
+SHIPPED = "convbert-tiny"                              # the name of the weights that ship
+
+
 def default_model():
     """The folder of the weights that ship: in a clone `weights/convbert-tiny`, in a wheel inside the package."""
     for folder in (Path(__file__).parent / "weights", Path(__file__).parent.parent / "weights"):
-        if (folder / "convbert-tiny" / "config.json").exists():
-            return folder / "convbert-tiny"
-    raise ValueError("the weights of convbert-tiny must stand in weights/ beside the package or in it, but they do not;"
-                     " pass --model FOLDER")
+        if (folder / SHIPPED / "config.json").exists():
+            return folder / SHIPPED
+    raise ValueError(f"the weights of {SHIPPED} must stand in weights/ beside the package or in it, but they do not;"
+                     " pass the path of another model")
+
+
+def model_path(source):
+    """The path of a model or of a file in it: "convbert-tiny" and what is below it are the weights that ship.
+
+    A folder of that name in the current one comes first.
+    """
+    path = Path(source)
+    if path.parts[:1] == (SHIPPED,) and not Path(SHIPPED).exists():
+        return default_model().joinpath(*path.parts[1:])
+    return path

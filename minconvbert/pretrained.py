@@ -1,25 +1,21 @@
 """What pretrained weights answer: words for a mask, words that were replaced, hidden states that were published."""
 
-from pathlib import Path
-
 import numpy as np
 
 from . import checkpoint
 from .activations import sigmoid
-from .checkpoint.safetensors import read_safetensors
-from .config import param_shapes
 from .faces import ConvBertModel
+from .files import SHIPPED, model_path
 from .heads import task_model
 from .inputs import model_inputs
 from .ops import softmax
-from .shapes import under
 from .tokenizer.hugging_face import ConvBertTokenizerFast
 
-DISCRIMINATOR_HEAD = "discriminator_head.safetensors"      # beside the model of a pretrained folder
 
-
-def fill_mask(text, folder, top=5):
+def fill_mask(text, folder=SHIPPED, top=5):
     """The likeliest words for each [MASK] of a text.   ->  for each, a list of (word, probability)
+
+    folder: a masked-word model, or a folder that has one in its `generator`; by default the weights that ship.
 
     Raises ValueError if there is no [MASK] in the text, or the text is longer than the model.
     """
@@ -28,7 +24,7 @@ def fill_mask(text, folder, top=5):
 
 def load_generator(folder):
     """The masked-word model that stands in a folder, or in its `generator`  ->  cfg, params, tokenizer"""
-    folder = Path(folder)
+    folder = model_path(folder)
     generator = folder / "generator" if (folder / "generator").is_dir() else folder
     return *checkpoint.load(generator, task="masked_lm"), ConvBertTokenizerFast.from_pretrained(generator)
 
@@ -45,8 +41,10 @@ def words_of_masks(text, cfg, params, tokenizer, top=5):
     return [[(tokenizer.convert_ids_to_tokens(int(i)), float(p[i])) for i in row] for p, row in zip(probs, best)]
 
 
-def detect(text, folder):
+def detect(text, folder=SHIPPED):
     """How likely each piece of a text was put there by another hand.   ->  pieces, probabilities
+
+    folder: a discriminator with its head, as pretraining writes it; by default the weights that ship.
 
     Raises ValueError if the folder has no discriminator head, or the text is longer than the model.
     """
@@ -58,15 +56,7 @@ def detect(text, folder):
 
 def load_discriminator(folder):
     """The model in a folder with the head that pretraining writes beside it  ->  cfg, params, tokenizer"""
-    head_file = Path(folder) / DISCRIMINATOR_HEAD
-    if not head_file.exists():
-        raise ValueError(f"detecting needs {head_file}, which pretraining writes, but it is not there")
-    cfg, params = checkpoint.load(folder)
-    head = {name: x.astype(np.float32) for name, x in read_safetensors(head_file).items()}
-    wanted = {n: s for n, s in param_shapes(cfg, "discriminator").items() if n.startswith("discriminator_predictions")}
-    if {name: x.shape for name, x in head.items()} != wanted:
-        raise ValueError(f"{head_file} must hold {wanted}, but holds {({n: x.shape for n, x in head.items()})}")
-    return cfg, under("convbert", params) | head, ConvBertTokenizerFast.from_pretrained(folder)
+    return *checkpoint.load(folder, task="discriminator"), ConvBertTokenizerFast.from_pretrained(folder)
 
 
 def _encode(text, tokenizer, cfg):

@@ -28,7 +28,7 @@ from minconvbert.shapes import dims
      "hidden_size must be a multiple of 2 x 3, because 3 attention heads and as many convolution heads fill it, but is 21"),
     (dict(num_groups=5), "hidden_size must be a multiple of num_groups = 5, but is 24"),
     (dict(intermediate_size=37, num_groups=2), "intermediate_size must be a multiple of num_groups = 2, but is 37"),
-    (dict(hidden_act="Gelu"), "hidden_act must be one of gelu, gelu_new"),
+    (dict(hidden_act="Gelu"), "hidden_act must be one of gelu, gelu_python, gelu_new"),
     (dict(head_ratio=0), "head_ratio must be at least 1, but is 0"),
     (dict(vocab_size=-1), "vocab_size must be at least 1, but is -1"),
     (dict(layer_norm_eps=float("nan")), "layer_norm_eps must be a number, but is nan"),

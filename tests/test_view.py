@@ -191,12 +191,33 @@ def test_another_kind_of_file_is_refused_and_none_is_left(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_drawings_take_the_place_of_axes():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    out, tokens = answer(4), words(4)
+    drawn = {
+        view.one_token: 1, view.kernel_over_words: 1, view.side_by_side: 2, view.all_heads: None, view.profile: 1,
+        view.distances: 2, lambda *given, ax: view.two_contexts(*given, *given, word=tokens[1], ax=ax): 2,
+        lambda out, tokens, ax: view.matrix(np.eye(3), ax=ax): 1}
+    for draw, count in drawn.items():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+        axes = draw(out, tokens, ax=left)
+        figure.draw_without_rendering()
+        assert count in (None, len(axes)) and left not in figure.axes and right in figure.axes
+        assert {*axes} <= {*figure.axes}
+        for axis in axes:
+            assert 0 <= axis.get_window_extent().x0 < axis.get_window_extent().x1 < figure.bbox.width / 2
+        plt.close(figure)
+    with pytest.raises(ValueError, match="ax must be axes that plt.subplots made, but is <"):
+        view.profile(out, tokens, ax=plt.figure().add_axes((0, 0, 1, 1)))
+    plt.close("all")
+
+
 def test_matplotlib_is_asked_for_only_when_drawing():
     code = ("import sys; sys.modules['matplotlib'] = None; import minconvbert.view as v; import tests.test_view as t\n"
             "v.page(t.answer(4), t.words(4))\n"
             "try: v.matrix([[1]])\nexcept ModuleNotFoundError as error: print(error)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == ('pictures need matplotlib: pip install "minconvbert[notebooks]"; the page,'
+    assert done.stdout.strip() == ('pictures need matplotlib: pip install "minconvbert[plot]"; the page,'
                                    " view.page, needs nothing"), done.stderr
 
 
@@ -449,5 +470,5 @@ def test_the_command_refuses(command, tmp_path, args, message):
 
 def test_the_command_asks_for_matplotlib(command, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert command("the", "--out", "a.svg")[2].startswith("error: pictures need matplotlib: pip install")
+    assert command("the", "--out", "a.svg")[2].startswith('error: .svg needs matplotlib: pip install "minc')
     assert command("the", "--out", "a.html")[0] == 0

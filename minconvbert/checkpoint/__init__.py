@@ -1,6 +1,6 @@
 """Checkpoints of every kind: read, checked against a configuration, and written.
 
-    cfg, params = load("weights/convbert-tiny")
+    cfg, params = load("convbert-tiny")
     save("copy", cfg, params)
 
 `load` finds a file and reads it, `fit` matches its tensors to the parameters of a model, `save` writes. One module for
@@ -9,6 +9,6 @@ each format: safetensors, torch_pickle, keras_h5, tf_bundle.
 
 from .convert import convert, task_of
 from .fit import ARCHITECTURES, OUTPUT_TABLE, check_kinds, check_params, finite, fit
-from .load import FILES, TOKENIZER_FILES, config_of_original, find, load, read_config, read_tensors
+from .load import DISCRIMINATOR_HEAD, FILES, TOKENIZER_FILES, config_of_original, find, load, read_config, read_tensors
 from .save import save, save_original
-from .tensorfile import CheckpointError
+from .tensorfile import CheckpointError, NoHeadError

@@ -7,7 +7,7 @@ import numpy as np
 from ..config import param_shapes
 from ..initialize import init_head
 from .names import plain
-from .tensorfile import CheckpointError, listed
+from .tensorfile import CheckpointError, NoHeadError, listed
 
 # What Hugging Face calls the class that reads a checkpoint; it has none for the discriminator, only for its body.
 ARCHITECTURES = {
@@ -67,7 +67,7 @@ def fit(tensors, cfg, task, file, new_head=None):
     extra = {name: array for name, array in found.values() if name not in skipped}
     lacking = [name for name in wanted if name not in params and _of_head(name)]
     if lacking and not extra:
-        raise CheckpointError(
+        raise NoHeadError(
             f"{file} must hold the head for {task}, but {listed(lacking)} are missing; fine-tune the model for it, or"
             " pass new_head=, a dict of its arrays or a numpy.random.Generator to draw it from")
     params |= fresh

@@ -6,16 +6,18 @@ Nothing is ever made up: a tensor that is missing, of the wrong shape or not a f
 import logging
 import os
 import re
+from dataclasses import fields
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
 from ..config import ConvBertConfig
-from ..files import is_file, read_json, refuse_pointer
+from ..files import SHIPPED, is_file, model_path, read_json, refuse_pointer
+from ..output import Arrays
 from .fit import cast, fit
 from .names import keras_table, original_table, plain_keras, to_ours
-from .safetensors import read_with_metadata
+from .safetensors import read_safetensors, read_with_metadata
 from .tensorfile import CheckpointError, let_go, listed
 from .tf_table import MAGIC
 
@@ -24,37 +26,47 @@ log = logging.getLogger(__name__)
 # What a folder may hold, the best first.
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
          "tf_model.h5", "tf_model.h5.index.json")
+DISCRIMINATOR_HEAD = "discriminator_head.safetensors"
 TOKENIZER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None, new_head=None, net="electra",
-         mmap=False):
-    """Read a checkpoint: a folder, a file, or the name of a model on the hub  ->  cfg, params
+         mmap=False, **changes):
+    """Read a checkpoint: "convbert-tiny", a folder, a file, or the name of a model on the hub  ->  cfg, params
 
     params: flat dict with the names of `param_shapes(cfg, task)`. Without `task`, the head of a checkpoint is skipped,
     and what was skipped is logged. With one that the checkpoint lacks, `new_head` must say where all of the head comes
-    from: a dict of its arrays, or a `numpy.random.Generator` to draw it from.
+    from: a dict of its arrays, or a `numpy.random.Generator` to draw it from. That of the discriminator may lie beside
+    the file, as pretraining writes it.
 
     dtype: of the parameters; None keeps that of the file. config: used instead of the `config.json` beside the file.
     net: which of the two networks in the original's checkpoints, "electra" (the discriminator) or "generator".
     mmap: leave parameters that need no change in the mapped file, as most of a float32 file do. They then take memory
     only as they are read, but the file must not be written into while they are in use: they would change with it. By
-    default every parameter is a copy.
+    default every parameter is a copy. changes: fields of the configuration, as num_labels=3.
 
     Raises CheckpointError, naming tensor and reason, or what else the file lacks.
     """
     file = find(source)
     tensors, kind = read_tensors(file)
     cfg = config or read_config(file, tensors, kind, net)
+    unknown = changes.keys() - {f.name for f in fields(cfg)}
+    if unknown:
+        raise TypeError(f"options must be those of load or fields of the configuration, but {listed(sorted(unknown))}"
+                        " is neither")
+    cfg = cfg.replace(**changes) if changes else cfg
     aside = []
     if kind == "keras":
         tensors = to_ours(tensors, keras_table(cfg), file)
     elif kind == "original":
         tensors, aside = _one_net(tensors, cfg, net, task, file)
+    beside = file.parent / DISCRIMINATOR_HEAD
+    if task == "discriminator" and kind == "ours" and beside.is_file():
+        tensors = read_safetensors(beside) | tensors
     params, skipped = fit(tensors, cfg, task, file, new_head)
     if aside or skipped:
         log.warning("%s: not used: %s", file, listed(aside + skipped, 12))
-    loaded = {}
+    loaded = Arrays()
     for name, array in params.items():
         loaded[name] = cast(array, dtype, f"{name} in {file}", allow_nonfinite, copy=not mmap)
         if not mmap:
@@ -63,10 +75,10 @@ def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None
 
 
 def find(source):
-    """The file that holds the tensors, or lists those that do, of a folder, a file, or a model on the hub."""
+    """The file with the tensors, or with the list of files that have them, of all that `load` can read."""
     if not isinstance(source, (str, PathLike)):
         raise TypeError(f"a checkpoint must be a path or the name of a model on the hub, but is {source!r}")
-    path = Path(source)
+    path = model_path(source)
     bundle = Path(f"{path}.index")
     if is_file(bundle):
         return bundle
@@ -85,7 +97,7 @@ def find(source):
 
     if not hub.is_name(source):
         raise CheckpointError(f"{str(source)!r:.200} must be a folder, a file, or the name of a model on the hub (as"
-                              " YituTech/conv-bert-base), but is none of them")
+                              f" YituTech/conv-bert-base) or of the one that ships ({SHIPPED}), but is none of them")
     file = hub.fetch(str(source), FILES, also=("config.json", *TOKENIZER_FILES))
     if file.name.endswith(".index.json"):
         for shard in sorted(set(_read_index(file).values())):

@@ -15,6 +15,10 @@ class CheckpointError(ValueError):
     """A file of tensors is not what it says, or not what was asked for."""
 
 
+class NoHeadError(CheckpointError):
+    """A checkpoint lacks the head of the task that was asked for, and nothing else."""
+
+
 def map_file(path):
     """The bytes of a file, mapped copy-on-write: arrays over it can be written to, the file never changes.
 

@@ -2,16 +2,20 @@
 
 import argparse
 
+from ..checkpoint import NoHeadError
 from ..checkpoint.convert import convert, task_of
 from ..config import TASKS, ConvBertConfig
+from ..files import SHIPPED
 
 
 def main(argv):
     parser = argparse.ArgumentParser(
-        prog="python -m minconvbert convert", description="Read a checkpoint of any known kind and write another.",
+        prog="python -m minconvbert convert", usage="%(prog)s [SRC] DST [options]",
+        description="Read a checkpoint of any known kind and write another.",
         epilog="SRC may be safetensors, a pytorch_model.bin, a tf_model.h5, the .index of a TensorFlow checkpoint, a"
         " folder with one of them, or the name of a model on the hub.")
-    parser.add_argument("source", metavar="SRC", help="folder, file or name on the hub")
+    parser.add_argument("source", metavar="SRC", nargs="?", default=SHIPPED,
+                        help="folder, file or name on the hub (%(default)s)")
     parser.add_argument("target", metavar="DST", help="folder to write; it must not hold a checkpoint yet")
     parser.add_argument("--task", choices=(*TASKS, "none"),
                         help="the head to read; none for the body alone (default: what config.json says)")
@@ -26,8 +30,12 @@ def main(argv):
     config = ConvBertConfig.from_json(options.config) if options.config else None
     task = task_of(options.source) if options.task is None else options.task
     task = None if task == "none" else task
-    _, params = convert(options.source, options.target, task, options.names, options.dtype, config=config,
-                        net=options.net, allow_nonfinite=options.allow_nonfinite)
+    try:
+        _, params = convert(options.source, options.target, task, options.names, options.dtype, config=config,
+                            net=options.net, allow_nonfinite=options.allow_nonfinite)
+    except NoHeadError:
+        raise ValueError(f"{options.source} must hold the head for {task}, but does not; pass --task with the head that"
+                         " it has, or --task none for the body alone") from None
     count = sum(array.size for array in params.values())
     print(f"{options.target}: {task or 'the bare model'}, {len(params)} tensors, {count:,} parameters")
     return 0

@@ -40,7 +40,7 @@ def _parser():
 
     command = commands.add_parser("solution", help="the package's source")
     command.add_argument("exercises", nargs="+", metavar="EXERCISE")
-    command.set_defaults(run=lambda args: print("\n\n\n".join(solution(name) for name in args.exercises)))
+    command.set_defaults(run=lambda args: _print_file(args.exercises, solution))
 
     command = commands.add_parser("grade", help="judge the functions of files, each in a process of its own")
     command.add_argument("files", nargs="+", metavar="FILE", help=".py files or notebooks")
@@ -77,8 +77,12 @@ def _stub(args):
     if args.notebook:
         write_notebook(args.notebook, args.exercises, seed=args.seed, skeleton=args.skeleton)
         return
-    lines = dict.fromkeys(line for name in args.exercises for line in imports(name))
-    print("\n".join(lines), *(stub(name, args.skeleton) for name in args.exercises), sep="\n\n\n")
+    _print_file(args.exercises, lambda name: stub(name, args.skeleton))
+
+
+def _print_file(exercises, text_of):
+    lines = dict.fromkeys(line for name in exercises for line in imports(name))
+    print("\n".join(lines), *map(text_of, exercises), sep="\n\n\n")
 
 
 def _grade(args):

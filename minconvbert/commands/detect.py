@@ -2,13 +2,13 @@
 
 import argparse
 
-from ..files import default_model
+from ..files import SHIPPED
 from ..pretrained import detect
 
 
 def show_detect(text, folder):
-    print(text)
     pieces, probs = detect(text, folder)
+    print(text)
     for piece, probability in zip(pieces, probs):
         print(f"    {piece:<16} {'#' * round(30 * probability):<30} {probability:.0%}")
 
@@ -17,7 +17,7 @@ def main(argv):
     parser = argparse.ArgumentParser(
         prog="python -m minconvbert detect", description="Find the words that were replaced.")
     parser.add_argument("text", help="a text")
-    parser.add_argument("--model", metavar="FOLDER", help="a pretrained folder (default: the weights that ship)")
+    parser.add_argument("--model", metavar="FOLDER", default=SHIPPED, help="a pretrained folder (%(default)s)")
     args = parser.parse_args(argv)
-    show_detect(args.text, args.model or default_model())
+    show_detect(args.text, args.model)
     return 0

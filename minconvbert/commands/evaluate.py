@@ -2,6 +2,7 @@
 
 import argparse
 
+from ..checkpoint import NoHeadError
 from ..files import write_atomic
 from ..training import tasks
 from ..training.finetune import load
@@ -35,7 +36,11 @@ def reader(name, description):
 def loaded(args):
     """-> task, options by function, (cfg, params, tokenizer), options of `encode`, options of the answers"""
     task, options = tasks.get(args.task), task_options(args, tasks)
-    cfg, params, tokenizer, encode, decode = load(task, args.model, args.length)
+    try:
+        cfg, params, tokenizer, encode, decode = load(task, args.model, args.length)
+    except NoHeadError:
+        raise ValueError(f"--model must be fine-tuned for {args.task}, but {args.model} has no head for it; finetune"
+                         " makes one") from None
     return task, options, (cfg, params, tokenizer), encode, decode | options["decode"]
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ..config import SUMMARY_TYPES
+from ..files import SHIPPED
 from ..training import tasks
 from ..training.finetune import checked_length, default_length, run, start
 from ..training.recipes import default_recipe
@@ -56,7 +57,7 @@ def parse(argv):
     parser.add_argument("task", choices=tasks.TASKS, metavar="TASK", help=", ".join(tasks.TASKS))
     parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help="training data")
     parser.add_argument("--dev", nargs="+", metavar="FILE", help="development data: the best model on it is kept")
-    parser.add_argument("--model", required=True, metavar="FOLDER", help="the model to start from")
+    parser.add_argument("--model", default=SHIPPED, metavar="FOLDER", help="the model to start from (%(default)s)")
     parser.add_argument("--out", required=True, metavar="DIR", help="goes on from a run that was interrupted there")
     parser.add_argument("--random-init", action="store_true", help="start from random numbers, not from the weights")
     for field, kind, purpose in NUMBERS:

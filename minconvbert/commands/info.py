@@ -6,12 +6,14 @@ import math
 from pathlib import Path
 
 from ..config import TASKS, ConvBertConfig, multiplications, param_shapes
+from ..files import SHIPPED
 from ..training.recipes import PRESETS
 
 
 def main(argv):
     parser = argparse.ArgumentParser(prog="python -m minconvbert info", description=__doc__)
-    parser.add_argument("model", help="a folder with config.json, that file, or a preset: " + ", ".join(PRESETS))
+    parser.add_argument("model", nargs="?", default=SHIPPED, help="a folder with config.json, that file, or a preset:"
+                        f" {', '.join(PRESETS)} (default: {SHIPPED})")
     parser.add_argument("--task", choices=TASKS, help="with the head of this task")
     parser.add_argument("--length", type=int, default=128, help="tokens in a sequence, for the cost (128)")
     parser.add_argument("--json", action="store_true", help="for machines")

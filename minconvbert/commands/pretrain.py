@@ -94,7 +94,7 @@ def _pretrain(args, ranks):
         try:
             draw_curves(out / LOG, out / CURVES)
         except ImportError:
-            print(f"no {CURVES}: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
+            print(f"no {CURVES}: it needs matplotlib (pip install 'minconvbert[plot]')", file=sys.stderr)
         print(f"the model is in {out / 'model'}")
     return 0
 

@@ -1,6 +1,7 @@
 """`python -m minconvbert step "a sentence" --out step.html`: every line of its way through the model, and back."""
 
 import argparse
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,10 @@ import numpy as np
 from .. import checkpoint
 from ..course.exercises import case, reference
 from ..faces import ConvBertModel
-from ..files import default_model
+from ..files import SHIPPED, model_path
 from ..inputs import model_inputs
 from ..losses import IGNORED
-from ..pretrained import DISCRIMINATOR_HEAD, load_discriminator, load_generator
+from ..pretrained import load_discriminator, load_generator
 from ..shapes import sub
 from ..step import steps
 from ..step.page import page
@@ -38,7 +39,7 @@ def main(argv):
     if (args.sentence is None) == (args.exercise is None):
         raise ValueError("pass either a sentence or --exercise NAME")
     made = exercise_page(args.exercise, args.seed) if args.exercise else sentence_page(
-        args.sentence, Path(args.model or default_model()), args.layer, args.token, args.backward)
+        args.sentence, model_path(args.model), args.layer, args.token, args.backward)
     made.save(path)
     print(f"wrote {path} ({len(made.html.encode()) / 1e6:.1f} MB)")
     return 0
@@ -79,7 +80,7 @@ def sentence_page(sentence, folder, layer=0, token=None, backward=False):
 
 def load_with_head(folder):
     """-> task, cfg, params, tokenizer; the discriminator where there is one, else the masked-word model"""
-    if (folder / DISCRIMINATOR_HEAD).exists():
+    with contextlib.suppress(checkpoint.NoHeadError):
         return "discriminator", *load_discriminator(folder)
     try:
         return "masked_lm", *load_generator(folder)
@@ -99,6 +100,6 @@ def _parser():
     parser.add_argument("--backward", action="store_true", help="and back: the gradients of everything")
     parser.add_argument("--exercise", metavar="NAME", help="an exercise of the course instead of a sentence")
     parser.add_argument("--seed", default="0", help="what the numbers of the exercise are drawn from (0)")
-    parser.add_argument("--model", metavar="FOLDER", help="a pretrained folder (the weights that ship)")
+    parser.add_argument("--model", metavar="FOLDER", default=SHIPPED, help="a pretrained folder (%(default)s)")
     parser.add_argument("--out", metavar="FILE", default="step.html", help="the page to write (step.html)")
     return parser

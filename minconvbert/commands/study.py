@@ -44,5 +44,5 @@ def main(argv):
     try:
         by_setting(results).savefig(out / "study.png", dpi=120)
     except ImportError:
-        print("no study.png: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
+        print("no study.png: it needs matplotlib (pip install 'minconvbert[plot]')", file=sys.stderr)
     return 0

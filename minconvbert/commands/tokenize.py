@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from ..files import default_model
+from ..files import SHIPPED
 from ..tokenizer.hugging_face import ConvBertTokenizer, ConvBertTokenizerFast
 
 
@@ -13,15 +13,15 @@ def main(argv):
     parser = argparse.ArgumentParser(
         prog="python -m minconvbert tokenize", description="Show the pieces of a text, and why each was chosen.")
     parser.add_argument("text", help="the text; - reads it from standard input")
-    parser.add_argument("--vocab", metavar="PATH",
-                        help="a vocab.txt, or the folder of a tokenizer (default: that of the weights that ship)")
+    parser.add_argument("--vocab", metavar="PATH", default=SHIPPED,
+                        help="a vocab.txt, or the folder of a tokenizer (%(default)s)")
     parser.add_argument("--slow", action="store_true", help="as ConvBertTokenizer does it, not ConvBertTokenizerFast")
     parser.add_argument("--cased", action="store_true", help="keep case and accents")
     parser.add_argument("--json", action="store_true", help="for machines: a list of objects")
     options = parser.parse_args(argv)
     kind = ConvBertTokenizer if options.slow else ConvBertTokenizerFast
     settings = {"do_lower_case": False} if options.cased else {}
-    tokenizer = kind.from_pretrained(options.vocab or default_model(), **settings)
+    tokenizer = kind.from_pretrained(options.vocab, **settings)
     rows = tokenizer.explain(sys.stdin.read() if options.text == "-" else options.text)
     if options.json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))

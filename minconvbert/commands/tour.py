@@ -1,6 +1,6 @@
 """`python -m minconvbert`: the learned weights at work."""
 
-from ..files import default_model
+from ..files import SHIPPED
 from .detect import show_detect
 from .fill_mask import show_fill_mask
 
@@ -12,13 +12,12 @@ REPLACED = ("They was very tired.", "In order of do this, you need a computer.",
 
 def main(argv):
     """What `python -m minconvbert` shows."""
-    folder = default_model()
     print("ConvBERT-tiny, pretrained by this package in NumPy.\n\nThe generator fills masks:\n")
     for text in MASKED:
-        show_fill_mask(text, folder)
+        show_fill_mask(text, SHIPPED)
     print("\nThe discriminator flags words that do not belong:\n")
     for text in REPLACED:
-        show_detect(text, folder)
+        show_detect(text, SHIPPED)
     print("\nTo see its learned kernels beside its attention maps:\n")
     print('    python -m minconvbert view "The bank of the river was steep." --out view.html\n')
     print("All commands: python -m minconvbert --help")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..faces import ConvBertModel
-from ..files import default_model
+from ..files import SHIPPED
 from ..tokenizer.hugging_face import ConvBertTokenizerFast
 from ..view import figures
 from ..view.interactive import page
@@ -21,8 +21,7 @@ def main(argv):
     if args.word is not None and args.second is None:
         raise ValueError("--word is the word to compare in two sentences; pass the other one with --second")
 
-    folder = Path(args.model or default_model())
-    model, tokenizer = ConvBertModel.from_pretrained(folder), ConvBertTokenizerFast.from_pretrained(folder)
+    model, tokenizer = ConvBertModel.from_pretrained(args.model), ConvBertTokenizerFast.from_pretrained(args.model)
     out, tokens = look(model, tokenizer, args.sentence, args.pair)
     second = None if args.second is None else look(model, tokenizer, args.second)
     drawn = dict(layer=args.layer, head=args.head, token=piece(tokenizer, tokens, args.token), second=second,
@@ -30,15 +29,16 @@ def main(argv):
     unknown = unknown_words(tokenizer, args.sentence, args.pair, args.second)
     notes = [f"Not in the vocabulary, and seen as {tokenizer.unk_token}: {', '.join(unknown)}."] if unknown else []
     if path.suffix.lower() == ".html":
-        cfg = model.config
-        name = (f"{folder.name} · {cfg.num_hidden_layers} layers, each of {cfg.heads} attention and {cfg.heads}"
+        cfg, name = model.config, Path(args.model).name
+        name = (f"{name} · {cfg.num_hidden_layers} layers, each of {cfg.heads} attention and {cfg.heads}"
                 " convolution heads")
         page(out, tokens, **drawn, model=name, notes=notes).save(path)
     else:
         try:
             figure = figures.overview(out, tokens, **drawn)
-        except ModuleNotFoundError as error:
-            raise ValueError(str(error)) from None
+        except ModuleNotFoundError:
+            raise ValueError(f'{path.suffix} needs matplotlib: pip install "minconvbert[plot]"; --out view.html needs'
+                             " nothing") from None
         figures.save(figure, path)
     for note in notes:
         print(note)
@@ -62,5 +62,5 @@ def _parser():
     parser.add_argument("--head", type=int, metavar="N", help="from 0 (as for the layer)")
     parser.add_argument("--token", metavar="WORD", help="the word that looks, or its position from 0"
                         " (the one whose kernel is least like the others, or the word of --word)")
-    parser.add_argument("--model", metavar="FOLDER", help="a pretrained folder (the weights that ship)")
+    parser.add_argument("--model", metavar="FOLDER", default=SHIPPED, help="a pretrained folder (%(default)s)")
     return parser

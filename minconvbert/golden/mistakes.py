@@ -123,7 +123,8 @@ _mistake("LayerNorm: weight missing", "ops.layer_norm", "y *= weight", "pass")
 _mistake("LayerNorm: bias missing", "ops.layer_norm", "y += bias", "pass")
 _mistake("LayerNorm: bias added before the weight", "ops.layer_norm",
          "y *= weight\n    y += bias", "y += bias\n    y *= weight")
-_mistake("LayerNorm backward: the part along the mean kept", "ops.layer_norm_backward", "dnormed - along_ones", "dnormed")
+_mistake("LayerNorm backward: the part along the mean kept", "ops.layer_norm_backward",
+         "dnormed - along_ones", "dnormed")
 _mistake("LayerNorm backward: the part along the normed row kept", "ops.layer_norm_backward",
          "dx -= normed * along_normed", "pass")
 _mistake("LayerNorm backward: not divided by the deviation", "ops.layer_norm_backward", "dx *= rstd", "pass")

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, quoteattr
 
+from ..output import clipped, folded
 from .diagnosis import Diagnosis
 
 WRONG = ("departs", "wrong shape", "not finite", "wrong dtype")
@@ -97,7 +98,7 @@ class CaseReport:
         return lines
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """What `check` found. `ok` says whether all that was handed in is right; `str` is the table."""
 
@@ -127,6 +128,12 @@ class Report:
 
     def __getitem__(self, id):
         return next(case for case in self.cases if case.id == id)
+
+    def __repr__(self):
+        return clipped(str(self))
+
+    def _repr_html_(self):
+        return folded(str(self).split("\n")[-1], ((case.id, case.verdict) for case in self.cases))
 
     def table(self, verbose=False):
         """The report as text; with `verbose`, every tensor of every case."""

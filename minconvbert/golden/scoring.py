@@ -85,7 +85,7 @@ time, in every case, and checks what the package then computes. Caught by: the t
 the first tensor to depart, and how many more do.
 
 `float64` and `float32` are ports with a backward pass of their own, which stays right if the forward pass is mistaken.
-`autograd` is a port whose gradients follow from its mistaken forward pass; it cannot make mistakes of the backward pass.
+`autograd` is a port whose gradients follow from its mistaken forward pass; it makes no mistakes of the backward pass.
 
 | mistake | caught by, at | {" | ".join(self.lines)} |
 |---|---|{"---|" * len(self.lines)}

@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from ..output import described, listing
+
+LONGEST_SHOWN = 1000                                   # characters of a batch that is shown whole
+
 
 class Remembered(dict):
     """chunk -> Pieces, each worked out once, as long as it is used: words that are common stay.
@@ -111,6 +115,12 @@ class BatchEncoding(dict):
     def to_dict(self):
         """The entries as a plain dict."""
         return dict(self)
+
+    def __repr__(self):
+        whole = super().__repr__()
+        if len(whole) < LONGEST_SHOWN:
+            return whole
+        return listing("BatchEncoding", [(name, described(values)) for name, values in self.items()])
 
     def tokens(self, row=0):
         """The tokens of a row, special ones and padding included.

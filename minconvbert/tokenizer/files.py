@@ -11,7 +11,7 @@ import logging
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from ..files import refuse_pointer, write_atomic
+from ..files import SHIPPED, model_path, refuse_pointer, write_atomic
 from .added import AddedToken
 from .vocab import read_vocab, write_vocab
 from .wordpiece import PREFIX
@@ -81,13 +81,13 @@ def read(folder, fast=True):
     Raises ValueError if there is no vocabulary, a file is not what its name says, or tokenizer.json has another
     pipeline than BERT's.
     """
-    folder = Path(folder)
+    folder = model_path(folder)
     if folder.is_file():
         return folder, {}
     text, one_file = folder / "vocab.txt", folder / "tokenizer.json"
     if not text.exists() and not one_file.exists():
         raise ValueError(f"a tokenizer needs vocab.txt or tokenizer.json, but {folder} has neither; it must be a folder"
-                         " on this machine, because nothing is fetched")
+                         f" on this machine, because nothing is fetched, or {SHIPPED}, which ships")
     settings, whole = read_json(folder / "tokenizer_config.json"), read_json(one_file)
     pipeline = read_pipeline(whole, one_file) if whole else {}
     differ = [name for name in pipeline if settings.get(name, pipeline[name]) != pipeline[name]]

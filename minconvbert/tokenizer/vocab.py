@@ -6,12 +6,11 @@ over, join the two neighbours whose union raises the likelihood of the text the 
 
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ..files import refuse_pointer, write_atomic
+from ..files import model_path, refuse_pointer, write_atomic
 from .wordpiece import CHUNK, FAST, PREFIX, match, normalize, split
 
 ALPHABET = 256                                         # characters that a vocabulary has room for, however rare
@@ -32,11 +31,18 @@ SCORES = {
 }
 
 
+def vocab_file(path):
+    """The file of a vocabulary: a folder, or the name of what ships, stands for the vocab.txt inside it."""
+    path = model_path(path)
+    return path / "vocab.txt" if path.is_dir() else path
+
+
 def read_vocab(path):
     """-> the tokens, one a line, whatever ends the lines, without a byte order mark.
 
     Raises ValueError if the file is not UTF-8.
     """
+    path = vocab_file(path)
     with open(path, "rb") as file:
         refuse_pointer(path, file.read(64))
     try:
@@ -275,7 +281,7 @@ def audit(path, words=None):
 
     words: of a text that it is meant for, word -> how often it occurs.   Raises ValueError if the file is not UTF-8.
     """
-    raw, tokens = Path(path).read_bytes(), read_vocab(path)
+    raw, tokens = vocab_file(path).read_bytes(), read_vocab(path)
     ids = {token: i for i, token in enumerate(tokens)}
     lines = Counter(tokens)
     found = {}

@@ -2,7 +2,7 @@
 
     task = tasks.get("text-classification")
     examples = task.read("train.jsonl")
-    cfg, params, tokenizer = start(task, "weights/convbert-tiny", examples)
+    cfg, params, tokenizer = start(task, "convbert-tiny", examples)
     features = task.encode(examples, tokenizer, cfg, length=64)
     recipe = FinetuningRecipe(epochs=3, learning_rate=1e-3)
     losses = [figures["loss"] for figures in train(task, fresh_state(params), features, cfg, recipe)]
@@ -22,7 +22,7 @@ import numpy as np
 
 from .. import checkpoint
 from ..config import ConvBertConfig
-from ..files import PART, remove_parts, write_atomic
+from ..files import PART, model_path, remove_parts, write_atomic
 from ..initialize import init_head, init_params
 from ..optim import adam_state, adam_step, clip_by_global_norm, learning_rate
 from ..tokenizer.hugging_face import ConvBertTokenizerFast
@@ -37,7 +37,8 @@ DROPOUT, ORDER, HEAD, BODY = 1, 2, 3, 4                   # what a random genera
 def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float32, **labels):
     """A pretrained model, made ready for the labels of the examples  ->  cfg, params, tokenizer
 
-    model: a folder. The head is fresh, as the original draws it, unless the folder has one for just these labels.
+    model: a folder, or "convbert-tiny". The head is fresh, as the original draws it, unless the folder has one for just
+    these labels.
     random_init: nothing is read but the configuration and the tokenizer. labels: options of the task's `configure`.
     """
     folder = own_folder(task, model)
@@ -64,8 +65,9 @@ def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float3
 
 def own_folder(task, model):
     """Where pretraining left its masked-word model, if that is what the task needs; or the folder itself."""
-    inner = Path(model) / "generator"
-    return inner if task.HEAD == "masked_lm" and inner.is_dir() else Path(model)
+    folder = model_path(model)
+    inner = folder / "generator"
+    return inner if task.HEAD == "masked_lm" and inner.is_dir() else folder
 
 
 def layer_scales(names, layers, decay=0.8, off_by_one=True):
@@ -176,7 +178,7 @@ def run(out, task, model, features, recipe, dev=None, about=None, every=Every(10
     try:
         draw_curves(out / LOG, out / CURVES)
     except ImportError:
-        print(f"no {CURVES}: it needs matplotlib (pip install matplotlib)", file=sys.stderr)
+        print(f"no {CURVES}: it needs matplotlib (pip install 'minconvbert[plot]')", file=sys.stderr)
     write_summary(summary, about, recipe, finished=True, best=best)
     saved.unlink()
     return best

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import checkpoint
-from ..checkpoint.safetensors import read_safetensors, write_safetensors
+from ..checkpoint.safetensors import write_safetensors
 from ..electra import (
     RowRandom,
     generator_config,
@@ -193,9 +193,9 @@ def exported_params(folder, objective=OBJECTIVES[0], dtype=np.float32):
     writable = lambda params: {name: np.array(x, dtype) for name, x in params.items()}
     if objective == "masked-lm":
         return writable(checkpoint.load(folder, "masked_lm", dtype)[1])
-    body, head = checkpoint.load(folder, None, dtype)[1], read_safetensors(folder / "discriminator_head.safetensors")
+    discriminator = checkpoint.load(folder, "discriminator", dtype)[1]
     generator = checkpoint.load(folder / "generator", "masked_lm", dtype)[1]
-    return writable(part_grads(under("convbert", body) | head, "discriminator") | part_grads(generator, "generator"))
+    return writable(part_grads(discriminator, "discriminator") | part_grads(generator, "generator"))
 
 
 def check_out(out):
@@ -290,7 +290,7 @@ def export(folder, params, cfg, generator_cfg, recipe, tokenizer, dtype=np.float
     checkpoint.save(
         folder / "generator", generator_cfg, part_params(params, "generator"), task="masked_lm", dtype=dtype)
     head = under("discriminator_predictions", sub(discriminator, "discriminator_predictions"))
-    write_safetensors(folder / "discriminator_head.safetensors", {n: x.astype(dtype) for n, x in head.items()})
+    write_safetensors(folder / checkpoint.DISCRIMINATOR_HEAD, {n: x.astype(dtype) for n, x in head.items()})
     for place in (folder, folder / "generator"):
         tokenizer.save_pretrained(place)
 

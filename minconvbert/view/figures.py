@@ -1,9 +1,10 @@
 """Still pictures, by matplotlib: the same drawings as the page, for print, notebooks and READMEs.
 
 Every function takes `out`, what a model returned, and `tokens`, a label for each position, and returns a figure that a
-notebook shows and `save` writes. `row` picks a sentence of a batch. Layers and heads count from 0, as in the names of
-parameters; a token is a position or a label. Without `layer`, `head` or `token` the most telling are drawn: see
-`selection.chosen`.
+notebook shows and `save` writes. With `ax`, one of the axes that `plt.subplots` made, all but the overview draw in its
+place and return the axes that they drew. `row` picks a sentence of a batch. Layers and heads count from 0, as in the
+names of parameters; a token is a position or a label. Without `layer`, `head` or `token` the most telling are drawn:
+see `selection.chosen`.
 """
 
 import io
@@ -24,28 +25,28 @@ WORDS = ("DejaVu Serif", "Noto Serif CJK SC", "Noto Sans CJK SC", "Noto Sans CJK
          "Microsoft YaHei", "WenQuanYi Zen Hei", "Arial Unicode MS")
 
 
-def one_token(out, tokens, layer=None, head=None, token=None, row=0):
+def one_token(out, tokens, layer=None, head=None, token=None, row=0, ax=None):
     """The sentence, and what one token takes of it: attention rises above the words, its kernel hangs below them."""
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
     lines = _lines(shown)
-    figure = drawing(_width_of(lines), 0.35 + _height_of(lines, shown, layer, head, token))
+    figure = drawing(_width_of(lines), 0.35 + _height_of(lines, shown, layer, head, token), ax)
     _title(figure, f"What “{_plain(shown.tokens[token])}” takes from its sentence", layer, head)
     _draw_one_token(figure, lines, shown, layer, head, token)
-    return figure
+    return _shown(figure, ax)
 
 
-def kernel_over_words(out, tokens, layer=None, head=None, token=None, row=0):
+def kernel_over_words(out, tokens, layer=None, head=None, token=None, row=0, ax=None):
     """The K weights of one token's kernel, each over the word (or the zero) that it multiplies."""
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
-    figure = drawing(max(4.6, 0.72 * shown.kernels.shape[-1]), 2.8)
+    figure = drawing(max(4.6, 0.72 * shown.kernels.shape[-1]), 2.8, ax)
     _title(figure, f"The kernel of “{_plain(shown.tokens[token])}”", layer, head)
     _draw_kernel(figure.subplots(), shown, layer, head, token, title="")
-    return figure
+    return _shown(figure, ax)
 
 
-def side_by_side(out, tokens, layer=None, head=None, token=None, row=0):
+def side_by_side(out, tokens, layer=None, head=None, token=None, row=0, ax=None):
     """Attention map and convolution kernels of one layer and head: the same axes, scale and colours.
 
     Both reach K // 2 columns beyond the sentence: what the kernels put there falls on zeros. Between the slanted lines
@@ -54,39 +55,40 @@ def side_by_side(out, tokens, layer=None, head=None, token=None, row=0):
     shown = seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
     width, height = _pair_size(shown)
-    figure = drawing(width, height + 0.5)
+    figure = drawing(width, height + 0.5, ax)
     _title(figure, "Every word at once", layer, head)
     _draw_pair(figure, shown, layer, head, token)
-    return figure
+    return _shown(figure, ax)
 
 
-def all_heads(out, tokens, row=0):
+def all_heads(out, tokens, row=0, ax=None):
     """Thumbnails of every layer and head: attention on the left, kernels on the right, one scale for all."""
     shown = seen(out, tokens, row)
-    figure = drawing(*_thumbnails_size(shown, 10))
+    figure = drawing(*_thumbnails_size(shown, 10), ax)
     _draw_thumbnails(figure, shown)
-    return figure
+    return _shown(figure, ax)
 
 
-def profile(out, tokens, layer=None, head=None, row=0):
+def profile(out, tokens, layer=None, head=None, row=0, ax=None):
     """The mean weight at each distance of both kinds of heads, with mean distance and entropy."""
     shown = seen(out, tokens, row)
     layer, head, _ = chosen(shown, layer, head, 0)
-    figure = drawing(8, 3.2)
+    figure = drawing(8, 3.2, ax)
     _title(figure, "How far they look", layer, head)
     _draw_profile(figure.subplots(), shown, layer, head)
-    return figure
+    return _shown(figure, ax)
 
 
-def distances(out, tokens, row=0):
+def distances(out, tokens, row=0, ax=None):
     """Mean distance and entropy of every head in every layer: attention and convolution."""
     shown = seen(out, tokens, row)
-    figure = drawing(8, 3)
+    figure = drawing(8, 3, ax)
     _draw_distances(figure.subplots(1, 2), shown)
-    return figure
+    return _shown(figure, ax)
 
 
-def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, head=None, row=0, second_row=0):
+def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, head=None, row=0, second_row=0,
+                 ax=None):
     """The same word in two sentences, and its two kernels: they differ because the span around the word differs.
 
     `word` is a label that both sentences have; without it, the longest that they share. Without `layer` or `head`,
@@ -94,10 +96,10 @@ def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, 
     """
     first, second = seen(out, tokens, row), seen(second_out, second_tokens, second_row)
     both = compared(first, second, word, layer, head)
-    figure = drawing(max(6, 0.8 * first.kernels.shape[-1]), 4.8)
+    figure = drawing(max(6, 0.8 * first.kernels.shape[-1]), 4.8, ax)
     _title(figure, f"“{_plain(both.words[0])}” twice: one word, two kernels", both.layer, both.head)
     _draw_two_contexts(figure, first, second, both)
-    return figure
+    return _shown(figure, ax)
 
 
 def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None, word=None):
@@ -138,21 +140,22 @@ def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None,
     return figure
 
 
-def matrix(values, rows=(), columns=(), title="", highest=None):
+def matrix(values, rows=(), columns=(), title="", highest=None, ax=None):
     """Any matrix in the colours of the maps.   values (R, C) of at least 0, labels of rows and columns"""
     values = np.asarray(values)
     if values.ndim != 2 or not values.size:
         raise ValueError(f"values must be a matrix (R, C), but their shape is {values.shape}")
     side = min(0.3, 9 / max(values.shape))
-    figure = drawing(max(2.2, side * values.shape[1]) + 1.6, max(1.4, side * values.shape[0]) + 1.1)
-    figure.set_layout_engine("compressed", w_pad=0.1)  # square cells leave room that the labels need
+    figure = drawing(max(2.2, side * values.shape[1]) + 1.6, max(1.4, side * values.shape[0]) + 1.1, ax)
+    if ax is None:
+        figure.set_layout_engine("compressed", w_pad=0.1)  # square cells leave room that the labels need
     axis = figure.subplots()
     image = _image(axis, values, highest)
     _label(axis.xaxis, columns)
     _label(axis.yaxis, rows)
     axis.set_title(title, fontsize=10, loc="left", color=LIGHT["ink"])
     _scale(figure, image, axis)
-    return figure
+    return _shown(figure, ax)
 
 
 def save(figure, path):
@@ -366,9 +369,9 @@ def _draw_profile(axis, shown, layer, head):
     axis.set_title(f"attention: {means['distance of attention']:.1f} words away, {means['entropy of attention']:.1f}"
                    f" bits, {means['attention within reach']:.0%} within ±{half}", fontsize=9, loc="left",
                    color=LIGHT["attention"], pad=18)
-    axis.text(0, 1.03, f"convolution: {means['distance of convolution']:.1f} words away,"
-              f" {means['entropy of convolution']:.1f} bits", transform=axis.transAxes, fontsize=9,
-              color=LIGHT["convolution"])
+    axis.annotate(f"convolution: {means['distance of convolution']:.1f} words away,"
+                  f" {means['entropy of convolution']:.1f} bits", (0, 1), (0, 4), xycoords="axes fraction",
+                  textcoords="offset points", fontsize=9, color=LIGHT["convolution"])
     _bare(axis)
     axis.spines["bottom"].set_visible(False)
 
@@ -394,15 +397,20 @@ def _draw_distances(axes, shown):
 
 # What all drawings share
 
-def drawing(width, height):
-    """An empty figure of so many inches, in the colours of the others, that a notebook shows by itself."""
+def drawing(width, height, ax=None):
+    """An empty figure of so many inches, in the colours of the others, that a notebook shows by itself.
+
+    With `ax`, a figure in its place within the figure that it belongs to.
+    """
+    if ax is not None:
+        return _in_place_of(ax)
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         if error.name.split(".")[0] != "matplotlib":
             raise
-        raise ModuleNotFoundError('pictures need matplotlib: pip install "minconvbert[notebooks]"; the page, view.page,'
+        raise ModuleNotFoundError('pictures need matplotlib: pip install "minconvbert[plot]"; the page, view.page,'
                                   " needs nothing", name="matplotlib") from None
 
     class Drawing(Figure):                             # closed by being forgotten: pyplot does not know it
@@ -414,6 +422,20 @@ def drawing(width, height):
     figure = Drawing(figsize=(width, height), dpi=120, layout="constrained", facecolor=LIGHT["paper"])
     FigureCanvasAgg(figure)
     return figure
+
+
+def _in_place_of(ax):
+    place = getattr(ax, "get_subplotspec", lambda: None)()
+    if place is None:
+        raise ValueError(f"ax must be axes that plt.subplots made, but is {ax!r:.100}")
+    figure = ax.get_figure()
+    ax.remove()
+    return figure.add_subfigure(place, facecolor=LIGHT["paper"])
+
+
+def _shown(figure, ax):
+    """A figure of its own as it is; of one in the place of `ax`, its axes."""
+    return figure if ax is None else [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
 
 
 def _title(figure, text, layer, head):

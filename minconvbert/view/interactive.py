@@ -27,6 +27,9 @@ class Page:
         """Write the page, whole or not at all."""
         write_atomic(Path(path), self.html)
 
+    def __repr__(self):
+        return f"Page of {len(self.html) / 1e3:.0f} kB: a notebook shows it, page.save(\"view.html\") writes it"
+
     def _repr_html_(self):
         # The frame may run scripts but has no origin: it can reach neither the notebook nor the network.
         return (f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts" title="{html.escape(self.title)}"'
