@@ -563,3 +563,13 @@ def test_index_of_shards_is_that_of_hugging_face(tmp_path):
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
     assert index["metadata"]["total_size"] == sum(array.nbytes for array in params.values())
     assert index["weight_map"].keys() == params.keys()
+
+
+def test_what_an_older_version_said_of_the_dtype_does_not_stay(tmp_path):
+    """`torch_dtype` was the name before `dtype`: a folder that keeps both would contradict itself."""
+    cfg = small_config()
+    (tmp_path / "old.json").write_text(json.dumps(cfg.to_dict() | dict(torch_dtype="float16", dtype="float16", spam=1)))
+    old = ConvBertConfig.from_json(tmp_path / "old.json")
+    checkpoint.save(tmp_path / "new", old, random_params(cfg, dtype=np.float32))
+    written = json.loads((tmp_path / "new" / "config.json").read_text())
+    assert "torch_dtype" not in written and (written["dtype"], written["spam"]) == ("float32", 1)

@@ -1,4 +1,5 @@
 import inspect
+import io
 import json
 import os
 import re
@@ -12,7 +13,8 @@ import pytest
 
 from minconvbert import course
 from minconvbert.__main__ import main
-from minconvbert.course import EXERCISES, check, exercises, grade, reference, solution, stub
+from minconvbert.course import EXERCISES, check, confine, exercises, grade, reference, solution, stub
+from minconvbert.course.grade import _read_attempts
 from minconvbert.course.mistakes import MISTAKES, planted
 from minconvbert.ops import standardize
 from minconvbert.step.trace import arrays
@@ -545,3 +547,15 @@ def test_same_numbers_under_other_names_and_shapes_are_seen():
     verdict = check(dynamic_conv_backward)
     assert verdict.right == ["padded", "dpadded"]
     assert verdict.wrong == "dkernel" and "2 times" in verdict.message
+
+
+def test_an_answer_that_unpacks_to_more_than_a_file_may_hold_is_refused(monkeypatch):
+    """A small archive of many zeros: it is not unpacked."""
+    packed = io.BytesIO()
+    np.savez_compressed(packed, told=np.array(json.dumps([dict(results=["out"], seen=[], error="", line=None)])),
+                        **{"0.results.0": np.zeros(100_000)})
+    assert len(_read_attempts(packed.getvalue(), 1)) == 1
+    monkeypatch.setattr(confine, "LARGEST_FILE", 100_000)
+    assert len(packed.getvalue()) < 10_000
+    with pytest.raises(ValueError, match="too large"):
+        _read_attempts(packed.getvalue(), 1)

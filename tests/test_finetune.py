@@ -447,3 +447,22 @@ def test_default_rates_are_the_originals():
         cfg = ConvBertConfig(hidden_size=width, num_attention_heads=4)
         assert replace(default_recipe(task, cfg), epochs=3) == FinetuningRecipe(learning_rate=rate)
     assert tokenizer().vocab_size == SIZES["vocab_size"]
+
+
+def test_a_head_is_kept_for_the_same_labels_alone(tmp_path):
+    """As many labels are not the same labels, and the same numbers of another problem are not, either."""
+    task, names = tasks.get("text-classification"), {0: "a", 1: "b"}
+    write_model(tmp_path, "sequence_classification", num_labels=2, id2label=names,
+                problem_type="single_label_classification")
+    stored = read_safetensors(tmp_path / "model.safetensors")["classifier.dense.weight"]
+
+    def head(wanted, **options):
+        examples = [dict(where="", text="cat", label=label) for label in wanted]
+        return start(task, tmp_path, examples, **options)[1]["classifier.dense.weight"]
+
+    assert np.array_equal(head(["a", "b"]), stored)
+    assert not np.array_equal(head(["a", "c"]), stored)
+    assert not np.array_equal(head(["a", "b"], labels=["b", "a"]), stored)
+    assert not np.array_equal(head([["a"], ["b"]]), stored)
+    assert np.array_equal(head(["a", "c"]), head(["a", "c"])) and not np.array_equal(
+        head(["a", "c"]), head(["a", "c"], seed=1))

@@ -485,3 +485,39 @@ def test_the_command(tmp_path, capsys):
     assert "no longer expect it" in capsys.readouterr().out
     assert main(["golden", "check", str(tmp_path / "nowhere")]) == 2
     assert main(["golden", "check", str(port), "--case", "op.linear", "--verbose"]) == 0
+
+
+def test_what_could_not_be_read_is_not_ok(tmp_path):
+    """All that was read is right: the file that was not keeps the report from being ok, alone."""
+    write_safetensors(tmp_path / "op.linear.safetensors", expected("op.linear"))
+    assert check(tmp_path).ok
+    (tmp_path / "op.softmax.npz").write_bytes(b"PK no")
+    report = check(tmp_path)
+    assert not report.failures and len(report.notes) == 1 and not report.ok
+
+
+def test_nothing_compared_is_not_ok(tmp_path):
+    write_safetensors(tmp_path / "op.linear.safetensors", {"nothing.we.know": np.ones(3)})
+    report = check(tmp_path)
+    assert not report.failures and not report.ok
+
+
+@pytest.mark.parametrize("shape", (
+    (3, 2, 4), (2, 4, 3), (24,), (2, 12), (6, 4), (1, 2, 3, 4), (2, 3, 4, 1), (2, 3, 2, 2)))
+def test_other_shapes_are_right_only_if_the_same_axes_are_taken_together(tmp_path, shape):
+    truth = expected("op.linear")
+    assert truth["acts.out"].shape == (2, 3, 4)
+    report = check({"op.linear": {"acts.out": truth["acts.out"].reshape(shape)}})
+    (row,) = [row for row in report["op.linear"].rows if row.name == "acts.out"]
+    assert row.status == ("wrong shape" if len(shape) == 3 else "ok")
+
+
+@pytest.mark.parametrize("precision, units", (
+    ("float64", 2.0**-26), ("float32", 1), ("float16", 2.0**13), ("bfloat16", 2.0**16)))
+def test_each_precision_has_its_own_tolerance(precision, units):
+    """float16 has 13 bits less than float32, and bfloat16 has 16 less; float64 is compared far more strictly."""
+    golden, truth = read_pack()["op.linear"], expected("op.linear")["acts.out"]
+    allowed = golden.tensors["acts.out"]["scale"] * golden.tensors["acts.out"]["tolerance"] * units
+    for share, ok in ((0.98, True), (1.02, False)):
+        port = {"op.linear": {"acts.out": truth + share * allowed}}
+        assert check(port, precision=precision).ok == ok

@@ -478,3 +478,18 @@ def test_seeds_kernels_and_groups_are_models_of_the_study(corpus_files, tmp_path
 def test_no_option_of_study_is_left_out(capsys):
     assert options_of(["study"], capsys) == {
         *STUDY_OPTIONS, "--seeds", "--kernels", "--groups", "--corpus", "--vocab", "--out"}
+
+
+# What must be given
+
+@pytest.mark.parametrize("command, required", (
+    (["pretrain"], ["--corpus", "--out"]), (["study"], ["--corpus", "--vocab", "--out"]),
+    (["finetune"], ["TASK", "--data", "--model", "--out"]), (["evaluate"], ["TASK", "--model", "--data"]),
+    (["predict"], ["TASK", "--model"]), (["fill-mask"], ["text"]), (["detect"], ["text"]), (["tokenize"], ["text"]),
+    (["info"], ["model"]), (["convert"], ["SRC", "DST"]), (["verify"], ["MODEL"]), (["golden", "check"], ["PORT"])))
+def test_what_must_be_given_is_asked_for(command, required, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    asked = capsys.readouterr().err.split("the following arguments are required: ")[1].strip()
+    assert asked.split(", ") == required
