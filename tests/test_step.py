@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 from helpers import pack_names
 
-from minconvbert import conv, heads, losses, ops
+from minconvbert import conv, default_model, heads, losses, ops
+from minconvbert.__main__ import main
+from minconvbert.commands.step import load_with_head, sentence_page
 from minconvbert.course.exercises import EXERCISES, case, fresh, reference
+from minconvbert.heads import task_model
+from minconvbert.inputs import model_inputs
 from minconvbert.model import layer
 from minconvbert.ops import linear, softmax
 from minconvbert.step import steps
+from minconvbert.step.still import by_hand_text
 from minconvbert.step.trace import Changes, arrays, tracing
 
 
@@ -289,6 +294,81 @@ def test_a_wrapped_function_and_a_method_are_stepped():
 
     assert steps(Doubler().double, np.ones(2))[0].source == "y = x * 2"
     assert [call.function for call in steps(wrapped, np.ones((1, 2))).calls] == ["softmax"]
+
+
+# The command, and what it refuses
+
+@pytest.mark.parametrize("arguments, message", [
+    (["x", "--out", "a.pdf"], "--out must end in .html, but is 'a.pdf'"),
+    (["x", "--out", "no/where.html"], "--out must be in a folder that exists, but no is none; make it first"),
+    ([], "pass either a sentence or --exercise NAME"),
+    (["x", "--exercise", "linear"], "pass either a sentence or --exercise NAME"),
+    (["--exercise", "linaer"], "there is no exercise 'linaer'"),
+    ([" "], "the sentence must have at least one word, but there is none in ' '"),
+    (["the bank", "--layer", "4"], "layer must be from 0 to 3, but is 4"),
+    (["the bank", "--token", "river"], "token must be one of the sentence, [CLS] the bank [SEP], but is 'river'"),
+    (["word " * 60], "the sentence must have at most 48 pieces, special tokens counted, to fit on one page, but has 62;"),
+])
+def test_the_command_refuses(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["step", *arguments]) == 2
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_model_without_a_head_that_the_sentence_can_judge_is_refused(tmp_path, capsys):
+    for name in ("config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json",
+                 "special_tokens_map.json"):
+        (tmp_path / name).write_bytes((default_model() / name).read_bytes())
+    out = tmp_path / "step.html"
+    assert main(["step", "the bank", "--model", str(tmp_path), "--out", str(out)]) == 2
+    assert "the model must have the head of a discriminator or of a masked-word model" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_masked_word_model_is_walked_through():
+    folder = default_model() / "generator"
+    page = sentence_page("the bank of the river", folder, backward=True)
+    loss, acts, grads = page.recording.results
+    task, cfg, p, tokenizer = load_with_head(folder)
+    ids = np.array([tokenizer.encode("the bank of the river")])
+    logits, _ = task_model(task, model_inputs(cfg, ids), p, cfg)
+    assert task == "masked_lm"
+    assert loss == losses.cross_entropy(logits, np.where(np.arange(7) % 6, ids, losses.IGNORED))[0]
+    assert {"embeddings", "span_dynamic_conv", "masked_lm", "classes_loss", "masked_lm_backward"} <= {
+        call.function for call in page.recording.calls}
+    assert set(grads) == set(p)
+
+
+def test_only_the_chosen_layer_is_recorded():
+    for number in (0, 3):
+        recording = sentence_page("the bank", default_model(), number).recording
+        kernels = recording.made("kernel", "span_dynamic_conv")
+        assert [step.acts["kernel"] for step in kernels] == [
+            f"convbert.encoder.layer.{number}.attention.self.conv.kernel"]
+        assert sum(call.function == "layer" for call in recording.calls) == 1
+
+
+def test_a_page_opens_where_it_is_told_to(whole_layer):
+    recording, _, _ = whole_layer
+    assert recording.page(at="kernel").step == at_line(recording, "kernel = softmax")[0].number
+    assert recording.page(at=5).step == 5 and recording[recording.page().step].writes
+    with pytest.raises(ValueError, match=r"at must be an array that a line makes, one of .*, but is 'kernle'"):
+        recording.page(at="kernle")
+    with pytest.raises(ValueError, match="at must be the number of a step, from 0 to"):
+        recording.page(at=10**6)
+
+
+def test_a_notebook_gets_the_page_and_a_still_picture(whole_layer):
+    shown = whole_layer[0].page(at="kernel")._repr_mimebundle_()
+    assert shown["text/html"].startswith("<iframe srcdoc=") and "sandbox=\"allow-scripts\"" in shown["text/html"]
+    pytest.importorskip("matplotlib")
+    assert shown["image/png"].startswith(b"\x89PNG")
+    (step,) = at_line(whole_layer[0], "kernel = softmax")
+    name, _, formula = by_hand_text(step).partition(" = ")
+    formula, _, value = formula.rpartition(" = ")
+    place = tuple(map(int, re.findall(r"\d+", name)))
+    assert step.writes["kernel"][place] == step.writes["kernel"].max() == pytest.approx(float(value), rel=1e-3)
+    assert eval(formula, dict(exp=np.exp)) == pytest.approx(float(value), rel=0.01)
 
 
 # The mechanism that the course shares

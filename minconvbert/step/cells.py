@@ -11,6 +11,7 @@ to the places, by NumPy itself, and no entry is ever computed twice.
 
 import math
 import operator
+from functools import lru_cache
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Cells(np.lib.mixins.NDArrayOperatorsMixin):
     def of(cls, name, array):
         """The entries of an array themselves."""
         array = np.asarray(array)
-        return cls("leaf", array.shape, name=name, array=array, places=np.arange(array.size).reshape(array.shape))
+        return cls("leaf", array.shape, name=name, array=array, places=_counted(array.size).reshape(array.shape))
 
     @property
     def ndim(self):
@@ -241,18 +242,28 @@ class Cells(np.lib.mixins.NDArrayOperatorsMixin):
         return [self.kind, *size, *(part.rule(number_of) for part in self.parts)]
 
 
+@lru_cache(maxsize=64)
+def _counted(size):
+    return np.arange(size)
+
+
 def even_steps(places):
     """-> the first place, the steps along the axes.   Raises Unclear if the steps are uneven"""
     if not places.size:
         raise Unclear("there is no entry")
-    origin = places[(0,) * places.ndim]
-    steps = [int(places[tuple(int(i == axis) for i in range(places.ndim))] - origin) if n > 1 else 0
-             for axis, n in enumerate(places.shape)]
-    grid = sum((np.arange(n).reshape([-1 if i == axis else 1 for i in range(places.ndim)]) * step
-                for axis, (n, step) in enumerate(zip(places.shape, steps))), np.array(origin))
-    if not (grid == places).all():
-        raise Unclear("places that do not go in even steps")
-    return int(origin), steps
+    origin, owner = places[(0,) * places.ndim], places
+    while getattr(owner, "base", None) is not None:
+        owner = owner.base
+    if owner is _counted(owner.size):                  # a view of 0, 1, 2, ...: its strides are its steps
+        steps = [stride // places.itemsize for stride in places.strides]
+    else:
+        steps = [int(places[tuple(int(i == axis) for i in range(places.ndim))] - origin) if n > 1 else 0
+                 for axis, n in enumerate(places.shape)]
+        grid = sum((np.arange(n).reshape([-1 if i == axis else 1 for i in range(places.ndim)]) * step
+                    for axis, (n, step) in enumerate(zip(places.shape, steps))), np.array(origin))
+        if not (grid == places).all():
+            raise Unclear("places that do not go in even steps")
+    return int(origin), [step if n > 1 else 0 for n, step in zip(places.shape, steps)]
 
 
 def _constant(x):

@@ -74,7 +74,8 @@ def _start(recording, at, mains):
         if not made:
             names = dict.fromkeys(name for step in recording.steps for name in step.writes)
             raise ValueError(f"at must be an array that a line makes, one of {', '.join(names)}, but is {at!r}")
-        return next((step.number for step in reversed(made) if not step.source.startswith("return")), made[-1].number)
+        first = [step for step in made if step.call == made[0].call]
+        return next((step.number for step in reversed(first) if not step.source.startswith("return")), first[-1].number)
     if not 0 <= at < len(recording):
         raise ValueError(f"at must be the number of a step, from 0 to {len(recording) - 1}, but is {at}")
     return at

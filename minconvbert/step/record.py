@@ -123,13 +123,15 @@ def require_source(function):
     return plain
 
 
-def record(run, functions, skip=None, title=""):
+def record(run, functions, skip=None, title="", sizes=None):
     """Run a function without arguments, and record the lines of all `functions` that it calls.
 
-    `skip(frame)` is true for a call that is to be left out, with all that it calls. If something raises, the recording
-    ends there and says so.   ->  a `Recording`; by id of a copy, the array that it is a copy of
+    `skip(frame)` is true for a call that is to be left out, with all that it calls; sizes: {letter: size} that hold for
+    all calls. If something raises, the recording ends there and says so.
+
+    ->  a `Recording`; by id of a copy, the array that it is a copy of
     """
-    recorder, error = Recorder({f.__code__ for f in functions}, skip), ""
+    recorder, error = Recorder({f.__code__ for f in functions}, skip, sizes), ""
     try:
         with tracing(recorder.enter):
             run()
@@ -154,8 +156,8 @@ class TooLong(ValueError):
 class Recorder:
     """What hears of every call while a function runs."""
 
-    def __init__(self, codes, skip=None):
-        self.codes, self.skip, self.asleep = codes, skip, 0
+    def __init__(self, codes, skip=None, sizes=None):
+        self.codes, self.skip, self.asleep, self.sizes = codes, skip, 0, sizes or {}
         self.calls, self.steps, self.stack = [], [], []
         self.copies = {}                               # id of an array: the array, and its latest copy
         self.originals = {}                            # id of a copy: the array, and the copy
@@ -181,6 +183,7 @@ class Recorder:
                 self.letters.setdefault(id(array), (array, tuple(letters)))
                 if here:
                     here.letters[name] = tuple(letters)
+                    here.note_sizes(dict(zip(letters, array.shape)))
 
     def frozen(self, value):
         """The same with a copy in place of every array; an array that has not changed keeps its copy."""
@@ -221,7 +224,7 @@ class Running:
         if above:
             above.inner.append(self.call.number)
         self.before = recorder.frozen(dict(frame.f_locals))
-        self.sizes = dict(above.sizes) if above else {}
+        self.sizes = dict(above.sizes if above else recorder.sizes)
         self.note_sizes(self.before)
 
     def note_sizes(self, variables):

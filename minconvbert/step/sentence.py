@@ -30,7 +30,7 @@ MOST_TOKENS = 48
 STATIONS = {                                           # function: its title, and what it is for
     "embeddings": ("Embeddings", "words to vectors"),
     "mixed_attention": ("Mixed attention", "query, key, value"),
-    "self_attention": ("Attention", "one half of the heads"),
+    "self_attention": ("Attention", "over all words"),
     "span_dynamic_conv": ("Convolution", "makes the kernel"),
     "project_add_norm": ("Add and norm", "around each part"),
     "feed_forward": ("Feed-forward", "word by word"),
@@ -79,7 +79,8 @@ def walk(task, inputs, labels, p, cfg, number=0, backward=False):
         results.extend(there_and_back(task, inputs, labels, p, cfg, backward))
 
     head_and_loss = [f for f in HEADS[task] if backward or not f.__name__.endswith("_backward")]
-    recording, originals = record(run, [there_and_back, *BLOCKS, *BRICKS, *head_and_loss], another_layer)
+    recording, originals = record(
+        run, [there_and_back, *BLOCKS, *BRICKS, *head_and_loss], another_layer, sizes=dict(B=1, L=L))
     relate(recording, 0)
     name_arrays(recording, originals, [results[1]], [results[2]], [p])
     recording.results = tuple(results)

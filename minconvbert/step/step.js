@@ -107,7 +107,7 @@ function slopeOf(step, name) {
 function shown(x) {
   if (x === undefined) return "…";
   if (Number.isInteger(x) && Math.abs(x) < 1e6) return String(x).replace("-", MINUS);
-  return x.toPrecision(4).replace("e+", "e").replaceAll("-", MINUS);
+  return (Math.abs(x) < 1e-4 ? x.toExponential(3) : x.toPrecision(4)).replace("e+", "e").replaceAll("-", MINUS);
 }
 
 function label(axes, axis, i, n) {
@@ -152,20 +152,25 @@ function written(rule, at, most = 9) {
   if (kind === "at") return shown(value(rule, at));
   if (kind === "sum" || kind === "largest") {
     const n = parts[0], few = n <= most ? n : 3;
-    const terms = Array.from({ length: few }, (_, k) => bracket(parts[1], 1, [...at, k], most));
-    if (few < n) terms.push(`… ${n - few - 1} more terms …`, bracket(parts[1], 1, [...at, n - 1], most));
-    return kind === "sum" ? terms.join(" + ") : `max(${terms.join(", ")})`;
+    const terms = Array.from({ length: few }, (_, k) => bracket(parts[1], 1, [...at, k], most, true));
+    if (few < n) terms.push(`… ${n - few - 1} more terms …`, bracket(parts[1], 1, [...at, n - 1], most, true));
+    return kind === "sum" ? added(terms) : `max(${terms.join(", ")})`;
   }
-  if (SIGNS[kind]) return parts.map((part, i) => bracket(part, rank(rule) + (i && "-/".includes(kind) ? 0.5 : 0), at, most, !i)).join(SIGNS[kind]);
+  if (SIGNS[kind]) {
+    const told = parts.map((part, i) => bracket(part, rank(rule) + (i && "-/".includes(kind) ? 0.5 : 0), at, most, !i || kind === "+"));
+    return kind === "+" ? added(told) : told.join(SIGNS[kind]);
+  }
   if (kind === "neg") return MINUS + bracket(parts[0], 3, at, most);
   if (kind === "square") return bracket(parts[0], 4, at, most) + "²";
   return `${kind}(${parts.map(part => written(part, at, most)).join(", ")})`;
 }
 
-function bracket(rule, above, at, most, leading = false) {
+function bracket(rule, above, at, most, bare = false) {
   const inner = written(rule, at, most);
-  return rank(rule) < above || inner.startsWith(MINUS) && above > 1 && !leading ? `(${inner})` : inner;
+  return rank(rule) < above || inner.startsWith(MINUS) && !bare ? `(${inner})` : inner;
 }
+
+const added = terms => terms.join(" + ").replaceAll(" + " + MINUS, ` ${MINUS} `);
 
 function firstSum(rule, at) {
   if (typeof rule === "number" || rule[0] === "at") return null;
@@ -229,7 +234,7 @@ function drawHand() {
   const whole = written(rule, at), lines = whole === result ? [] : [whole];
   if (SIGNS[rule[0]]) {
     const parts = rule.slice(1).map(part => shown(value(part, at)));
-    const short = parts.map((part, i) => part.startsWith(MINUS) && i ? `(${part})` : part).join(SIGNS[rule[0]]);
+    const short = rule[0] === "+" ? added(parts) : parts.map((part, i) => part.startsWith(MINUS) && i ? `(${part})` : part).join(SIGNS[rule[0]]);
     if (short !== whole) lines.push(short);
   }
   lines.push(result);
@@ -394,7 +399,8 @@ function card(parent, step, name, info, { small = false, jump = null } = {}) {
   }
   if (acts) dotted(element(caption, "small"), `acts["${acts}"]`);
   else if (golden) dotted(element(caption, "small"), "golden pack: " + golden);
-  if (array.sampled) element(caption, "small", "Too large for the page: every " + array.every.map(n => n > 1 ? n + "th" : "one").join(" × ") + " is shown.");
+  if (array.sampled) element(caption, "small", "Too large for the page: " + array.every.map((n, axis) =>
+    n > 1 ? `one in ${n} along axis ${/\D/.test(axes[axis]) ? axes[axis] : axis}` : "").filter(part => part).join(" and ") + " is shown.");
   if (!array.size) {
     element(figure, "p", "It has no entries.", "tip");
     return;
