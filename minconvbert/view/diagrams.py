@@ -83,7 +83,8 @@ def block_diagram():
 
 def model_diagram():
     """The whole model: embeddings, one layer drawn large, the heads."""
-    d = Drawing(640, 620, "The model. Three tables are added and normed; each layer is mixed attention and feed-forward,"
+    d = Drawing(640, 620, "The model. Three tables are added and normed; each layer is mixed attention and"
+                          " feed-forward,"
                           " each with a sum and a norm; a head turns the last hidden states into logits.")
     for x, text, note in ((130, "word", "word_embeddings"), (300, "position", "position_embeddings"),
                           (470, "token type", "token_type_embeddings")):
