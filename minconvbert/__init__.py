@@ -29,7 +29,7 @@ _EXPORTS = {
 _ROOMS = ("checkpoint", "course", "golden", "tokenizer", "training", "view")
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = list(_HOME)
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:                                      # the same names for editors, which do not run __getattr__
     from . import checkpoint, course, golden, tokenizer, training, view
