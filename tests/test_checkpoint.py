@@ -187,7 +187,7 @@ def test_sharded_keras():
 
 
 @pytest.mark.parametrize("source", [
-    "plain", "plain/model.ckpt", "plain/model.ckpt.index", "two_shards", "v1/model.ckpt"])
+    "plain", "plain/model.ckpt", "plain/model.ckpt.index", "two_shards", "v1/model.ckpt", "v1"])
 def test_the_original_reads_as_transformers_converts_it(source):
     _, params = checkpoint.load(DATA / "original" / source)
     assert_same(params, read_safetensors(DATA / "original" / "plain" / "expected.safetensors"))

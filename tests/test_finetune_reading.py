@@ -354,8 +354,9 @@ def test_tables_with_tabs_and_quotes(file, caplog):
     assert read_table(file, '"text"\t"label"\n"x"\t"a"\n') == [("x", "a")]
     for cell in ('"half a quote', 'ends in one"', '"all of it"', 'in "the" middle', '""twice""', '"begins" and on'):
         assert read_table(file, header + f"{cell}\tx\nplain\ty\n") == [(cell, "x"), ("plain", "y")]
-    assert read_table(file, header + '"begins\ta\nends"\tb\n') == [('"begins', "a"), ('ends"', "b")]
     assert not caplog.text
+    assert read_table(file, header + '"begins\ta\nends"\tb\n') == [('"begins', "a"), ('ends"', "b")]
+    assert "are read with their quotes; if these go on to the next cell or line" in caplog.text
     assert read_table(file, header + '"he said ""hi"""\ta\n"half\tb\n')[0] == ('"he said ""hi"""', "a")
     assert "are read with their quotes, because other cells have single ones" in caplog.text
 
@@ -392,6 +393,8 @@ def test_words_that_begin_with_a_hash(file, caplog):
     assert conll(file, "#topic HT\n#other HT\ngo VB\n") == [(["#topic", "#other", "go"], ["HT", "HT", "VB"])]
     assert conll(file, "# B-PER\nran O\nAnn I-LOC\n")[0][1] == ["B-PER", "O", "I-LOC"]
     assert conll(file, "Ann\n#\n", labelled=False) == [(["Ann", "#"], None)] and not caplog.text
+    assert conll(file, "# id O\n#a b B-PER\n\n# id x\n# c O\n\n#a b O\nd e O\n") == [
+        (["#", "#a"], ["O", "B-PER"]), (["#"], ["O"]), (["#a", "d"], ["O", "O"])]
 
 
 def test_counted_words(file):

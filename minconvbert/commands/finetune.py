@@ -55,7 +55,9 @@ def main(argv):
 def parse(argv):
     parser = argparse.ArgumentParser(prog="python -m minconvbert finetune", description="Learn one of the five tasks.")
     parser.add_argument("task", choices=tasks.TASKS, metavar="TASK", help=", ".join(tasks.TASKS))
-    parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help="training data")
+    parser.add_argument("--data", nargs="+", required=True, metavar="FILE",
+                        help="training data (.jsonl, .csv, .tsv, .conll, .json ...: see the module of the task; quotes"
+                             " in a .tsv mean something if all cells that have one are quoted as pandas does it)")
     parser.add_argument("--dev", nargs="+", metavar="FILE", help="development data: the best model on it is kept")
     parser.add_argument("--model", default=SHIPPED, metavar="FOLDER", help="the model to start from (%(default)s)")
     parser.add_argument("--out", required=True, metavar="DIR", help="goes on from a run that was interrupted there")

@@ -25,8 +25,9 @@ def read(path, labelled):
     if not blocks:
         return []
     fewest = 2 if labelled else 1
-    split, columns = _layout(path, [row for block in blocks for row in block[_leading(block):]], fewest)
-    sentences = _without_comments(path, blocks, split, columns)
+    certain = [row for block in blocks for row in block[_leading(block):]] or [row for block in blocks for row in block]
+    split, columns = _layout(path, certain, fewest)
+    sentences = _without_comments(path, blocks, [split(line) for _, line in certain], split, columns)
     for rows in sentences:
         for number, cells in rows:
             if len(cells) != columns:
@@ -52,8 +53,8 @@ def _blocks(path):
 
 
 def _leading(block):
-    """How many lines that may be comments a block begins with; not all of them, if there is nothing else."""
-    return next((i for i, (_, line) in enumerate(block) if not line.startswith("#")), 0)
+    """How many lines that may be comments a block begins with."""
+    return next((i for i, (_, line) in enumerate(block) if not line.startswith("#")), len(block))
 
 
 def at_spaces(line):
@@ -85,9 +86,8 @@ def _layout(path, rows, fewest):
     return split, columns
 
 
-def _without_comments(path, blocks, split, columns):
+def _without_comments(path, blocks, certain, split, columns):
     """Sentences of (number, cells). A line with # before the first word is a comment unless it fits the others."""
-    certain = [split(line) for block in blocks for _, line in block[_leading(block):]]
     tags = {cells[-1] for cells in certain if len(cells) == columns}
     chunks = metrics.chunk_tags(tags)
     sentences, comments = [], []

@@ -131,7 +131,13 @@ def is_quoted(text, path=""):
     cells = [cell for row in rows for cell in row]
     doubled = [cell for cell in cells if '""' in cell[1:-1] and QUOTED.fullmatch(cell)]
     if QUOTED_TABLE.fullmatch(text):
-        return bool(doubled) or len(set(map(len, rows))) > 1 or all(map(QUOTED.fullmatch, cells))
+        if doubled or len(set(map(len, rows))) > 1 or all(map(QUOTED.fullmatch, cells)):
+            return True
+        open_ones = [cell for cell in cells if '"' in cell and not QUOTED.fullmatch(cell)]
+        if open_ones:
+            log.warning("%s: cells such as %s are read with their quotes; if these go on to the next cell or line, use"
+                        " .csv or .jsonl", path, shown(open_ones[0]))
+        return False
     if doubled:
         log.warning("%s: cells such as %s are read with their quotes, because other cells have single ones", path,
                     shown(doubled[0]))
