@@ -393,6 +393,7 @@ def test_words_that_begin_with_a_hash(file, caplog):
     assert conll(file, "#topic HT\n#other HT\ngo VB\n") == [(["#topic", "#other", "go"], ["HT", "HT", "VB"])]
     assert conll(file, "# B-PER\nran O\nAnn I-LOC\n")[0][1] == ["B-PER", "O", "I-LOC"]
     assert conll(file, "Ann\n#\n", labelled=False) == [(["Ann", "#"], None)] and not caplog.text
+    assert conll(file, "ran O\ngo O\n\n# B-PER\nx O\n")[1] == (["#", "x"], ["B-PER", "O"])
     assert conll(file, "# id O\n#a b B-PER\n\n# id x\n# c O\n\n#a b O\nd e O\n") == [
         (["#", "#a"], ["O", "B-PER"]), (["#"], ["O"]), (["#a", "d"], ["O", "O"])]
 

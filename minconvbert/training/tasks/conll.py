@@ -111,7 +111,7 @@ def _is_word(cells, columns, tags, chunks):
         return False
     if columns == 1 or cells[-1] in tags:
         return True
-    return bool(metrics.chunk_tags([*tags, cells[-1]])) if chunks else cells[0] != "#"
+    return bool(metrics.chunk_tags([*tags, cells[-1]])) or not chunks and cells[0] != "#"
 
 
 def _refuse_tags_first(path, sentences, labelled):
