@@ -25,7 +25,7 @@ COMMANDS = {
     "convert": "read a checkpoint of any known kind and write another",
     "verify": "check a model against the answers published for it",
     "golden": "make the golden pack, check a port against it, score the checker",
-    "course": "exercises that check themselves: list, stub, solution, grade",
+    "course": "exercises that check themselves: list, stub, solution, grade, export, sheet",
 }
 
 

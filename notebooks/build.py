@@ -36,9 +36,15 @@ def read_source(path):
         kernelspec=dict(display_name="Python 3", language="python", name="python3"), language_info=dict(name="python"),
         jupytext=dict(formats="ipynb,py:percent")))
     for number, cell in enumerate(notebook.cells):
-        cell.id, cell.metadata = f"cell-{number:02}", nbformat.from_dict({})
+        cell.id, cell.metadata = f"cell-{number:02}", nbformat.from_dict(_slide(cell))
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def _slide(cell):
+    """Where `jupyter nbconvert --to slides` begins a slide: at each heading."""
+    begins = cell.cell_type == "markdown" and re.match("##? ", cell.source)
+    return dict(slideshow=dict(slide_type="slide")) if begins else {}
 
 
 def execute(notebook):

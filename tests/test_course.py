@@ -534,6 +534,49 @@ def test_many_files_are_graded_to_csv_json_and_points(tmp_path, capsys):
         grade(tmp_path / "cyd.py")
 
 
+@pytest.mark.parametrize("kind", ["plain", "nbgrader", "otter"])
+def test_notebooks_to_hand_out_and_their_solutions(tmp_path, kind):
+    """The nbgrader and Otter sources hold the solutions between marks; what is left without them is the stub."""
+    nbformat = pytest.importorskip("nbformat")
+    names, file = ["softmax_backward", "self_attention"], tmp_path / "lab.ipynb"
+    if kind == "plain":
+        assert main(["course", "stub", *names, "--notebook", str(file), "--seed", "Ada"]) == 0
+    else:
+        assert main(["course", "export", kind, *names, "--output", str(file), "--points", "6"]) == 0
+    notebook = nbformat.read(file, 4)
+    nbformat.validate(notebook)
+    report = grade(file)
+    assert {e["exercise"] for e in report["exercises"]} == {*names}
+    assert report["passed"] == (0 if kind == "plain" else 2), report
+    text = "\n".join(cell.source for cell in notebook.cells)
+    if kind == "plain":
+        assert all(stub(name) in text and f'check({name}, seed="Ada")' in text for name in names)
+        return
+    marks = r"    (?:### |# )BEGIN SOLUTION\n.*?\n    (?:### |# )END SOLUTION"
+    empty = re.sub(marks, '    raise NotImplementedError("your turn")', text, flags=re.DOTALL)
+    assert all(stub(name) in empty for name in names)
+    if kind == "nbgrader":
+        graded = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+        assert [cell.metadata["nbgrader"]["points"] for cell in graded] == [6, 6]
+        scope = {"check": check, "softmax_backward": lambda dy, y: dy,
+                 "self_attention": lambda *args: (einsum_self_attention(*args)[0], {})}
+        for cell, least, most in zip(graded, (0, 0.5), (0, 2)):
+            *lines, credit = cell.source.splitlines()
+            scope["softmax_backward"].__name__ = "softmax_backward"
+            scope["self_attention"].__name__ = "self_attention"
+            exec("\n".join(lines), scope)
+            assert least <= eval(credit, scope) <= most
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf"])
+def test_the_cheat_sheet(tmp_path, kind):
+    pytest.importorskip("matplotlib")
+    file = tmp_path / f"sheet.{kind}"
+    assert main(["course", "sheet", str(file)]) == 0
+    assert file.read_bytes()[:5] == (b"%PDF-" if kind == "pdf" else b"<?xml")
+    assert main(["course", "sheet", str(tmp_path / "sheet.txt")]) == 2 and not (tmp_path / "sheet.txt").exists()
+
+
 def test_same_numbers_under_other_names_and_shapes_are_seen():
     def dynamic_conv_backward(dout, value, kernel):
         K, L = kernel.shape[3], value.shape[1]

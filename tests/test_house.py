@@ -135,7 +135,7 @@ ROOMS = {
     "checkpoint": {"model"},
     "view": {"model"},
     "step": {"model", "view"},
-    "course": {"model", "step"},
+    "course": {"model", "step", "view"},
     "golden": {"model", "tokenizer", "checkpoint"},
     "faces": {"model", "tokenizer", "checkpoint"},
     "training": {"model", "tokenizer", "checkpoint", "faces", "golden", "course"},

@@ -11,6 +11,7 @@ from ..course.check import Verdict
 from ..course.exercises import reference
 from ..course.grade import grade
 from ..course.handout import imports, solution, stub
+from ..course.sheet import save
 from ..files import atomic_path
 
 
@@ -62,6 +63,10 @@ def _parser():
     command.add_argument("--points", type=float, default=10, metavar="N", help="for each exercise (default: 10)")
     command.set_defaults(run=lambda args: write_notebook(
         args.output, args.exercises, kind=args.kind, points=args.points))
+
+    command = commands.add_parser("sheet", help="letters, formulas and backward rules on one page")
+    command.add_argument("file", help="NAME.svg or NAME.pdf")
+    command.set_defaults(run=lambda args: save(args.file))
     return parser
 
 

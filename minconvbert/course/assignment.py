@@ -17,8 +17,8 @@ def notebook(exercises, kind="plain", seed="your name", points=10, skeleton=Fals
     """The notebook as a dict, ready for JSON.
 
     `kind`: "plain" for learners, who check themselves; "nbgrader": a source version with solutions, for
-    `nbgrader generate_assignment`; "otter": one for `otter assign`. Both give partial credit in nbgrader's and Otter's
-    own ways: a share of the points for the arrays that are right, or one test for each.
+    `nbgrader generate_assignment`; "otter": one for `otter assign`. nbgrader gives partial credit, the share of the
+    arrays that are right; in Otter a question is right or wrong.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, but is {kind!r}")

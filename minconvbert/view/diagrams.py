@@ -44,9 +44,8 @@ class Drawing:
 
 def block_diagram():
     """The mixed block: what attention and the convolution read and make, from x at the bottom to out at the top."""
-    d = Drawing(760, 560, "The mixed block. x goes to key, value and query, which make attention's half; x and the"
-                          " same query make the span key, match, kernel and value of the convolution's half; both are"
-                          " joined.")
+    d = Drawing(760, 560, "The mixed block. x goes to key, value and query, which make attention's half; x and the same"
+                          " query make the span key, match, kernel and value of the other half; both are joined.")
     d.box(380, 530, "x", note="(B, L, D)", width=90)
     top = {"key": (90, 440), "value": (225, 440), "query": (380, 440), "span_mixed": (525, 440), "cvalue": (680, 440)}
     d.box(*top["key"], "attn.key", "attention", note="linear: key.*")
@@ -84,8 +83,7 @@ def block_diagram():
 def model_diagram():
     """The whole model: embeddings, one layer drawn large, the heads."""
     d = Drawing(640, 620, "The model. Three tables are added and normed; each layer is mixed attention and"
-                          " feed-forward,"
-                          " each with a sum and a norm; a head turns the last hidden states into logits.")
+                          " feed-forward, each with a sum and a norm; a head turns the last hidden states into logits.")
     for x, text, note in ((130, "word", "word_embeddings"), (300, "position", "position_embeddings"),
                           (470, "token type", "token_type_embeddings")):
         d.box(x, 590, text, note=note, width=150)
