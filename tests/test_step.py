@@ -11,13 +11,14 @@ from helpers import pack_names
 
 from minconvbert import conv, default_model, heads, losses, ops
 from minconvbert.__main__ import main
-from minconvbert.commands.step import load_with_head, sentence_page
+from minconvbert.commands.step import exercise_page, load_with_head, sentence_page
 from minconvbert.course.exercises import EXERCISES, case, fresh, reference
 from minconvbert.heads import task_model
 from minconvbert.inputs import model_inputs
 from minconvbert.model import layer
 from minconvbert.ops import linear, softmax
 from minconvbert.step import steps
+from minconvbert.step.page import Packed
 from minconvbert.step.still import by_hand_text
 from minconvbert.step.trace import Changes, arrays, tracing
 
@@ -227,6 +228,64 @@ def test_nothing_runs_twice_for_a_formula():
 
     recording = steps(student, np.ones(3))
     assert calls == [1] and [list(step.by_hand) for step in recording] == [[], [], ["z"]]
+
+
+def test_a_method_of_something_else_is_not_called_for_a_formula():
+    class Queue(list):
+        def get(self):
+            return self.pop()
+
+    def student(queue):
+        x = queue.get()
+        y = x * queue.get()
+        return y
+
+    queue = Queue([np.ones(2), np.full(2, 3.0), np.full(2, 5.0)])
+    recording = steps(student, queue)
+    assert len(queue) == 1 and [list(step.by_hand) for step in recording] == [[], [], ["y"]]
+
+
+def test_source_is_read_however_it_is_indented():
+    def student(x):
+        text = """
+no indentation here"""
+        match len(text):
+            case 0:
+                y = x
+            case _:
+                y = x + len(text)
+        return y
+
+    recording = steps(student, np.zeros(2))
+    assert [step.source.split("\n")[0] for step in recording] == [
+        'text = """', "match len(text):", "y = x + len(text)", "return y"]
+
+
+def test_arrays_of_every_kind_are_shown_or_named(tmp_path):
+    def student(x):
+        words, wide = np.array(["a", "b"]), np.array([2**40, 1])
+        odd = np.array([np.nan, np.inf, -1.0])
+        empty = x[:0]
+        return words, wide, odd, empty
+
+    packed = Packed(steps(student, np.ones(3)))
+    assert packed.steps[0]["n"] == {"words": "<U1 (2,)"}
+    kinds = {name: packed.blobs[packed.arrays[packed.infos[info][0]]["b"]][1:] for step in packed.steps
+             for name, info in step["w"]}
+    assert kinds == dict(wide=["f8", 2], odd=["f2", 3], empty=["f2", 0])
+
+    def nothing():
+        """It has no line but this."""
+
+    with pytest.raises(ValueError, match="nothing must run at least one line to be shown, but it ran none"):
+        steps(nothing).page()
+
+
+@pytest.mark.parametrize("name", ("cross_entropy", "embeddings_backward", "multiple_choice", "softmax"))
+def test_exercises_have_pages(name):
+    page = exercise_page(name, "Ada")
+    assert page.recording.title == f"{name}, seed Ada" and not page.recording.error
+    assert len(page.html.encode()) < 2_000_000
 
 
 def factorial(n):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import checkpoint
-from ..course.exercises import case, reference
+from ..course.exercises import case, fresh, reference
 from ..faces import ConvBertModel
 from ..files import SHIPPED, model_path
 from ..inputs import model_inputs
@@ -50,10 +50,10 @@ def exercise_page(name, seed=0):
     function, args = reference(name), case(name, seed)
     dout = None
     if not name.endswith("_backward"):
-        out = function(*args)
+        out = function(*fresh(args))
         out = out[0] if isinstance(out, tuple) else out
         dout = np.random.default_rng(0).normal(size=np.shape(out)).astype(out.dtype)
-    recording = steps(function, *args, dout=dout, into=True, title=f"{name}, seed {seed}")
+    recording = steps(function, *fresh(args), dout=dout, into=True, title=f"{name}, seed {seed}")
     return page(recording)
 
 

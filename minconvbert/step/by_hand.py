@@ -162,17 +162,30 @@ def _replaced(function, results):
 
 
 def _require_harmless(node, variables):
-    """Raises Unclear if something is called that has no formula here."""
+    """Raises Unclear if something is called that has no formula here, and so might have an effect."""
     for call in (x for x in ast.walk(node) if isinstance(x, ast.Call)):
         f = call.func
-        if isinstance(f, ast.Attribute):
-            base = variables.get(f.value.id) if isinstance(f.value, ast.Name) else None
-            known = (getattr(base, f.attr, None) in NUMPY if base is np or base is math else f.attr in METHODS)
-        else:
-            value = variables.get(f.id, getattr(builtins, f.id, None)) if isinstance(f, ast.Name) else None
+        if isinstance(f, ast.Name):
+            value = variables.get(f.id, getattr(builtins, f.id, None))
             known = _hashable(value) and (value in FORMULAS or value in WITH_RESULTS or value in BUILTINS)
+        else:
+            known = isinstance(f, ast.Attribute) and _is_method_of_numbers(f, variables)
         if not known:
             raise Unclear(ast.unparse(f))
+
+
+def _is_method_of_numbers(f, variables):
+    """Whether `a.f` is a function of NumPy, or one of METHODS of an array, a dict or what an expression gives."""
+    base = f.value
+    if isinstance(base, ast.Attribute):
+        return base.attr == "T" and f.attr in METHODS
+    if not isinstance(base, ast.Name):
+        return f.attr in METHODS
+    value = variables.get(base.id)
+    if value is np or value is math:
+        return getattr(value, f.attr, None) in NUMPY
+    of_a_loop = base.id not in variables
+    return f.attr in METHODS and (of_a_loop or isinstance(value, (np.ndarray, np.generic, dict)))
 
 
 def _hashable(x):

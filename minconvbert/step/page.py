@@ -14,6 +14,7 @@ from .still import still
 MOST_BYTES = 2**17                                     # of one array; a larger one is shown in samples,
 MOST_ASIDE = 2**14                                     # and so is a smaller one that no formula reads and has no tokens
 
+NUMERIC = "biuf"                                       # kinds of dtypes that are drawn
 EYEBROW = "Every line that ran, with its numbers"
 LEAD = ("On the left is the code, with the line that has just run; on the right are the arrays that it made and read."
         " Go on with → and click any line, name or number.")
@@ -30,6 +31,8 @@ def page(recording, tokens=(), stations=None, at=None, token=None, eyebrow=EYEBR
 
     Raises ValueError if there is no step `at`.
     """
+    if not recording.steps:
+        raise ValueError(f"{recording.title} must run at least one line to be shown, but it ran none")
     packed = Packed(recording)
     mains = [call.number for call in recording.calls
              if (call.caller is None if stations is None else _bare(call.function) in stations)]
@@ -109,12 +112,15 @@ class Packed:
     def step(self, step):
         entry = dict(c=step.call, l=step.line, e=step.end, r=self.named(step, step.reads),
                      w=self.named(step, step.writes))
-        more = dict(n=step.numbers, k=step.collects, i=step.inner, m=step.mates, says=step.says, x=step.error,
+        others = {name: f"{array.dtype} {array.shape}" for name, array in step.writes.items()
+                  if array.dtype.kind not in NUMERIC}
+        more = dict(n=step.numbers | others, k=step.collects, i=step.inner, m=step.mates, says=step.says, x=step.error,
                     h=self.formulas(step))
         return entry | {key: value for key, value in more.items() if value}
 
     def named(self, step, found):
-        return [[name, self.info(array, *self.labels(step, name, array))] for name, array in found.items()]
+        return [[name, self.info(array, *self.labels(step, name, array))] for name, array in found.items()
+                if array.dtype.kind in NUMERIC]
 
     @staticmethod
     def labels(step, name, array):
@@ -170,8 +176,10 @@ def _sampling(array, most):
 
 def _narrowest(array):
     """The same numbers in the narrowest type that holds them exactly; those of before are little-endian."""
+    if array.dtype.kind == "b":
+        return array.astype("u1")
     if array.dtype.kind != "f":
-        return array.astype("<i4" if array.dtype.kind in "iu" else "u1" if array.dtype.kind == "b" else "<f8")
+        return array.astype("<i4" if np.array_equal(array.astype("<i4"), array) else "<f8")
     with np.errstate(over="ignore", invalid="ignore"):
         return next(narrow for narrow in (array.astype(kind) for kind in ("<f2", "<f4", "<f8"))
                     if narrow.dtype.itemsize == 8 or np.array_equal(narrow.astype(array.dtype), array, equal_nan=True))

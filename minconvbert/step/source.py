@@ -3,7 +3,6 @@
 import ast
 import inspect
 import re
-import textwrap
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -55,7 +54,10 @@ class Function(NamedTuple):
     letters: dict                                      # what the docstring calls the axes of an array
 
     def text(self, statement):
-        return textwrap.dedent("\n".join(self._lines(statement)))
+        """Its source, as far to the left as its first line goes."""
+        first, *rest = self._lines(statement)
+        indent = len(first) - len(first.lstrip())
+        return "\n".join([first.lstrip(), *(line[indent:] if line[:indent].isspace() else line for line in rest)])
 
     def comment(self, statement):
         """The comment at the end of the first line of a statement that has one."""
@@ -69,9 +71,10 @@ class Function(NamedTuple):
 def read(code):
     """The source of a function's code, taken apart.   Raises OSError if there is none."""
     lines, first = inspect.getsourcelines(code)
-    tree = ast.parse(textwrap.dedent("".join(lines)))
+    inside = lines[0][:1].isspace()                    # of a class or function: not dedented, because of long strings
+    tree = ast.parse("if True:\n" * inside + "".join(lines))
     definition = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
-    ast.increment_lineno(tree, first - 1)
+    ast.increment_lineno(tree, first - 1 - inside)
     doc = ast.get_docstring(definition) or ""
     statements = {}
     for node in _statements(definition.body):
@@ -95,8 +98,8 @@ def _statements(body):
         for part in ("body", "orelse", "finalbody"):
             if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 yield from _statements(getattr(node, part, ()))
-        for handler in getattr(node, "handlers", ()):
-            yield from _statements(handler.body)
+        for branch in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+            yield from _statements(branch.body)
 
 
 def _heads(node):

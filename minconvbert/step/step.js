@@ -55,7 +55,7 @@ class Numbers {                                        // an array; of a large o
     return index.reduce((sum, i, axis) => sum + i * this.fullSteps[axis], 0);
   }
   range() {
-    return this.ends ??= this.values.reduce(([low, high], x) => [Math.min(low, x), Math.max(high, x)], [Infinity, -Infinity]);
+    return this.ends ??= this.values.reduce(([low, high], x) => Number.isFinite(x) ? [Math.min(low, x), Math.max(high, x)] : [low, high], [Infinity, -Infinity]);
   }
 }
 
@@ -302,7 +302,7 @@ function colours(array) {
   return { scale: x => sides[+(x > 0)][Math.round(255 * Math.abs(x) / top)], both: true, top };
 }
 
-const followedRow = (array, plan) => plan.words ? Math.min(state.token, array.shape[plan.rows.at(-1)] - 1) : 0;
+const followedRow = (array, plan) => plan.words ? Math.min(Math.floor(state.token / array.every[plan.rows.at(-1)]), array.shape[plan.rows.at(-1)] - 1) : 0;
 
 function drawMap(canvas, array, axes, plan, chosen) {
   const width = canvas.parentElement.clientWidth || 300, pixels = devicePixelRatio || 1, context = canvas.getContext("2d");
