@@ -58,8 +58,8 @@ class Diagnosis:
                 ordered = ["", *sorted(values.values(), key=float), ""]
                 at = [i for i, value in enumerate(ordered) if value in fits]
                 low, high = ordered[at[0] - 1], ordered[at[-1] + 1]
-                return text.format(f"between {low} and {high}" if low and high else
-                                   f"more than {low}" if low else f"less than {high}")
+                return text.format(f"from {low} to {high}" if low and high else
+                                   f"at least {low}" if low else f"at most {high}")
         return None
 
     def __str__(self):
@@ -190,13 +190,14 @@ def diagnose_case(evidence, skip=(), way=None, depth=DEEPEST):
             run = how.run(golden, mistake)
             if run is None:
                 continue
-            if not evidence.reproduced(departing[0], run, distances):
-                if evidence.shows(run, order[: order.index(departing[0]) + 1]):
+            first = next((name for name in departing if name in run), departing[0])
+            if not evidence.reproduced(first, run, distances):
+                if evidence.shows(run, order[: order.index(first) + 1]):
                     against.add(mistake)
                 continue
             fits = [evidence.reproduced(name, run, distances) for name in order]
             length = fits.index(False) if False in fits else len(order)
-            if length > order.index(departing[0]):
+            if length > order.index(first):
                 explained = sum(bool(fit) for name, fit in zip(order, fits) if name in departing)
                 found[mistake] = max(found.get(mistake, (0, 0, None)), (length, explained, how), key=lambda f: f[:2])
     if not found:
@@ -292,7 +293,7 @@ def settle(found, evidences, again):
     many cases speak against it as for it, or if only degenerate cases speak for it; then the cases that named it are
     diagnosed again without it.
     """
-    withdrawn = {}
+    withdrawn = set()
     for _ in range(4):
         for diagnosis in found.values():
             for part in diagnosis.chain():
@@ -300,17 +301,17 @@ def settle(found, evidences, again):
         fallen = _fallen(found, evidences)
         if not fallen:
             break
-        withdrawn |= fallen
+        withdrawn |= {mistake for mistakes, _ in fallen.values() for mistake in mistakes}
         for id, diagnosis in list(found.items()):
             if named := fallen.keys() & {part.named for part in diagnosis.chain()}:
-                found[id] = again(id, set(withdrawn)) or Diagnosis([], 0, len(evidences[id].departing))
-                found[id].ruled_out |= {mistake: withdrawn[mistake] for mistake in named}
+                found[id] = again(id, withdrawn)
+                found[id].ruled_out |= {name: fallen[name][1] for name in named}
 
 
 def _rule_out(part, found, evidences):
     if len(part.mistakes) < 2 or part.range:
         return
-    speaks = {mistake: next(_against(mistake, found, evidences), None) for mistake in part.mistakes}
+    speaks = {mistake: next(_against([mistake], found, evidences), None) for mistake in part.mistakes}
     if None in speaks.values():
         part.ruled_out |= {mistake: why for mistake, why in speaks.items() if why}
         part.mistakes = [mistake for mistake, why in speaks.items() if not why]
@@ -320,39 +321,43 @@ def _rule_out(part, found, evidences):
 
 
 def _fallen(found, evidences):
-    """{name that falls: why}"""
+    """{name that falls: (the mistakes that it stands for, why)}"""
     support = {}
     for id, diagnosis in found.items():
         for part in diagnosis.chain():
-            if part.named and len(part.mistakes) == 1:
-                support.setdefault(part.named, []).append(id)
+            if part.named:
+                support.setdefault((part.named, tuple(part.mistakes)), []).append(id)
+    degenerate = {id for id, evidence in evidences.items() if "degenerate" in evidence.golden.manifest}
     fallen = {}
-    for mistake, ids in support.items():
-        degenerate = {id for id, evidence in evidences.items() if "degenerate" in evidence.golden.manifest}
-        elsewhere = any(mistake in evidence.golden.manifest["catches"] for id, evidence in evidences.items()
-                        if id not in degenerate)
-        against = list(_against(mistake, found, evidences, len(ids)))
+    for (name, mistakes), ids in support.items():
+        elsewhere = any(mistake in evidences[id].golden.manifest["catches"] for id in evidences.keys() - degenerate
+                        for mistake in mistakes)
+        against = list(_against(mistakes, found, evidences, len(ids)))
         if len(against) >= len(ids):
-            fallen[mistake] = against[0]
+            fallen[name] = mistakes, against[0]
         elif degenerate.issuperset(ids) and elsewhere:
             reason = evidences[ids[0]].golden.manifest["degenerate"]
-            fallen[mistake] = f"{ids[0]} alone cannot name it: {reason}"
+            fallen[name] = mistakes, f"{ids[0]} alone cannot name it: {reason}"
     return fallen
 
 
-def _against(mistake, found, evidences, most=1):
-    """Why up to `most` cases speak against a mistake: a sentence for each."""
+def _against(mistakes, found, evidences, most=1):
+    """Why up to `most` cases speak against these mistakes, each of them: a sentence for each case."""
     for id, evidence in evidences.items():
-        if most and mistake in evidence.golden.manifest["catches"]:
-            if id in found:
-                listed = {m for part in found[id].chain() for m in part.mistakes}
-                would = mistake in found[id].against or found[id].complete and _would_show(mistake, evidence)
-                speaks, how = mistake not in listed and would, "wrong in another way"
-            else:
-                speaks, how = evidence.order and _would_show(mistake, evidence), "right"
-            if speaks:
-                most -= 1
-                yield f"it would show in {id}, which is {how}"
+        if most and all(_speaks_against(mistake, found.get(id), evidence) for mistake in mistakes):
+            most -= 1
+            yield f"it would show in {id}, which is {'wrong in another way' if id in found else 'right'}"
+
+
+def _speaks_against(mistake, diagnosis, evidence):
+    """Would a mistake show in a case that is right, or wrong and explained without it?"""
+    if mistake not in evidence.golden.manifest["catches"]:
+        return False
+    if diagnosis is None:
+        return bool(evidence.order) and _would_show(mistake, evidence)
+    if any(mistake in part.mistakes for part in diagnosis.chain()):
+        return False
+    return mistake in diagnosis.against or diagnosis.complete and _would_show(mistake, evidence)
 
 
 def _would_show(mistake, evidence):

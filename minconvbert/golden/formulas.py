@@ -10,8 +10,8 @@ FORMULAS = {
     "query": "x W_q^T + b_q", "key": "x W_k^T + b_k", "value": "x W_v^T + b_v",
     "attn.query": "x W_q^T + b_q, split into heads", "attn.key": "x W_k^T + b_k, split into heads",
     "attn.value": "x W_v^T + b_v, split into heads",
-    "attn.scores": "query key^T / sqrt(Dh); 0 where the mask hides a token",
-    "attn.weights": "softmax(attn.scores)", "attn.out": "(weights, dropped in training) value",
+    "attn.scores": "query key^T / sqrt(Dh), before the mask is added; 0 at tokens that it hides, which do not count",
+    "attn.weights": "softmax(attn.scores + mask)", "attn.out": "(weights, dropped in training) value",
     "conv.query": "the query, heads not split",
     "conv.span_mixed": "depthwise convolution of x", "conv.span_key": "pointwise map of conv.span_mixed, + bias",
     "span_mixed": "depthwise convolution of x", "span_key": "pointwise map of span_mixed, + bias",
@@ -34,7 +34,12 @@ FORMULAS = {
     "self.x": "the part that comes through the mixed block", "attention_mask": "1 = token, 0 = padding",
     "input_ids": "ids of the tokens", "token_type_ids": "0 or 1: first or second sequence",
     "position_ids": "rows of the position table",
-    "labels": "what is right; -100 does not count", "best": "the three ids of the largest probs, largest first",
+    "labels": "what is right; -100 does not count",
+    "heads.question_answering: in.labels": "(start, end) of each answer; a position of L or more does not count",
+    "heads.discriminator: in.labels": "1 if the word was replaced, 0 if not; -100 does not count",
+    "heads.multiple_choice: in.labels": "which row is the right choice",
+    "heads.multi_label: in.labels": "1 for each class that applies", "heads.regression: in.labels": "the number wanted",
+    "best": "the three ids of the largest probs, largest first",
     "rate": "peak max(0, 1 - step / steps) min(1, step / warmup)",
     "norm": "sqrt of the sum of the squares of all gradients",
     "losses": "loss before each step", "norms": "global norm before clipping, each step",
@@ -45,8 +50,8 @@ FORMULAS = {
 
 def formula(name, case):
     """What a tensor is, in words."""
-    if name in FORMULAS:
-        return FORMULAS[name]
+    if own := FORMULAS.get(f"{case.id}: {name}", FORMULAS.get(name)):
+        return own
     if name == "acts.out":
         return case.purpose
     if name.startswith("params."):

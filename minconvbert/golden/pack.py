@@ -71,12 +71,11 @@ def _shows(found, truth, allowed, given):
     for name, wanted in truth.items() if found else ():
         if name not in found:
             continue
-        if found[name].shape != wanted.shape or name not in allowed and (found[name] != wanted).any():
+        if found[name].size != wanted.size or name not in allowed and (found[name] != wanted).any():
             return [name, 1e6]
-        seen = seen_places(name, given)
+        seen = np.broadcast_to(seen_places(name, given), wanted.shape)
         with np.errstate(over="ignore"):
-            error = np.abs(found[name] - wanted)[np.broadcast_to(seen, wanted.shape)].max(initial=0) / allowed.get(
-                name, 1)
+            error = np.abs(found[name].reshape(wanted.shape) - wanted)[seen].max(initial=0) / allowed.get(name, 1)
         if not error <= 1:
             return [name, float(f"{error:.2g}") if np.isfinite(error) else 1e6]
     return None
@@ -154,12 +153,18 @@ def make(folder, cases=None):
 
 
 def _as_text(entries):
-    """JSON with one tensor a line: short enough to read, and to compare."""
-    lines = json.dumps({k: v for k, v in entries.items() if k != "tensors"}, indent=1, ensure_ascii=False)
-    if "tensors" in entries:
-        rows = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in entries["tensors"])
-        lines = lines[:-2] + f',\n "tensors": [\n{rows}\n ]\n}}'
-    return lines + "\n"
+    """JSON with a tensor, or a mistake, on each line: short enough to read, and to compare."""
+    as_json = lambda value, **how: json.dumps(value, ensure_ascii=False, **how)
+    lines = []
+    for name, value in entries.items():
+        if name == "tensors":
+            text = "[\n" + ",\n".join(f"  {as_json(row)}" for row in value) + "\n ]"
+        elif name in ("catches", "same_as") and value:
+            text = "{\n" + ",\n".join(f"  {as_json(key)}: {as_json(row)}" for key, row in value.items()) + "\n }"
+        else:
+            text = as_json(value, indent=1).replace("\n", "\n ")
+        lines.append(f" {as_json(name)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _as_lines(manifest, arrays):

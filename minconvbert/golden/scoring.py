@@ -84,8 +84,8 @@ class Score:
 time, in every case, and checks what the package then computes. Caught by: the three simplest cases that do, each with
 the first tensor to depart, and how many more do.
 
-`float64` and `float32` are ports with a backward pass of their own, which stays right if the forward pass is mistaken.
-`autograd` is a port whose gradients follow from its mistaken forward pass; it makes no mistakes of the backward pass.
+`float64` and `float32` are ports with a backward pass of their own, which is right if the mistake is in the forward
+pass. `autograd` is a port whose gradients follow from its forward pass; it makes no mistakes of the backward pass.
 
 | mistake | caught by, at | {" | ".join(self.lines)} |
 |---|---|{"---|" * len(self.lines)}

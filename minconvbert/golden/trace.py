@@ -17,6 +17,7 @@ from .tape import COMPUTING, CONSTANT, Tape, Tracked, on
 
 # How a run finds gradients.
 BY_HAND, BY_TAPE = "by hand", "by tape"
+DROWNED = -1e30            # a mask that adds less hides a token
 
 # What blocks keep to themselves is read where it passes: at the calls of the functions below. Each call is known by an
 # array in it that has a name already, an intermediate or a parameter. A row has the function, the place of that array,
@@ -24,6 +25,7 @@ BY_HAND, BY_TAPE = "by hand", "by tape"
 # for the result, "->0" for a part of it, and (place, key) for an entry of a dict.
 FORWARD = [
     ("softmax", "->", "attention.self.attn.weights", {0: "attention.self.attn.scores"}),
+    ("self_attention", ("->1", "weights"), "attention.self.attn.weights", {3: "attention.self.attn.bias"}),
     ("softmax", "->", "attention.self.conv.kernel", {0: "attention.self.conv.scores"}),
     ("dense_linear", 0, "attention.output.x", {"->": "attention.output.dense"}),
     ("dense_linear", 0, "output.x", {"->": "output.dense"}),
@@ -134,12 +136,22 @@ def traced(passes, inputs, p, cfg, gradients=BY_HAND):
     """
     run, prefix = _by_tape if gradients == BY_TAPE else _by_hand, passes.prefix
     found, dfound, more = run(passes, inputs, p, cfg, gradients)
-    for name in found:
-        if name.endswith("attn.scores"):                     # hidden places are 0: no tolerance could hold -1e38
-            found[name] = np.where(visible(inputs["attention_mask"]), found[name], found[name].dtype.type(0))
+    for name in [name for name in found if name.endswith("attn.bias")]:
+        _without_mask(found, name.replace("bias", "scores"), found.pop(name), inputs["attention_mask"])
     cut = len(f"{prefix}.") if prefix else 0
     named = lambda group, arrays: under(group, {n[cut:]: a for n, a in arrays.items() if n.startswith(prefix)})
     return named("acts", found) | named("dacts", dfound) | more
+
+
+def _without_mask(found, name, bias, attention_mask):
+    """Attention scores as they are before a mask is added, and 0 at places that it hides."""
+    if name in found:
+        seen = visible(attention_mask)
+        if (bias[np.broadcast_to(seen, bias.shape)] < DROWNED).any():
+            del found[name]                                  # a mistaken mask hides what it should not
+        else:
+            scores = found[name]
+            found[name] = np.where(seen, scores - np.where(seen, bias, 0), 0).astype(scores.dtype)
 
 
 def visible(attention_mask):
@@ -180,6 +192,7 @@ def _by_tape(passes, inputs, p, cfg, gradients):
         more = {"loss": value.value, "dacts.logits": gradient[out.ids]}
     of = {name: a for name, a in _floats(acts, passes.prefix).items() if isinstance(a, Tracked)}
     of |= _named(calls, FORWARD + GRADIENT_ONLY, _known(of, p, passes.prefix))
+    biases = {name: of.pop(name) for name in list(of) if name.endswith("attn.bias")}
     # A backward function gives the gradient of a map of several heads with the heads side by side.
     dfound = {name: gradient[a.ids] for name, a in of.items()}
     for name in dfound:
@@ -187,7 +200,7 @@ def _by_tape(passes, inputs, p, cfg, gradients):
             dfound[name] = dfound[name].reshape(*dfound[name].shape[:2], -1)
     more |= under("grads", {name: gradient[a.ids] for name, a in p.items()})
     more |= under("din", {name: gradient[a.ids] for name, a in passes.read(inputs, acts).items()})
-    return {name: a.value for name, a in of.items()}, dfound, more
+    return {name: a.value for name, a in of.items()} | biases, dfound, more
 
 
 def _floats(acts, prefix):
