@@ -12,8 +12,10 @@ from test_view import HOSTILE
 import minconvbert
 from minconvbert.commands.step import load_with_head, main, sentence_page
 from minconvbert.golden import trace
-from minconvbert.heads import HEADS, task_model, task_model_backward
+from minconvbert.golden.wholes import task_passes
+from minconvbert.heads import task_model
 from minconvbert.inputs import model_inputs
+from minconvbert.shapes import sub
 from minconvbert.step.page import page as page_of
 from minconvbert.step.sentence import STATIONS
 from minconvbert.view import palette
@@ -51,12 +53,11 @@ def truth():
     """What the model itself computes: acts, gradients of parameters, and gradients of intermediates."""
     task, cfg, p, tokenizer = load_with_head(Path(minconvbert.default_model()))
     ids = np.array([tokenizer.encode(SENTENCE)])
-    logits, acts = task_model(task, model_inputs(cfg, ids), p, cfg)
-    loss, loss_acts = HEADS[task][2](logits, np.zeros_like(ids), cfg)
-    with trace.recorded(trace.BACKWARD, cfg.num_hidden_layers, backward=True) as found:
-        _, grads = task_model_backward(task, HEADS[task][3](1.0, loss_acts), acts, p, cfg)
-    slopes = {f"convbert.encoder.layer.{layer}.{name}": array for (layer, name), array in found.items()}
-    return dict(acts=acts, grads=grads, dacts=slopes, params=p, loss=loss)
+    inputs = model_inputs(cfg, ids)
+    found = trace.traced(task_passes(task, np.zeros_like(ids), cfg), inputs, p, cfg)
+    _, acts = task_model(task, inputs, p, cfg)
+    return {kind: sub(found, kind) for kind in ("dacts", "grads")} | dict(
+        acts=sub(found, "acts") | acts, params=p, loss=found["loss"])
 
 
 def opened(chromium, file, **screen):
