@@ -139,7 +139,7 @@ def _first_fault(mine, truth, marks):
         return _Fault(extra[0], f"it returns {', '.join(extra)} too many", _returned(mine))
     name = wrong[0]
     if name not in missing:
-        line, text = _maker(name, mine)
+        line, text = _maker(name, mine, truth, marks)
         return _Fault(name, f"{name}, which it returns, is wrong: {_how(mine.results[name], truth.results[name])}"
                       + _at(line, text), line)
     if all(map(_of_acts, missing)):
@@ -158,13 +158,17 @@ def _returned(mine):
     return mine.line[0] if mine.line else None
 
 
-def _maker(name, mine):
-    """-> (line, its text) that made the array which was returned under this name: a local's, or the last line"""
-    last = _last(mine.seen)
+def _maker(name, mine, truth, marks):
+    """-> (line, its text) at fault for what was returned under this name: the line that made it, or the last one.
+
+    If a right intermediate array was returned in its place, the line that returns it is at fault.
+    """
+    last, known = _last(mine.seen), _last(truth.seen)
     own = [last[_alias(name, mine.seen)]] if _alias(name, mine.seen) in last else []
     for seen in [*own, *reversed(last.values())]:
         if np.array_equal(seen.array, mine.results[name], equal_nan=True):
-            return seen.line, seen.text
+            right = seen.name in known and _is_right(seen.name, mine, truth, marks)
+            return mine.line if right and mine.line else (seen.line, seen.text)
     return mine.line or (None, "")
 
 
