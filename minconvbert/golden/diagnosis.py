@@ -21,6 +21,8 @@ PRECISIONS = {"float64": 2.0**-26, "float32": 1.0, "float16": 2.0**13, "bfloat16
 HOPELESS = 3
 # A mistake that departs by this many tolerances where the port is right can be excluded without a run.
 CLEARLY = 8
+# A value is known if the next smaller one gives numbers that differ by so many tolerances.
+FIXED = 20
 DEEPEST = 3
 _IN_RANGES = {mistake for _, values in RANGES for mistake in values}       # all are tried, so that a range is whole
 
@@ -39,7 +41,7 @@ class Diagnosis:
     complete: bool = False     # does this, with what is found beyond it, give every number that the port handed in?
     then: "Diagnosis | None" = None   # what else is wrong once these are taken for granted
     gradients: str | None = None      # BY_TAPE if the port's gradients follow from its mistaken forward pass
-    sharp: bool = True                # is a value that they have known to within some percent?
+    sharp: bool = True                # do the numbers fix their value, if they have one?
     ruled_out: dict = field(default_factory=dict)   # {mistake that fits, too: why it is not the one}
     against: set = field(default_factory=set)       # mistakes that would show here, and do not
 
@@ -126,10 +128,15 @@ class Evidence:
         left = self.distance(name, run[name])
         return left <= 1 or left <= CLEARLY and left <= 0.05 * distances[name]
 
-    def is_sharp(self, run):
-        """Do the tensors depart so far that a run which reproduces them has the port's very value?"""
-        return any(self.distance(name, run[name]) <= 0.05 * self.distances[name] and self.distances[name] > 20
-                   for name in self.departing if name in run)
+    def is_sharp(self, mistake, way):
+        """Do the numbers fix a mistake's value to some percent? The next smaller value gives clearly others then."""
+        for _, values in RANGES:
+            if mistake in values:
+                ordered = sorted(values, key=lambda name: float(values[name]))
+                at = ordered.index(mistake)
+                one, other = (way.run(self.golden, name) for name in (mistake, ordered[at - 1]))
+                return at > 0 and any(self.distance(name, other[name], one[name]) > FIXED for name in self.order)
+        return True
 
     def shows(self, run, names):
         """Would this run be seen to be wrong at one of these tensors?"""
@@ -205,7 +212,7 @@ def diagnose_case(evidence, skip=(), way=None, depth=DEEPEST):
     length, explained, how = max(found.values(), key=lambda f: f[:2])
     mistakes = [mistake for mistake, f in found.items() if f[:2] == (length, explained)]
     complete, then = length == len(order), None
-    sharp = evidence.is_sharp(how.run(golden, mistakes[0]))
+    sharp = evidence.is_sharp(mistakes[0], how)
     if not complete and len(mistakes) == 1 and depth > 1:
         then = diagnose_case(evidence, skip, how.beyond(mistakes[0]), depth - 1)
         then = then if then and then.mistakes else None
@@ -276,14 +283,14 @@ def _from_known(evidence, known):
 
 
 def _as_chain(evidence, mistakes, others, way, before):
-    run = Way(way.gradients, way.dtype, (*before, mistakes[0])).run(evidence.golden)
-    base = Way(way.gradients, way.dtype, before).run(evidence.golden) if before else evidence.golden.truth
+    here = Way(way.gradients, way.dtype, before)
+    run, base = here.run(evidence.golden, mistakes[0]), here.run(evidence.golden) if before else evidence.golden.truth
     distances = {name: evidence.distance(name, base[name]) if name in base else 0.0 for name in evidence.order}
     departing = [name for name in evidence.order if distances[name] > 1]
     explained = sum(bool(evidence.reproduced(name, run, distances)) for name in departing)
     then = _as_chain(evidence, mistakes[1:], others, way, (*before, mistakes[0])) if len(mistakes) > 1 else None
     return Diagnosis([mistakes[0]] if then else others, explained, len(departing), True, then, way.gradients,
-                     evidence.is_sharp(run))
+                     evidence.is_sharp(mistakes[0], here))
 
 
 def settle(found, evidences, again):

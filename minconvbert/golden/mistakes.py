@@ -221,16 +221,17 @@ _mistake("separable convolution: pointwise weight transposed", "conv.separable_c
 _mistake("separable convolution: depthwise part left out", "conv.separable_conv", "depthwise_conv(x, depthwise)", "x")
 _mistake("separable convolution backward: gradient of the pointwise weight against x", "conv.separable_conv_backward",
          "linear_backward(dout, mixed,", "linear_backward(dout, x,")
-_mistake("conv_kernel_layer: head and tap axes swapped", "conv.span_dynamic_conv", "scores.reshape(B, L, H, K)",
-         "scores.reshape(B, L, K, H).swapaxes(2, 3)")
+# `1 *` keeps the recorder from taking what the softmax reads for the scores: a port may well hand in the right ones.
+_mistake("conv_kernel_layer: head and tap axes swapped", "conv.span_dynamic_conv",
+         "softmax(scores.reshape(B, L, H, K))", "1 * softmax(scores.reshape(B, L, K, H).swapaxes(2, 3))")
 _mistake("convolution kernel: softmax over the heads, not the taps", "conv.span_dynamic_conv",
-         "softmax(scores.reshape(B, L, H, K))", "softmax(scores.reshape(B, L, H, K).swapaxes(2, 3)).swapaxes(2, 3)")
+         "softmax(scores.reshape(B, L, H, K))", "1 * softmax(scores.reshape(B, L, H, K).swapaxes(2, 3)).swapaxes(2, 3)")
 _mistake("convolution kernel: softmax over heads and taps together", "conv.span_dynamic_conv",
          "softmax(scores.reshape(B, L, H, K))", "softmax(scores).reshape(B, L, H, K)")
 _mistake("convolution kernel: softmax twice", "conv.span_dynamic_conv",
          "softmax(scores.reshape(B, L, H, K))", "1 * softmax(softmax(scores.reshape(B, L, H, K)))")
 _mistake("convolution kernel: softmax over the tokens, not the taps", "conv.span_dynamic_conv",
-         "softmax(scores.reshape(B, L, H, K))", "softmax(scores.reshape(B, L, H, K).swapaxes(1, 3)).swapaxes(1, 3)")
+         "softmax(scores.reshape(B, L, H, K))", "1 * softmax(scores.reshape(B, L, H, K).swapaxes(1, 3)).swapaxes(1, 3)")
 _mistake("convolution kernel: from attention's key times the query", "conv.span_dynamic_conv",
          "match = query * span_key", 'match = query * linear(x, p["key.weight"], p["key.bias"])')
 _mistake("convolution kernel: no softmax", "conv.span_dynamic_conv",
@@ -252,6 +253,8 @@ _mistake("convolution: padding hidden from it, as in no published model", "model
          "if not cfg.mask_convolution:", "if False:")
 _mistake("convolution backward: softmax of the kernel left out", "conv.span_dynamic_conv_backward",
          "softmax_backward(dkernel, kernel)", "dkernel.copy()")
+_mistake("convolution backward: gradient through the kernel left out", "conv.span_dynamic_conv_backward",
+         "softmax_backward(dkernel, kernel)", "0 * dkernel")
 _mistake("convolution backward: gradients of query and span key swapped", "conv.span_dynamic_conv_backward",
          "dmatch * span_key, dmatch * query", "dmatch * query, dmatch * span_key")
 _mistake("convolution backward: gradient of x through the span key left out", "conv.span_dynamic_conv_backward",
@@ -275,7 +278,7 @@ _mistake("attention: mask value -10000, or another that does not drown the score
 _mistake("attention: mask applied after the softmax, weights not normed again", "attention.self_attention",
          "scores += bias\n    weights = softmax(scores)", "weights = softmax(scores) * (bias == 0)")
 _mistake("attention: softmax over the queries, not the keys", "attention.self_attention", "softmax(scores)",
-         "softmax(scores.swapaxes(2, 3)).swapaxes(2, 3)")
+         "1 * softmax(scores.swapaxes(2, 3)).swapaxes(2, 3)")
 _mistake("attention: query and key swapped", "attention.self_attention", "q @ k.swapaxes(2, 3)", "k @ q.swapaxes(2, 3)")
 _mistake("attention: value made by the map of the key", "attention.mixed_attention",
          'value = linear(x, p["value.weight"], p["value.bias"])', 'value = linear(x, p["key.weight"], p["key.bias"])')
@@ -294,6 +297,8 @@ _mistake("convolution half left out, attention twice", "attention.mixed_attentio
          "np.concatenate([everywhere, nearby], axis=2)", "np.concatenate([everywhere, everywhere], axis=2)")
 _mistake("attention backward: scale left out", "attention.self_attention_backward",
          "dscores *= 1 / math.sqrt(Dh)", "pass")
+_mistake("attention backward: gradient through the weights left out", "attention.self_attention_backward",
+         "softmax_backward(dweights, weights)", "0 * dweights")
 _mistake("attention backward: gradient of the key not transposed", "attention.self_attention_backward",
          "dscores.swapaxes(2, 3) @ q", "dscores @ q")
 _mistake("attention backward: gradient of the value not transposed", "attention.self_attention_backward",
