@@ -66,7 +66,7 @@ class Diagnosis:
 
     def __str__(self):
         if not self.mistakes:
-            text = "no mistake of the catalogue reproduces these numbers"
+            text = "no mistake of the catalogue explains these numbers"
         elif self.range:
             text = f"“{self.range}” reproduces {self.explained} of {self.departing} departing tensors"
         else:
@@ -77,7 +77,7 @@ class Diagnosis:
         if self.gradients == BY_TAPE:
             text += ", the gradients as they follow from it"
         for mistake, why in self.ruled_out.items():
-            text += f"; “{mistake}” does, too, but {why}"
+            text += f"; “{mistake}” gives these numbers, too, but {why}"
         if self.then:
             return f"{text}; beyond that, {self.then}"
         return text if self.complete or not self.mistakes else f"{text}, and no mistake of the catalogue the rest"
@@ -121,8 +121,9 @@ class Evidence:
         return float(np.abs(array - wanted).max(initial=0)) / (self.allowed(name) * larger)
 
     def reproduced(self, name, run, distances):
-        """Does a run give this tensor? None if it has no such tensor. `distances`: of what is explained so far."""
-        if name not in run:
+        """Does a run give this tensor? None if that says nothing. `distances`: of what is explained so far."""
+        # A run's scores are what its softmax reads. A port's may be what the map before it gives, and be right.
+        if name not in run or _are_scores(name) and self.distances[name] <= 1:
             return None
         # Noise may grow in a mistaken model: some more is allowed where a mistake explains nearly all of a departure.
         left = self.distance(name, run[name])
@@ -234,12 +235,16 @@ def _candidates(evidence, first, distances, against):
     for mistake, (tensor, error) in golden.manifest["catches"].items():
         if places[tensor] > places[first]:
             continue
-        if tensor != first and distances.get(tensor, 2) <= 1 and error * PRECISIONS["float32"] > CLEARLY * (
-                PRECISIONS[evidence.precision]):
+        clear = error > CLEARLY * PRECISIONS[evidence.precision] and not _are_scores(tensor)
+        if tensor != first and distances.get(tensor, 2) <= 1 and clear:
             against.add(mistake)
         else:
             chosen.append(mistake)
     return chosen
+
+
+def _are_scores(name):
+    return name.startswith("acts.") and name.endswith("scores")
 
 
 def diagnose(evidences):

@@ -221,17 +221,16 @@ _mistake("separable convolution: pointwise weight transposed", "conv.separable_c
 _mistake("separable convolution: depthwise part left out", "conv.separable_conv", "depthwise_conv(x, depthwise)", "x")
 _mistake("separable convolution backward: gradient of the pointwise weight against x", "conv.separable_conv_backward",
          "linear_backward(dout, mixed,", "linear_backward(dout, x,")
-# `1 *` keeps the recorder from taking what the softmax reads for the scores: a port may well hand in the right ones.
-_mistake("conv_kernel_layer: head and tap axes swapped", "conv.span_dynamic_conv",
-         "softmax(scores.reshape(B, L, H, K))", "1 * softmax(scores.reshape(B, L, K, H).swapaxes(2, 3))")
+_mistake("conv_kernel_layer: head and tap axes swapped", "conv.span_dynamic_conv", "scores.reshape(B, L, H, K)",
+         "scores.reshape(B, L, K, H).swapaxes(2, 3)")
 _mistake("convolution kernel: softmax over the heads, not the taps", "conv.span_dynamic_conv",
-         "softmax(scores.reshape(B, L, H, K))", "1 * softmax(scores.reshape(B, L, H, K).swapaxes(2, 3)).swapaxes(2, 3)")
+         "softmax(scores.reshape(B, L, H, K))", "softmax(scores.reshape(B, L, H, K).swapaxes(2, 3)).swapaxes(2, 3)")
 _mistake("convolution kernel: softmax over heads and taps together", "conv.span_dynamic_conv",
          "softmax(scores.reshape(B, L, H, K))", "softmax(scores).reshape(B, L, H, K)")
 _mistake("convolution kernel: softmax twice", "conv.span_dynamic_conv",
          "softmax(scores.reshape(B, L, H, K))", "1 * softmax(softmax(scores.reshape(B, L, H, K)))")
 _mistake("convolution kernel: softmax over the tokens, not the taps", "conv.span_dynamic_conv",
-         "softmax(scores.reshape(B, L, H, K))", "1 * softmax(scores.reshape(B, L, H, K).swapaxes(1, 3)).swapaxes(1, 3)")
+         "softmax(scores.reshape(B, L, H, K))", "softmax(scores.reshape(B, L, H, K).swapaxes(1, 3)).swapaxes(1, 3)")
 _mistake("convolution kernel: from attention's key times the query", "conv.span_dynamic_conv",
          "match = query * span_key", 'match = query * linear(x, p["key.weight"], p["key.bias"])')
 _mistake("convolution kernel: no softmax", "conv.span_dynamic_conv",
@@ -278,7 +277,7 @@ _mistake("attention: mask value -10000, or another that does not drown the score
 _mistake("attention: mask applied after the softmax, weights not normed again", "attention.self_attention",
          "scores += bias\n    weights = softmax(scores)", "weights = softmax(scores) * (bias == 0)")
 _mistake("attention: softmax over the queries, not the keys", "attention.self_attention", "softmax(scores)",
-         "1 * softmax(scores.swapaxes(2, 3)).swapaxes(2, 3)")
+         "softmax(scores.swapaxes(2, 3)).swapaxes(2, 3)")
 _mistake("attention: query and key swapped", "attention.self_attention", "q @ k.swapaxes(2, 3)", "k @ q.swapaxes(2, 3)")
 _mistake("attention: value made by the map of the key", "attention.mixed_attention",
          'value = linear(x, p["value.weight"], p["value.bias"])', 'value = linear(x, p["key.weight"], p["key.bias"])')
@@ -449,7 +448,7 @@ _mistake("tokenizer: control characters kept", "tokenizer.wordpiece.normalize", 
 _mistake("tokenizer: punctuation stays with its word",
          ("tokenizer.wordpiece.split", 'char == " " or rules.is_punctuation(char)', 'char == " "'),
          ("tokenizer.hugging_face._Tokenizer._get_ready", "else CHUNK", "else SPACED"))
-_mistake("tokenizer: punctuation as Unicode says, without $ + < = > ^ ` | ~",
+_mistake("tokenizer: punctuation as Unicode says, without $ + < = > ^ ~ and the like",
          ("tokenizer.wordpiece.split", "rules.is_punctuation(char)", 'unicodedata.category(char)[0] == "P"'),
          ("tokenizer.hugging_face._Tokenizer._get_ready", "else CHUNK", "else SPACED"))
 _mistake("tokenizer: a sigma that ends a word is lowered as ς", "tokenizer.wordpiece.normalize", "rules.lower(char)",
@@ -483,7 +482,7 @@ spans, end = [], len(word)
 _mistake("padding on the left", "tokenizer.rows.pad", 'if side == "right"', 'if side == "left"')
 _mistake("padding not marked in the attention mask", "tokenizer.rows.pad", "attention_mask=0", "attention_mask=1")
 _mistake("tokenizer: special tokens in a text are split", "tokenizer.hugging_face._Tokenizer._stretches",
-         "self.all_special_tokens if split_special_tokens else ()", "self.all_special_tokens")
+         "self._marked if split_special_tokens else ()", "self._marked")
 
 
 class NoMistake(Exception):
