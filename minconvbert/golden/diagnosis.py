@@ -129,6 +129,10 @@ class Evidence:
         left = self.distance(name, run[name])
         return left <= 1 or left <= CLEARLY and left <= 0.05 * distances[name]
 
+    def agrees(self, run):
+        """Does a run give all that was handed in?"""
+        return all(self.reproduced(name, run, self.distances) is not False for name in self.order)
+
     def is_sharp(self, mistake, way):
         """Do the numbers fix a mistake's value to some percent? The next smaller value gives clearly others then."""
         for _, values in RANGES:
@@ -271,13 +275,12 @@ def _tuples(diagnosis):
 
 def _from_known(evidence, known):
     """A diagnosis by what explained an earlier case completely; None if that does not explain this one."""
-    order, golden = evidence.order, evidence.golden
-    complete = []
+    golden, complete = evidence.golden, []
     for mistakes, gradients in known.items():
         for way in dict.fromkeys([Way(gradients, before=mistakes), *(
                 Way(how.gradients, how.dtype, mistakes) for how in _ways(evidence, mistakes[0], Way()))]):
             run = way.run(golden)
-            if run and all(evidence.reproduced(name, run, evidence.distances) is not False for name in order):
+            if run and evidence.agrees(run):
                 complete.append((mistakes, way))
                 break
     if not complete:
@@ -369,7 +372,15 @@ def _speaks_against(mistake, diagnosis, evidence):
         return bool(evidence.order) and _would_show(mistake, evidence)
     if any(mistake in part.mistakes for part in diagnosis.chain()):
         return False
-    return mistake in diagnosis.against or diagnosis.complete and _would_show(mistake, evidence)
+    if mistake in diagnosis.against:
+        return True
+    return diagnosis.complete and _would_show(mistake, evidence) and not _explains(mistake, evidence)
+
+
+def _explains(mistake, evidence):
+    """Does a mistake give all numbers of a case that is wrong? It may not have been tried, after another that does."""
+    runs = [way.run(evidence.golden, mistake) for way in _ways(evidence, mistake, Way())] if evidence.departing else []
+    return any(run and evidence.agrees(run) for run in runs)
 
 
 def _would_show(mistake, evidence):

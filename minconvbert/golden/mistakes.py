@@ -114,7 +114,7 @@ _mistake("layers: eps 1e-5 in their norms", ("model.project_add_norm", "cfg.laye
 for _name, _norm in (("after the attention", "attention.output"), ("after the feed-forward", "output")):
     _cut = f'sub(p, "{_norm}"), cfg'
     _set = f'sub(p, "{_norm}"), cfg.replace(layer_norm_eps=1e-5)'
-    _mistake(f"layers: eps 1e-5 in the norm {_name} alone", ("model.layer", _cut, _set),
+    _mistake(f"layers: eps 1e-5 in the norm {_name}", ("model.layer", _cut, _set),
              ("model.layer_backward", _cut, _set))
 _mistake("masked words: eps 1e-5 in the norm of the head", ("heads.masked_lm", "cfg.layer_norm_eps)", "1e-5)"),
          ("heads.masked_lm_backward", "cfg.layer_norm_eps))", "1e-5))"))
