@@ -269,19 +269,30 @@ def test_the_port_in_c_passes(tmp_path):
     assert set(report.mistakes) == {"depthwise convolution: taps reversed", "dynamic convolution: taps reversed"}
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
-def test_the_port_in_javascript_passes(tmp_path):
-    source, out = HERE / "ports" / "convbert.mjs", tmp_path / "out"
-    subprocess.run(["node", source, PACK, out], check=True)
+BUILD = {
+    "convbert.mjs": lambda source, folder: ["node", source],
+    "convbert.rs": lambda source, folder: [folder / "convbert"] if subprocess.run(
+        ["rustc", "-O", "--edition", "2021", "-D", "warnings", "-o", folder / "convbert", source], check=True) else None}
+
+
+@pytest.mark.parametrize("name, tool, right, wrong", [
+    ("convbert.mjs", "node", "const s = t + j - (K - 1) / 2;", "const s = t - j + (K - 1) / 2;"),
+    ("convbert.rs", "rustc", "let s = (token % l + j) as isize - (taps / 2) as isize;",
+     "let s = (token % l + taps / 2) as isize - j as isize;")])
+def test_the_ports_in_javascript_and_rust_pass(name, tool, right, wrong, tmp_path):
+    if shutil.which(tool) is None:
+        pytest.skip(f"there is no {tool}")
+    source, out = HERE / "ports" / name, tmp_path / "out"
+    subprocess.run([*BUILD[name](source, tmp_path), PACK, out], check=True)
     report = check(out)
     assert report.ok, report
     done = {case.id for case in report.cases if case.compared}
     assert {id for id in CASES if id.startswith("model.")} | {"block.layer", "op.self_attention"} < done
-    # A porter's mistake in JavaScript: a head's values and taps are taken for each other.
-    wrong = tmp_path / "wrong.mjs"
-    wrong.write_text(source.read_text(encoding="utf-8").replace("s - (K - 1) / 2", "").replace(
-        "const s = t + j - (K - 1) / 2;", "const s = t - j + (K - 1) / 2;"), encoding="utf-8")
-    subprocess.run(["node", wrong, PACK, out], check=True)
+    # A porter's mistake: the taps run backwards.
+    text = source.read_text(encoding="utf-8")
+    assert text.count(right) == 1
+    (tmp_path / name).write_text(text.replace(right, wrong), encoding="utf-8")
+    subprocess.run([*BUILD[name](tmp_path / name, tmp_path), PACK, out], check=True)
     report = check(out, case=["op.depthwise_conv", "op.dynamic_conv"])
     assert set(report.mistakes) == {"depthwise convolution: taps reversed", "dynamic convolution: taps reversed"}
 
