@@ -21,7 +21,7 @@ import numpy as np
 
 from minconvbert.config import ConvBertConfig
 from minconvbert.golden import check, read_pack
-from minconvbert.golden.checker import diagnose_case
+from minconvbert.golden.diagnosis import diagnose_case
 from minconvbert.golden.mistakes import MISTAKES
 from minconvbert.golden.pack import scales_of
 from minconvbert.golden.scoring import mistaken_port
@@ -181,8 +181,11 @@ axis.legend(loc="upper left")
 # ## The catalogue
 #
 # The catalogue has the mistakes that ports make. Each is one or two changed lines of the package itself, planted for one run
-# only. The diagnosis runs the case with each of them and keeps those that give the port's numbers. A mistake that gives
-# all of them is named. One that gives only the first few is near the true mistake, but is not it.
+# only. The diagnosis runs the case with each of them and keeps those that give the port's numbers. A mistake that alone
+# gives all of them is named. One that gives only the first few is near the true mistake, but is not it.
+#
+# A name can be wrong all the same: in a small case, two mistakes may look alike. The other cases decide. If a mistake
+# would show in a case that is right, the port does not make it, and its name is withdrawn.
 
 # %%
 show(diagnose_case)
@@ -194,6 +197,8 @@ for name in list(MISTAKES)[:: max(1, len(MISTAKES) // 14)]:
 
 # %% [markdown]
 # A mistake in the backward pass is found in the same way. Here the port is the package itself with a planted mistake.
+# (In a port with autograd, gradients follow from the forward pass. There each mistake of the forward pass is tried with
+# its own gradients, too.)
 
 # %%
 planted_name = "linear backward: gradient of the bias averaged, not summed"

@@ -95,6 +95,25 @@ def test_what_goes_in_is_float32_and_far_from_initial_scale():
                 assert (array != 1).all(), (golden.id, name)
 
 
+def test_the_json_files_are_as_the_schema_says():
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((PACK.parent / "schema.json").read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    for file in PACK.glob("*.json"):
+        validator.validate(json.loads(file.read_text(encoding="utf-8")))
+    manifest = read_pack()["op.linear"].manifest
+    for spoilt in (dict(format=1), dict(level="ops"), dict(catches={"linear: bias missing": ["acts.out"]}), dict(new=1),
+                   dict(tensors=[dict(manifest["tensors"][0], name="x")])):
+        assert not validator.is_valid(manifest | spoilt), spoilt
+
+
+def test_what_a_pack_holds_cannot_be_written_to():
+    golden = read_pack()["op.linear"]
+    for array in (*golden.given.values(), *golden.truth.values()):
+        with pytest.raises(ValueError, match="read-only"):
+            array *= 0
+
+
 def test_every_layer_has_tensors_of_the_same_names_and_shapes():
     truth = read_pack()["model.padding"].truth
     shapes = [{name.replace(f"layer.{i}", "#"): a.shape for name, a in truth.items() if f"layer.{i}." in name}
@@ -250,6 +269,34 @@ def test_the_port_in_c_passes(tmp_path):
     assert set(report.mistakes) == {"depthwise convolution: taps reversed", "dynamic convolution: taps reversed"}
 
 
+BUILD = {
+    "convbert.mjs": lambda source, folder: ["node", source],
+    "convbert.rs": lambda source, folder: [folder / "convbert"] if subprocess.run(
+        ["rustc", "-O", "--edition", "2021", "-D", "warnings", "-o", folder / "convbert", source], check=True) else None}
+
+
+@pytest.mark.parametrize("name, tool, right, wrong", [
+    ("convbert.mjs", "node", "const s = t + j - (K - 1) / 2;", "const s = t - j + (K - 1) / 2;"),
+    ("convbert.rs", "rustc", "let s = (token % l + j) as isize - (taps / 2) as isize;",
+     "let s = (token % l + taps / 2) as isize - j as isize;")])
+def test_the_ports_in_javascript_and_rust_pass(name, tool, right, wrong, tmp_path):
+    if shutil.which(tool) is None:
+        pytest.skip(f"there is no {tool}")
+    source, out = HERE / "ports" / name, tmp_path / "out"
+    subprocess.run([*BUILD[name](source, tmp_path), PACK, out], check=True)
+    report = check(out)
+    assert report.ok, report
+    done = {case.id for case in report.cases if case.compared}
+    assert {id for id in CASES if id.startswith("model.")} | {"block.layer", "op.self_attention"} < done
+    # A porter's mistake: the taps run backwards.
+    text = source.read_text(encoding="utf-8")
+    assert text.count(right) == 1
+    (tmp_path / name).write_text(text.replace(right, wrong), encoding="utf-8")
+    subprocess.run([*BUILD[name](tmp_path / name, tmp_path), PACK, out], check=True)
+    report = check(out, case=["op.depthwise_conv", "op.dynamic_conv"])
+    assert set(report.mistakes) == {"depthwise convolution: taps reversed", "dynamic convolution: taps reversed"}
+
+
 # Wrong ports
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -298,7 +345,84 @@ def test_of_two_that_fit_a_right_case_rules_one_out():
     assert set(alone[case].diagnosis.mistakes) == {mistake, other} and not alone.mistakes
     report = check(wrong | {"op.activation.gelu": expected("op.activation.gelu")})
     assert list(report.mistakes) == [mistake]
-    assert f"“{other}” does, too, but it would show in op.activation.gelu, which is right" in str(report)
+    assert f"“{other}” gives these numbers, too, but it would show in op.activation.gelu, which is right" in str(report)
+
+
+def test_a_name_falls_if_a_case_speaks_against_it():
+    """A port that is right elsewhere does not make this mistake, whatever reproduces its numbers."""
+    mistake = "GELU: tanh in place of erf"
+    wrong = {"block.layer": mistaken_port(read_pack()["block.layer"], mistake)}
+    assert list(check(wrong).mistakes) == [mistake]
+    report = check(wrong | {"op.activation.gelu": expected("op.activation.gelu")})
+    assert not report.mistakes
+    assert f"“{mistake}” gives these numbers, too, but it would show in op.activation.gelu, which is right" in str(report)
+    more = wrong | {"block.layer_groups": mistaken_port(read_pack()["block.layer_groups"], mistake)}
+    assert list(check(more | {"op.activation.gelu": expected("op.activation.gelu")}).mistakes) == [mistake]
+    otherwise = mistaken_port(read_pack()["op.activation.gelu"], "GELU: relu in its place")
+    assert mistake not in check(wrong | {"op.activation.gelu": otherwise}).mistakes
+
+
+def test_a_degenerate_case_names_nothing_alone():
+    mistake = "V shared between branches"
+    wrong = {id: mistaken_port(read_pack()[id], mistake) for id in ("model.one_token", "model.padding")}
+    alone = check({"model.one_token": wrong["model.one_token"]})
+    assert not alone.mistakes and "alone cannot name it" in str(alone)
+    assert check(wrong).mistakes == {mistake: ["model.padding", "model.one_token"]}
+
+
+@pytest.mark.parametrize("case, mistake, named", [
+    ("model.activation", "LayerNorm: eps 1e-7",
+     "LayerNorm: eps of the configuration ignored, at most 1e-4 in its place"),
+    ("op.layer_norm.small_variance", "LayerNorm: eps 1e-5", "LayerNorm: eps 1e-5"),
+    ("optimizer.adam", "Adam: eps 1e-5", "Adam: eps 1e-5"),
+    ("optimizer.adam", "Adam: eps 0", "Adam: eps at most 1e-8")])
+def test_where_numbers_do_not_fix_a_value_a_range_is_said(case, mistake, named):
+    assert list(check({case: mistaken_port(read_pack()[case], mistake)}).mistakes) == [named]
+
+
+@pytest.mark.parametrize("mistake", [
+    "convolution kernel: softmax twice", "attention: softmax over the queries, not the keys", "residual missing",
+    "dynamic convolution: circular padding, not zero"])
+def test_gradients_that_follow_from_a_mistake_name_it(mistake):
+    golden = read_pack()["block.layer"]
+    port = mistaken_port(golden, mistake, BY_TAPE, "float64")
+    by_hand = mistaken_port(golden, mistake, dtype="float64")
+    assert any(np.abs(port[name] - by_hand[name]).max() > 1e-3 for name in port if is_gradient(name))
+    report = check({"block.layer": port})
+    assert list(report.mistakes) == [mistake] and report["block.layer"].diagnosis.gradients == BY_TAPE
+
+
+@pytest.mark.parametrize("mistake", ["attention: mask not applied", "attention: 1 and 0 of the mask added to the scores",
+                                     "attention: mask upside down, tokens hidden and padding seen"])
+@pytest.mark.parametrize("hidden", [0.0, -np.inf, 7.0])
+def test_hidden_scores_are_not_compared(mistake, hidden):
+    """The scores are those before the mask is added, so that they are right, whatever becomes of the mask."""
+    golden = read_pack()["block.layer"]
+    scores = "acts.attention.self.attn.scores"
+    right = golden.truth[scores].copy()
+    right[np.broadcast_to(golden.given["in.attention_mask"][:, None, None] == 0, right.shape)] = hidden
+    assert check({"block.layer": {scores: right}}).ok
+    port = mistaken_port(golden, mistake, BY_TAPE, "float64") | {scores: right}
+    report = check({"block.layer": port})
+    assert list(report.mistakes) == [mistake] and report["block.layer"].first == "acts.attention.self.attn.weights"
+
+
+def test_a_mask_of_minus_10000_is_named_in_float32():
+    port = {id: mistaken_port(golden, mistake) for id, golden in read_pack().items() if id.startswith("model.")
+            for mistake in MISTAKES if "-10000" in mistake}
+    report = check(port)
+    assert [case.id for case in report.cases if case.wrong] == ["model.blank_row"]
+    assert list(report.mistakes) == [mistake for mistake in MISTAKES if "-10000" in mistake]
+
+
+def test_the_table_of_a_wrong_port_fits_a_screen():
+    port = {id: mistaken_port(golden, "residual missing") or golden.truth for id, golden in read_pack().items()}
+    for arrays in port.values():
+        arrays |= {f"dropout.{i}": np.zeros(1) for i in range(15)}
+    report = check(port)
+    lines = str(report).splitlines()
+    assert len(lines) < 60 and sum("names that the case does not have" in line for line in lines) < 3
+    assert lines[-2].startswith("named: residual missing") and len(report.table(verbose=True).splitlines()) > 1000
 
 
 def test_the_first_to_depart_and_what_explains_it():
@@ -421,6 +545,53 @@ def test_what_is_missing_extra_misshapen_or_no_number_is_said_and_the_rest_check
     assert ElementTree.fromstring(report.to_junit().encode()).get("failures") == "5"
     text = str(report)
     assert "din.bias" in text and "op.gone" in text
+
+
+class Attached:
+    """A tensor of PyTorch that requires a gradient."""
+
+    def detach(self):
+        return self
+
+    def __array__(self, *args, **named):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+
+def test_what_frameworks_hand_in_by_mistake_is_told_with_a_remedy():
+    truth = expected("op.linear")["acts.out"]
+    row, = check({"op.linear": {"acts.out": Attached()}})["op.linear"].compared
+    assert (row.status, row.note) == ("wrong dtype", "must be floats, but is object; hand in .detach().float().numpy()")
+    row, = check({"op.linear": {"acts.out": truth.astype(np.float16)}})["op.linear"].compared
+    assert row.status == "departs" and row.note == "it is float16: did you mean --precision float16?"
+    assert check({"op.linear": {"acts.out": truth.astype(np.float16)}}, precision="float16").ok
+
+
+def test_a_tensor_that_is_handed_in_twice_is_refused(tmp_path):
+    arrays = expected("op.linear")
+    write_safetensors(tmp_path / "op.linear.safetensors", arrays)
+    np.savez(tmp_path / "op.linear.npz", **{"acts.out": arrays["acts.out"] + 1})
+    report = check(tmp_path)
+    assert report.notes == ["op.linear: 1 tensors are handed in twice, in op.linear.npz and in op.linear.safetensors;"
+                            " keep one"]
+    assert [row.name for row in report["op.linear"].compared] == ["din.x", "din.weight", "din.bias"]
+
+
+def test_a_case_may_lie_deeper(tmp_path):
+    folder = tmp_path / "mine" / "op.linear" / "acts"
+    folder.mkdir(parents=True)
+    np.save(folder / "out.npy", expected("op.linear")["acts.out"])
+    report = check(tmp_path)
+    assert report.ok and [row.name for row in report["op.linear"].compared] == ["acts.out"]
+
+
+def test_junit_is_well_formed_and_counts_its_elements():
+    port = {"op.linear": expected("op.linear") | {"acts.\x1b[31m": np.zeros(1)}, "op.softmax": expected("op.softmax")}
+    port["op.linear"]["acts.out"][0] += 1
+    for complete, failures in ((False, 1), (True, len(CASES) - 1)):
+        suite = ElementTree.fromstring(check(port, complete=complete).to_junit().encode())
+        assert int(suite.get("failures")) == len(suite.findall(".//failure")) == failures
+        assert int(suite.get("skipped")) == len(suite.findall(".//skipped"))
+        assert int(suite.get("tests")) == len(suite.findall("testcase")) == len(CASES)
 
 
 def test_one_file_for_all_cases_and_one_for_one(tmp_path):

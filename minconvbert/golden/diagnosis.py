@@ -21,6 +21,8 @@ PRECISIONS = {"float64": 2.0**-26, "float32": 1.0, "float16": 2.0**13, "bfloat16
 HOPELESS = 3
 # A mistake that departs by this many tolerances where the port is right can be excluded without a run.
 CLEARLY = 8
+# A value is known if the next smaller one gives numbers that differ by so many tolerances.
+FIXED = 20
 DEEPEST = 3
 _IN_RANGES = {mistake for _, values in RANGES for mistake in values}       # all are tried, so that a range is whole
 
@@ -39,7 +41,7 @@ class Diagnosis:
     complete: bool = False     # does this, with what is found beyond it, give every number that the port handed in?
     then: "Diagnosis | None" = None   # what else is wrong once these are taken for granted
     gradients: str | None = None      # BY_TAPE if the port's gradients follow from its mistaken forward pass
-    sharp: bool = True                # is a value that they have known to within some percent?
+    sharp: bool = True                # do the numbers fix their value, if they have one?
     ruled_out: dict = field(default_factory=dict)   # {mistake that fits, too: why it is not the one}
     against: set = field(default_factory=set)       # mistakes that would show here, and do not
 
@@ -64,7 +66,7 @@ class Diagnosis:
 
     def __str__(self):
         if not self.mistakes:
-            text = "no mistake of the catalogue reproduces these numbers"
+            text = "no mistake of the catalogue explains these numbers"
         elif self.range:
             text = f"“{self.range}” reproduces {self.explained} of {self.departing} departing tensors"
         else:
@@ -75,7 +77,7 @@ class Diagnosis:
         if self.gradients == BY_TAPE:
             text += ", the gradients as they follow from it"
         for mistake, why in self.ruled_out.items():
-            text += f"; “{mistake}” does, too, but {why}"
+            text += f"; “{mistake}” gives these numbers, too, but {why}"
         if self.then:
             return f"{text}; beyond that, {self.then}"
         return text if self.complete or not self.mistakes else f"{text}, and no mistake of the catalogue the rest"
@@ -119,17 +121,27 @@ class Evidence:
         return float(np.abs(array - wanted).max(initial=0)) / (self.allowed(name) * larger)
 
     def reproduced(self, name, run, distances):
-        """Does a run give this tensor? None if it has no such tensor. `distances`: of what is explained so far."""
-        if name not in run:
+        """Does a run give this tensor? None if that says nothing. `distances`: of what is explained so far."""
+        # A run's scores are what its softmax reads. A port's may be what the map before it gives, and be right.
+        if name not in run or _are_scores(name) and self.distances[name] <= 1:
             return None
         # Noise may grow in a mistaken model: some more is allowed where a mistake explains nearly all of a departure.
         left = self.distance(name, run[name])
         return left <= 1 or left <= CLEARLY and left <= 0.05 * distances[name]
 
-    def is_sharp(self, run):
-        """Do the tensors depart so far that a run which reproduces them has the port's very value?"""
-        return any(self.distance(name, run[name]) <= 0.05 * self.distances[name] and self.distances[name] > 20
-                   for name in self.departing if name in run)
+    def agrees(self, run):
+        """Does a run give all that was handed in?"""
+        return all(self.reproduced(name, run, self.distances) is not False for name in self.order)
+
+    def is_sharp(self, mistake, way):
+        """Do the numbers fix a mistake's value to some percent? The next smaller value gives clearly others then."""
+        for _, values in RANGES:
+            if mistake in values:
+                ordered = sorted(values, key=lambda name: float(values[name]))
+                at = ordered.index(mistake)
+                one, other = (way.run(self.golden, name) for name in (mistake, ordered[at - 1]))
+                return at > 0 and any(self.distance(name, other[name], one[name]) > FIXED for name in self.order)
+        return True
 
     def shows(self, run, names):
         """Would this run be seen to be wrong at one of these tensors?"""
@@ -205,7 +217,7 @@ def diagnose_case(evidence, skip=(), way=None, depth=DEEPEST):
     length, explained, how = max(found.values(), key=lambda f: f[:2])
     mistakes = [mistake for mistake, f in found.items() if f[:2] == (length, explained)]
     complete, then = length == len(order), None
-    sharp = evidence.is_sharp(how.run(golden, mistakes[0]))
+    sharp = evidence.is_sharp(mistakes[0], how)
     if not complete and len(mistakes) == 1 and depth > 1:
         then = diagnose_case(evidence, skip, how.beyond(mistakes[0]), depth - 1)
         then = then if then and then.mistakes else None
@@ -227,12 +239,16 @@ def _candidates(evidence, first, distances, against):
     for mistake, (tensor, error) in golden.manifest["catches"].items():
         if places[tensor] > places[first]:
             continue
-        if tensor != first and distances.get(tensor, 2) <= 1 and error * PRECISIONS["float32"] > CLEARLY * (
-                PRECISIONS[evidence.precision]):
+        clear = error > CLEARLY * PRECISIONS[evidence.precision] and not _are_scores(tensor)
+        if tensor != first and distances.get(tensor, 2) <= 1 and clear:
             against.add(mistake)
         else:
             chosen.append(mistake)
     return chosen
+
+
+def _are_scores(name):
+    return name.startswith("acts.") and name.endswith("scores")
 
 
 def diagnose(evidences):
@@ -259,13 +275,12 @@ def _tuples(diagnosis):
 
 def _from_known(evidence, known):
     """A diagnosis by what explained an earlier case completely; None if that does not explain this one."""
-    order, golden = evidence.order, evidence.golden
-    complete = []
+    golden, complete = evidence.golden, []
     for mistakes, gradients in known.items():
         for way in dict.fromkeys([Way(gradients, before=mistakes), *(
                 Way(how.gradients, how.dtype, mistakes) for how in _ways(evidence, mistakes[0], Way()))]):
             run = way.run(golden)
-            if run and all(evidence.reproduced(name, run, evidence.distances) is not False for name in order):
+            if run and evidence.agrees(run):
                 complete.append((mistakes, way))
                 break
     if not complete:
@@ -276,14 +291,14 @@ def _from_known(evidence, known):
 
 
 def _as_chain(evidence, mistakes, others, way, before):
-    run = Way(way.gradients, way.dtype, (*before, mistakes[0])).run(evidence.golden)
-    base = Way(way.gradients, way.dtype, before).run(evidence.golden) if before else evidence.golden.truth
+    here = Way(way.gradients, way.dtype, before)
+    run, base = here.run(evidence.golden, mistakes[0]), here.run(evidence.golden) if before else evidence.golden.truth
     distances = {name: evidence.distance(name, base[name]) if name in base else 0.0 for name in evidence.order}
     departing = [name for name in evidence.order if distances[name] > 1]
     explained = sum(bool(evidence.reproduced(name, run, distances)) for name in departing)
     then = _as_chain(evidence, mistakes[1:], others, way, (*before, mistakes[0])) if len(mistakes) > 1 else None
     return Diagnosis([mistakes[0]] if then else others, explained, len(departing), True, then, way.gradients,
-                     evidence.is_sharp(run))
+                     evidence.is_sharp(mistakes[0], here))
 
 
 def settle(found, evidences, again):
@@ -357,7 +372,15 @@ def _speaks_against(mistake, diagnosis, evidence):
         return bool(evidence.order) and _would_show(mistake, evidence)
     if any(mistake in part.mistakes for part in diagnosis.chain()):
         return False
-    return mistake in diagnosis.against or diagnosis.complete and _would_show(mistake, evidence)
+    if mistake in diagnosis.against:
+        return True
+    return diagnosis.complete and _would_show(mistake, evidence) and not _explains(mistake, evidence)
+
+
+def _explains(mistake, evidence):
+    """Does a mistake give all numbers of a case that is wrong? It may not have been tried, after another that does."""
+    runs = [way.run(evidence.golden, mistake) for way in _ways(evidence, mistake, Way())] if evidence.departing else []
+    return any(run and evidence.agrees(run) for run in runs)
 
 
 def _would_show(mistake, evidence):

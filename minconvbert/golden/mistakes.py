@@ -114,7 +114,7 @@ _mistake("layers: eps 1e-5 in their norms", ("model.project_add_norm", "cfg.laye
 for _name, _norm in (("after the attention", "attention.output"), ("after the feed-forward", "output")):
     _cut = f'sub(p, "{_norm}"), cfg'
     _set = f'sub(p, "{_norm}"), cfg.replace(layer_norm_eps=1e-5)'
-    _mistake(f"layers: eps 1e-5 in the norm {_name} alone", ("model.layer", _cut, _set),
+    _mistake(f"layers: eps 1e-5 in the norm {_name}", ("model.layer", _cut, _set),
              ("model.layer_backward", _cut, _set))
 _mistake("masked words: eps 1e-5 in the norm of the head", ("heads.masked_lm", "cfg.layer_norm_eps)", "1e-5)"),
          ("heads.masked_lm_backward", "cfg.layer_norm_eps))", "1e-5))"))
@@ -252,6 +252,8 @@ _mistake("convolution: padding hidden from it, as in no published model", "model
          "if not cfg.mask_convolution:", "if False:")
 _mistake("convolution backward: softmax of the kernel left out", "conv.span_dynamic_conv_backward",
          "softmax_backward(dkernel, kernel)", "dkernel.copy()")
+_mistake("convolution backward: gradient through the kernel left out", "conv.span_dynamic_conv_backward",
+         "softmax_backward(dkernel, kernel)", "0 * dkernel")
 _mistake("convolution backward: gradients of query and span key swapped", "conv.span_dynamic_conv_backward",
          "dmatch * span_key, dmatch * query", "dmatch * query, dmatch * span_key")
 _mistake("convolution backward: gradient of x through the span key left out", "conv.span_dynamic_conv_backward",
@@ -294,6 +296,8 @@ _mistake("convolution half left out, attention twice", "attention.mixed_attentio
          "np.concatenate([everywhere, nearby], axis=2)", "np.concatenate([everywhere, everywhere], axis=2)")
 _mistake("attention backward: scale left out", "attention.self_attention_backward",
          "dscores *= 1 / math.sqrt(Dh)", "pass")
+_mistake("attention backward: gradient through the weights left out", "attention.self_attention_backward",
+         "softmax_backward(dweights, weights)", "0 * dweights")
 _mistake("attention backward: gradient of the key not transposed", "attention.self_attention_backward",
          "dscores.swapaxes(2, 3) @ q", "dscores @ q")
 _mistake("attention backward: gradient of the value not transposed", "attention.self_attention_backward",
@@ -444,7 +448,7 @@ _mistake("tokenizer: control characters kept", "tokenizer.wordpiece.normalize", 
 _mistake("tokenizer: punctuation stays with its word",
          ("tokenizer.wordpiece.split", 'char == " " or rules.is_punctuation(char)', 'char == " "'),
          ("tokenizer.hugging_face._Tokenizer._get_ready", "else CHUNK", "else SPACED"))
-_mistake("tokenizer: punctuation as Unicode says, without $ + < = > ^ ` | ~",
+_mistake("tokenizer: punctuation as Unicode says, without $ + < = > ^ ~ and the like",
          ("tokenizer.wordpiece.split", "rules.is_punctuation(char)", 'unicodedata.category(char)[0] == "P"'),
          ("tokenizer.hugging_face._Tokenizer._get_ready", "else CHUNK", "else SPACED"))
 _mistake("tokenizer: a sigma that ends a word is lowered as ς", "tokenizer.wordpiece.normalize", "rules.lower(char)",
@@ -478,7 +482,7 @@ spans, end = [], len(word)
 _mistake("padding on the left", "tokenizer.rows.pad", 'if side == "right"', 'if side == "left"')
 _mistake("padding not marked in the attention mask", "tokenizer.rows.pad", "attention_mask=0", "attention_mask=1")
 _mistake("tokenizer: special tokens in a text are split", "tokenizer.hugging_face._Tokenizer._stretches",
-         "self.all_special_tokens if split_special_tokens else ()", "self.all_special_tokens")
+         "self._marked if split_special_tokens else ()", "self._marked")
 
 
 class NoMistake(Exception):

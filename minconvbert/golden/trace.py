@@ -146,12 +146,10 @@ def traced(passes, inputs, p, cfg, gradients=BY_HAND):
 def _without_mask(found, name, bias, attention_mask):
     """Attention scores as they are before a mask is added, and 0 at places that it hides."""
     if name in found:
-        seen = visible(attention_mask)
-        if (bias[np.broadcast_to(seen, bias.shape)] < DROWNED).any():
-            del found[name]                                  # a mistaken mask hides what it should not
-        else:
-            scores = found[name]
-            found[name] = np.where(seen, scores - np.where(seen, bias, 0), 0).astype(scores.dtype)
+        seen, scores = visible(attention_mask), found.pop(name)
+        plain = np.where(seen, scores - np.where(seen, bias, 0), 0).astype(scores.dtype)
+        if not (np.where(seen, bias, 0) < DROWNED).any() and not (plain < DROWNED).any():
+            found[name] = plain                              # else a mistaken mask hides what it should not
 
 
 def visible(attention_mask):

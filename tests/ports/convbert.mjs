@@ -1,4 +1,5 @@
-// ConvBERT's forward pass in JavaScript, written from the golden pack alone: an example of a port and of how it is checked.
+// ConvBERT's forward pass in JavaScript, written from the golden pack alone: an example of a port.
+// How it is checked:
 //
 //     node tests/ports/convbert.mjs minconvbert/golden/pack OUT            all cases that it knows
 //     python -m minconvbert golden check OUT
@@ -14,10 +15,12 @@ export function readTensors(path) {
   const file = readFileSync(path);
   const start = 8 + Number(file.readBigUInt64LE(0));
   const tensors = {};
-  for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(JSON.parse(file.subarray(8, start)))) {
+  const header = JSON.parse(file.subarray(8, start));
+  for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(header)) {
     if (name === "__metadata__") continue;
     const bytes = Uint8Array.from(file.subarray(start + from, start + to)).buffer;
-    tensors[name] = { shape, data: dtype === "I64" ? Array.from(new BigInt64Array(bytes), Number) : new Float64Array(bytes) };
+    const data = dtype === "I64" ? Array.from(new BigInt64Array(bytes), Number) : new Float64Array(bytes);
+    tensors[name] = { shape, data };
   }
   return tensors;
 }
@@ -94,7 +97,8 @@ function erf(x) {                                              // a series near 
 
 const gelu = (x) => x * (1 + erf(x / Math.SQRT2)) / 2;
 const ACTIVATIONS = {
-  gelu, relu: (x) => Math.max(x, 0), silu: (x) => x / (1 + Math.exp(-x)), quick_gelu: (x) => x / (1 + Math.exp(-1.702 * x)),
+  gelu, relu: (x) => Math.max(x, 0), silu: (x) => x / (1 + Math.exp(-x)),
+  quick_gelu: (x) => x / (1 + Math.exp(-1.702 * x)),
   gelu_10: (x) => Math.min(Math.max(gelu(x), -10), 10), mish: (x) => x * Math.tanh(Math.log1p(Math.exp(x))),
   gelu_new: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))) };
 
@@ -127,7 +131,8 @@ function separableConv(x, depthwise, pointwise, bias) {
 }
 
 function selfAttention(query, key, value, bias) {              // bias(b, token): 0, or what hides it
-  const [B, L, H, Dh] = query.shape, at = (b, t, h, d) => ((b * L + t) * H + h) * Dh + d, raw = [], masked = [], out = [];
+  const [B, L, H, Dh] = query.shape, at = (b, t, h, d) => ((b * L + t) * H + h) * Dh + d;
+  const raw = [], masked = [], out = [];
   for (let b = 0; b < B; b++)
     for (let h = 0; h < H; h++)
       for (let q = 0; q < L; q++)
@@ -180,7 +185,8 @@ function addNorm(x, residual, p, eps, keep) {
 function layer(x, bias, p, config, keep) {
   const of = (path) => [(name) => p(`${path}.${name}`), (name, y) => keep(`${path}.${name}`, y)];
   const H = Math.max(1, Math.floor(config.num_attention_heads / config.head_ratio)), eps = config.layer_norm_eps;
-  const [selfP, selfKeep] = of("attention.self"), [outP, outKeep] = of("attention.output"), [endP, endKeep] = of("output");
+  const [selfP, selfKeep] = of("attention.self"), [outP, outKeep] = of("attention.output");
+  const [endP, endKeep] = of("output");
   const attended = addNorm(mixedAttention(x, bias, selfP, H, selfKeep), x, outP, eps, outKeep);
   const dense = linear(attended, p("intermediate.dense.weight"), p("intermediate.dense.bias"));
   const wide = keep("intermediate.out", like(keep("intermediate.dense", dense), ACTIVATIONS[config.hidden_act]));
@@ -195,7 +201,8 @@ function convbert(given, config, keep) {
     p("embeddings.word_embeddings.weight")));
   const [B, L] = word.shape, counted = { shape: [B, L], data: Array.from({ length: B * L }, (_, i) => i % L) };
   const positions = embedding(given["in.position_ids"] ?? counted, p("embeddings.position_embeddings.weight"));
-  const types = embedding(given["in.token_type_ids"] ?? like(counted, () => 0), p("embeddings.token_type_embeddings.weight"));
+  const types = embedding(given["in.token_type_ids"] ?? like(counted, () => 0),
+    p("embeddings.token_type_embeddings.weight"));
   const total = keep("embeddings.total", add(add(word, positions), types));
   let x = keep("embeddings.out", layerNorm(total, p(`${norm}.weight`), p(`${norm}.bias`), config.layer_norm_eps));
   if (p("embeddings_project.weight"))
@@ -221,11 +228,12 @@ const OPS = {
 // -> { name: tensor } of a case; null if it is of a kind that this port does not know
 export function run(id, given, config) {
   const found = {}, keep = (name, x) => (found[`acts.${name}`] = x);
-  const [level, name, variant] = id.split(".");
+  const [level, name, variant] = id.split("."), layers = ["layer", "layer_groups", "layer_small_variance"];
   if (level === "model") {
     convbert(given, config, keep);
-  } else if (level === "block" && name === "layer" || name === "layer_groups" || name === "layer_small_variance") {
-    layer(given["in.x"], hide(given["in.attention_mask"], given["in.x"].shape[1]), (n) => given[`params.${n}`], config, keep);
+  } else if (level === "block" && layers.includes(name)) {
+    const x = given["in.x"];
+    layer(x, hide(given["in.attention_mask"], x.shape[1]), (n) => given[`params.${n}`], config, keep);
   } else if (level === "op" && name === "activation") {
     keep("out", like(given["in.x"], ACTIVATIONS[variant]));
   } else if (level === "op" && OPS[name]) {
@@ -239,8 +247,10 @@ export function run(id, given, config) {
 const [pack, out] = argv.slice(2);
 mkdirSync(out, { recursive: true });
 for (const { id } of JSON.parse(readFileSync(`${pack}/pack.json`)).cases) {
-  const { config, tensors } = JSON.parse(readFileSync(`${pack}/${id}.json`)), all = readTensors(`${pack}/${id}.safetensors`);
-  const given = Object.fromEntries(tensors.filter((row) => row.role === "given").map((row) => [row.name, all[row.name]]));
+  const { config, tensors } = JSON.parse(readFileSync(`${pack}/${id}.json`));
+  const all = readTensors(`${pack}/${id}.safetensors`);
+  const names = tensors.filter((row) => row.role === "given").map((row) => row.name);
+  const given = Object.fromEntries(names.map((name) => [name, all[name]]));
   const found = run(id, given, config);
   if (found) writeTensors(`${out}/${id}.safetensors`, found);
 }
