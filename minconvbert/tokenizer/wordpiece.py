@@ -85,7 +85,7 @@ _is_space = _inside(unicode8.SPACES)
 
 @lru_cache(1 << 14)
 def _is_of_a_word(char):
-    import regex                                       # here, because only added tokens with single_word need it
+    import regex  # here, because only added tokens with single_word need it
     return regex.match(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]", char) is not None
 
 

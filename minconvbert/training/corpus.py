@@ -51,7 +51,7 @@ def _raw_lines(path):
             yield from file
         return
     try:
-        import lzma                                    # here, because not every Python has it
+        import lzma  # here, because not every Python has it
     except ImportError:
         raise ValueError(f"{path} must be unpacked first, because this Python has no lzma: run xz -dk on it") from None
     try:
