@@ -3,9 +3,9 @@
     python -m pip install '.[docs]'
     python -m sphinx -W -c docs . site
 
-Nothing is copied or generated before: a page of `docs/api` names the modules it is about, one in a line that begins with
-`:::`. Formulas become MathML, so that neither building nor reading needs a network. Notebooks are shown as they are
-committed.
+Nothing is copied or generated before: a page of `docs/api` names the modules that it is about, each in a line that
+begins with `:::`. Formulas become MathML, so that neither building nor reading needs a network. Notebooks are shown as
+they are committed.
 """
 
 import importlib
@@ -49,6 +49,8 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"minconvbert {version}"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False
 
@@ -83,6 +85,7 @@ docs/api/golden
 minconvbert/golden/README
 minconvbert/golden/SCORE
 weights/convbert-tiny/README
+CHANGELOG
 CONTRIBUTING
 ```
 """
@@ -133,7 +136,7 @@ def inline_math(self, node):
 
 
 def display_math(self, node):
-    self.body.append(f'<div class="math" style="overflow-x: auto">{to_mathml(node.astext(), display="block")}</div>')
+    self.body.append(f'<div class="formula">{to_mathml(node.astext(), display="block")}</div>')
 
 
 def skip(visit):

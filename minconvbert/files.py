@@ -31,9 +31,10 @@ def atomic_path(path):
         yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        if hasattr(os, "umask"):                       # WebAssembly has none
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
     except OSError as error:
         error.filename = error.filename or str(path)   # a full disk is reported without it

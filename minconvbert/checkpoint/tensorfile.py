@@ -1,12 +1,16 @@
 """What the readers of tensor files share: the error, the map of a file, the one checked way from bytes to an array."""
 
 import math
-import mmap
 from pathlib import Path
 
 import numpy as np
 
 from ..files import is_file
+
+try:
+    import mmap
+except ImportError:                                    # not every Python can map files
+    mmap = None
 
 BFLOAT16 = "bfloat16"
 
@@ -22,6 +26,8 @@ class NoHeadError(CheckpointError):
 def map_file(path):
     """The bytes of a file, mapped copy-on-write: arrays over it can be written to, the file never changes.
 
+    Where nothing can be mapped, as in WebAssembly and on some network drives, the file is read.
+
     Raises CheckpointError if there is no such file or it is empty.
     """
     path = Path(path)
@@ -30,7 +36,10 @@ def map_file(path):
     with open(path, "rb") as file:
         if path.stat().st_size == 0:
             raise CheckpointError(f"{path} must hold tensors, but it is empty")
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        try:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        except (AttributeError, OSError):
+            return bytearray(file.read())
 
 
 def let_go(array):
@@ -38,8 +47,8 @@ def let_go(array):
 
     Nothing may have been written to the array.
     """
-    owner = array
-    while owner is not None and not isinstance(owner, mmap.mmap):
+    owner, kind = array, getattr(mmap, "mmap", ())
+    while owner is not None and not isinstance(owner, kind):
         owner = getattr(owner, "base", getattr(owner, "obj", None))
     if owner is not None and hasattr(mmap, "MADV_DONTNEED"):
         owner.madvise(mmap.MADV_DONTNEED)

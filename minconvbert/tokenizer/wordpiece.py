@@ -20,8 +20,6 @@ from bisect import bisect_right
 from functools import lru_cache
 from typing import NamedTuple
 
-import regex
-
 from . import unicode8
 
 PREFIX = "##"  # of a piece that continues a word
@@ -84,6 +82,13 @@ _LOWER = {chr(c): chr(c + shift) for first, last, step, shift in unicode8.LOWER_
 _decomposes, _combines = _inside(unicode8.DECOMPOSED), _inside(unicode8.COMBINING)
 _is_space = _inside(unicode8.SPACES)
 
+
+@lru_cache(1 << 14)
+def _is_of_a_word(char):
+    import regex  # here, because only added tokens with single_word need it
+    return regex.match(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]", char) is not None
+
+
 FAST = Rules(
     lower=lambda char: _LOWER.get(char, char),
     is_dropped=_inside(unicode8.DROPPED),      # unassigned characters stay
@@ -92,7 +97,7 @@ FAST = Rules(
     combining_class=lambda char: unicodedata.combining(char) if _combines(char) else 0,
     is_mark=_inside(unicode8.MARKS),           # marks of the years since 2015 stay
     is_punctuation=_inside(unicode8.PUNCTUATION),
-    blocks_single_word=regex.compile(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]").match,
+    blocks_single_word=_is_of_a_word,
     composes=False, lowers_first=False, first_keeps_more=False, types_need_specials=False, empty_pair_counts=False,
     flat_overflow=False, lengths_before_padding=False, has_offsets=True)
 

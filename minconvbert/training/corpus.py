@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import lzma
 import os
 from itertools import chain
 from pathlib import Path
@@ -47,8 +46,16 @@ def read_documents(paths):
 
 
 def _raw_lines(path):
+    if path.suffix != ".xz":
+        with open(path, "rb") as file:
+            yield from file
+        return
     try:
-        with lzma.open(path, "rb") if path.suffix == ".xz" else open(path, "rb") as file:
+        import lzma  # here, because not every Python has it
+    except ImportError:
+        raise ValueError(f"{path} must be unpacked first, because this Python has no lzma: run xz -dk on it") from None
+    try:
+        with lzma.open(path, "rb") as file:
             yield from file
     except (EOFError, lzma.LZMAError) as error:
         raise ValueError(f"{path} must be a whole .xz file, but is damaged: {error}") from None

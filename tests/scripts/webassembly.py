@@ -1,0 +1,26 @@
+"""What runs inside WebAssembly: the tour, the golden pack made there and compared with ours, the tests of the core.
+
+Called by webassembly.sh, with the repository at /repo and pytest at /pytest.
+"""
+
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path[:0] = ["/repo", "/repo/tests", "/pytest"]
+
+import numpy  # noqa: E402
+import pytest  # noqa: E402
+
+from minconvbert.__main__ import main  # noqa: E402
+
+print(sys.version, numpy.__version__)
+assert sys.platform == "wasi"
+for command in ([], ["view", "a word", "--out", "/view.html"], ["golden", "make", "/made"], ["golden", "check", "/made"]):
+    print("$ minconvbert", *command)
+    if command[1:] == ["check", "/made"]:
+        Path("/made/tokenizer.jsonl").unlink()         # its ids are in tokenizer.lines.safetensors, too
+    if main(command):
+        sys.exit(1)
+sys.exit(pytest.main(["-p", "no:cacheprovider", "-p", "no:faulthandler", "-x", "-c", "/repo/pyproject.toml",
+                      *(f"/repo/tests/test_{name}.py" for name in ("ops", "model", "optim", "metrics"))]))
