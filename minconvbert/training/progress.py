@@ -82,7 +82,7 @@ def json_line(entries, indent=None):
 def read_json_lines(path):
     """The entries of a log; a last line that a kill cut short is left out.
 
-    Raises ValueError, with the number of the line, for what a run does not write.
+    Raises ValueError, with the number of the line, for one that is not JSON.
     """
     entries = []
     for number, line in enumerate(Path(path).read_bytes().split(b"\n")[:-1], 1):
@@ -90,7 +90,5 @@ def read_json_lines(path):
             entry = json.loads(line) if line else None
         except (ValueError, RecursionError) as error:
             raise ValueError(f"line {number} of {path} must be JSON, but is not: {error}; remove the line") from None
-        if entry is not None and not (isinstance(entry, dict) and isinstance(entry.get("step"), int)):
-            raise ValueError(f"line {number} of {path} must be an object with a step, but is {line[:80]!r}; remove it")
         entries += [] if entry is None else [entry]
     return entries

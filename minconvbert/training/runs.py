@@ -126,7 +126,11 @@ def _stop_asked(came, ranks):
 def resume_log(out, step):
     """Cut the log at a step, because the steps after it are run again  ->  its entries"""
     log = out / LOG
-    kept = [entry for entry in read_json_lines(log) if entry["step"] <= step] if log.exists() else []
+    entries = read_json_lines(log) if log.exists() else []
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("step"), int):
+            raise ValueError(f"{log} must have objects with a step, but has {entry!r:.80}; remove that line")
+    kept = [entry for entry in entries if entry["step"] <= step]
     write_atomic(log, "".join(map(json_line, kept)))
     return kept
 
