@@ -7,6 +7,7 @@ import sys
 
 from . import __version__
 from .memory import keep_freed_memory
+from .training.progress import say
 
 COMMANDS = {
     "tour": "the learned weights at work: what runs without a command",
@@ -33,19 +34,26 @@ BROKEN_PIPE = 128 + 13                                 # the exit code of who wr
 
 
 def main(argv=None):
+    """Run a command  ->  its exit code: 0 for success, 2 for an error that stderr tells, 128 and more for a signal."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         code = _run(*argv) if argv else _run("tour")
-        sys.stdout.flush()                             # here, where a broken pipe can still be caught
+        if sys.stdout is not None:                     # as it is where it was closed from the start
+            sys.stdout.flush()                         # here, where a broken pipe can still be caught
         return code
     except BrokenPipeError:                            # as `| head` leaves it; Python's own last flush must not see it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except MemoryError as error:
+        say(f"error: memory ran out: {error or 'a text or a list became too large'}; lower --batch-size or --length, or"
+            " use a smaller model or smaller files")
     except (ValueError, TypeError, OSError, ArithmeticError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+        say(f"error: {error}")
+    except KeyboardInterrupt as stopped:               # a run that has saved its state says how to go on
+        say(*stopped.args)
+        return getattr(stopped, "code", 130)
+    return 2
 
 
 def _run(name, *rest):
@@ -65,5 +73,13 @@ def _run(name, *rest):
     return importlib.import_module(f".commands.{name.replace('-', '_')}", "minconvbert").main(rest)
 
 
+def start():
+    """`main` for a process of its own: what the encoding of its terminal lacks is printed as a question mark."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

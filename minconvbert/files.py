@@ -4,6 +4,7 @@ import contextlib
 import glob
 import json
 import os
+import platform
 import re
 import stat
 import tempfile
@@ -60,6 +61,55 @@ def is_part(path, names):
     return any(re.fullmatch(rf"\.{re.escape(name)}\.\w{{8}}{re.escape(PART)}", path.name) for name in names)
 
 
+@contextlib.contextmanager
+def locked(path):
+    """Hold a file for as long as the block runs. A process that ends, in whatever way, holds it no longer.
+
+    Raises ValueError, saying who holds it, if another process does.
+    """
+    with _held(Path(path)) as lock:
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {platform.node()}")
+        lock.flush()
+        try:
+            yield
+        finally:
+            Path(path).unlink(missing_ok=True)
+
+
+def _held(path):
+    """The open file, locked. One that its last holder has removed meanwhile does not count."""
+    while True:
+        lock = open(path, "a+", encoding="utf-8")
+        if not _lock(lock):
+            lock.seek(0)
+            holder = lock.read(200) or "another process"
+            lock.close()
+            raise ValueError(f"{path.parent} must be used by one run at a time, but {holder} works there; wait for its"
+                             " end, or use another folder")
+        try:
+            if os.path.samestat(os.stat(path), os.fstat(lock.fileno())):
+                return lock
+        except FileNotFoundError:
+            pass
+        lock.close()
+
+
+def _lock(file):
+    """Whether the lock could be had. Where there are no locks, as on some network file systems, everybody gets it."""
+    try:
+        import fcntl
+    except ImportError:                                # Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def is_file(path):
     """Whether there is an ordinary file, and no folder, pipe or device; a path that no system allows is none."""
     try:
@@ -80,8 +130,10 @@ def check_ordinary(path):
 def read_json(path):
     """What a JSON file says.   Raises ValueError, naming it, if it is not JSON, or has a key twice."""
     check_ordinary(path)
+    data = Path(path).read_bytes()
+    refuse_pointer(path, data)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=no_key_twice)
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=no_key_twice)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} must be JSON, but it cannot be read as that: {error}") from None
 

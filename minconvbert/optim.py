@@ -24,12 +24,13 @@ def global_norm(grads):
 def clip_by_global_norm(grads, limit):
     """Scale all gradients, in place, so that their global norm is at most `limit`; -> the norm they had.
 
-    Raises FloatingPointError, naming the tensors, if a gradient is not finite.
+    Raises FloatingPointError, naming the first few tensors, if a gradient is not finite.
     """
     norm = global_norm(grads)
     if not math.isfinite(norm):
         wrong = [name for name, g in grads.items() if not np.isfinite(g).all()]
-        raise FloatingPointError(f"gradients are not finite: {', '.join(wrong) or 'their norm overflows'}")
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise FloatingPointError(f"gradients are not finite: {', '.join(wrong[:3]) or 'their norm overflows'}{more}")
     if norm > limit:
         for g in grads.values():
             g *= limit / norm

@@ -111,7 +111,7 @@ def test_a_kill_after_the_last_step(material, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_here(material, tmp_path, 3)
     monkeypatch.undo()
-    (tmp_path / ".state.safetensors.1234.part").write_text("what a writer left that was killed")
+    (tmp_path / ".state.safetensors.a1b2_c3d.part").write_text("what a writer left that was killed")
     assert run_here(material, tmp_path, 3) == 0
     assert [entry["step"] for entry in read_json_lines(tmp_path / "log.jsonl") if "unigrams" in entry] == [3]
     assert (tmp_path / "model" / "model.safetensors").exists() and not list(tmp_path.glob("*.part"))

@@ -11,8 +11,9 @@ def check_ranges(args, lowest, highest, *names):
     """Raises ValueError for an option that is not from `lowest` to `highest`; one that was not given is."""
     for name in names:
         value = getattr(args, name)
-        if value is not None and not lowest <= value <= highest:
-            limits = f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
+        if value is not None and not (lowest <= value <= highest and value < math.inf):
+            limits = f"at least {lowest}, and finite" if value == math.inf else (
+                f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}")
             raise ValueError(f"--{name.replace('_', '-')} must be {limits}, but is {value}")
 
 

@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import math
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from ..config import SUMMARY_TYPES
 from ..files import SHIPPED
 from ..training import tasks
 from ..training.finetune import checked_length, default_length, run, start
+from ..training.progress import say
 from ..training.recipes import default_recipe
 from ..training.runs import Every
 from . import check_ranges, task_options
@@ -43,8 +43,8 @@ def main(argv):
     about = dict(task=args.task, encode=encode, decode=task.decode_options(examples) | options["decode"],
                  model=str(args.model), random_init=args.random_init, data=_digests(args.data),
                  dev=_digests(args.dev or ()))
-    print(f"{len(examples)} examples in {len(features)} rows" + (f", {len(dev_examples)} for development" if dev else
-          "; no --dev, so the last model is kept"), file=sys.stderr)
+    say(f"{len(examples)} examples in {len(features)} rows" + (f", {len(dev_examples)} for development" if dev else
+          "; no --dev, so the last model is kept"))
     best = run(args.out, task, (cfg, params, tokenizer), features, recipe, dev, about,
                Every(args.log_every, args.save_every, args.eval_every))
     print(f"the model is in {args.out}, of step {best['step']}")

@@ -3,8 +3,8 @@
 import argparse
 import math
 import os
+import signal
 import subprocess
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from ..config import ConvBertConfig
 from ..tokenizer.hugging_face import ConvBertTokenizerFast
 from ..training.pretrain import SHORTEST, check_out, run, train_vocabulary
+from ..training.progress import say
 from ..training.ranks import Ranks, mpi_command, mpi_ranks
 from ..training.recipes import OBJECTIVES, PRESETS, PretrainingRecipe
 from ..training.runs import CURVES, LOG, Every, draw_curves
@@ -94,7 +95,7 @@ def _pretrain(args, ranks):
         try:
             draw_curves(out / LOG, out / CURVES)
         except ImportError:
-            print(f"no {CURVES}: it needs matplotlib (pip install 'minconvbert[plot]')", file=sys.stderr)
+            say(f"no {CURVES}: it needs matplotlib (pip install 'minconvbert[plot]')")
         print(f"the model is in {out / 'model'}")
     return 0
 
@@ -103,7 +104,12 @@ def _launch(processes, arguments):
     """Run the same command once for each rank."""
     command, environment = mpi_command(processes)
     try:
-        return subprocess.run([*command, "-m", "minconvbert", *arguments], env=environment).returncode
+        # In a session of its own, so that a signal reaches it once: from here.
+        mpi = subprocess.Popen([*command, "-m", "minconvbert", *arguments], env=environment, start_new_session=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: mpi.send_signal(number))
+        code = mpi.wait()
+        return code if code >= 0 else 128 - code
     except FileNotFoundError:
         raise ValueError("--processes needs MPI, but there is no mpiexec; install the extra minconvbert[mpi] and an MPI"
                          " (pip install mpich)") from None

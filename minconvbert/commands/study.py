@@ -2,13 +2,13 @@
 
 import argparse
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from ..config import ConvBertConfig
 from ..tokenizer.hugging_face import ConvBertTokenizerFast
 from ..training import study
+from ..training.progress import say
 from ..training.recipes import PRESETS
 from ..view.curves import by_setting
 from . import check_ranges
@@ -44,5 +44,5 @@ def main(argv):
     try:
         by_setting(results).savefig(out / "study.png", dpi=120)
     except ImportError:
-        print("no study.png: it needs matplotlib (pip install 'minconvbert[plot]')", file=sys.stderr)
+        say("no study.png: it needs matplotlib (pip install 'minconvbert[plot]')")
     return 0

@@ -2,12 +2,13 @@
 
 import argparse
 import json
-import sys
+import math
 from itertools import chain
 
 from ..tokenizer.vocab import SCORES, audit, count_words, read_vocab, train_on_counts, unknown, write_vocab
 from ..training.corpus import read_documents, split_documents
-from ..training.progress import Progress
+from ..training.progress import Progress, say
+from . import check_ranges
 
 
 def main(argv):
@@ -30,6 +31,8 @@ def main(argv):
     audited.add_argument("--cased", action="store_true", help="keep case and accents of the text")
     audited.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args(argv)
+    if options.command == "train":
+        check_ranges(options, 1, math.inf, "size", "min_count", "max_alphabet", "max_bytes")
     return (_train_main if options.command == "train" else _audit_main)(options)
 
 
@@ -42,13 +45,13 @@ def _train_main(options):
             number += len("\n".join(document).encode())
             yield from document
 
-    print("counting words", file=sys.stderr)
+    say("counting words")
     words = count_words(lines(), not options.cased)
     tokens = train_on_counts(
         words, options.size, lowercase=not options.cased, score=options.score, max_alphabet=options.max_alphabet,
         min_count=options.min_count, progress=Progress(options.size))
     write_vocab(options.out, tokens)
-    print(f"{len(tokens):,} tokens in {options.out}; {unknown(words, tokens)}", file=sys.stderr)
+    say(f"{len(tokens):,} tokens in {options.out}; {unknown(words, tokens)}")
     return 0
 
 

@@ -8,10 +8,13 @@
 
 import json
 import logging
+import os
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from ..files import SHIPPED, model_path, refuse_pointer, write_atomic
+import numpy as np
+
+from ..files import SHIPPED, check_ordinary, is_file, model_path, no_key_twice, refuse_pointer, write_atomic
 from .added import AddedToken
 from .vocab import read_vocab, write_vocab
 from .wordpiece import PREFIX
@@ -82,12 +85,20 @@ def read(folder, fast=True):
     pipeline than BERT's.
     """
     folder = model_path(folder)
-    if folder.is_file():
+    if is_file(folder):
         return folder, {}
     text, one_file = folder / "vocab.txt", folder / "tokenizer.json"
-    if not text.exists() and not one_file.exists():
+    if not os.path.lexists(text) and not os.path.lexists(one_file):
         raise ValueError(f"a tokenizer needs vocab.txt or tokenizer.json, but {folder} has neither; it must be a folder"
                          f" on this machine, because nothing is fetched, or {SHIPPED}, which ships")
+    try:
+        return _read(folder, text, one_file, fast)
+    except (AttributeError, IndexError, KeyError, StopIteration, TypeError) as error:
+        raise ValueError(f"the files of the tokenizer in {folder} must be as transformers writes them, but an entry is"
+                         f" of another kind: {error!r:.200}") from None
+
+
+def _read(folder, text, one_file, fast):
     settings, whole = read_json(folder / "tokenizer_config.json"), read_json(one_file)
     pipeline = read_pipeline(whole, one_file) if whole else {}
     differ = [name for name in pipeline if settings.get(name, pipeline[name]) != pipeline[name]]
@@ -127,7 +138,8 @@ def _tokens_of(folder, settings, whole):
         added = {i: {"content": token} for token, i in in_file.items()} | in_whole
     where = f"the files of {folder}"
     named = {name: as_token(value, name, where) for name, value in found.items()
-             if name.endswith("_token") and isinstance(value, (str, dict, AddedToken))}
+             if name.endswith("_token") and (name in SPECIAL_NAMES and value is not None
+                                             or isinstance(value, (str, dict, AddedToken)))}
     more = [token for name, token in named.items() if name not in SPECIAL_NAMES]
     listed = found.get("extra_special_tokens") or found.get("additional_special_tokens") or []
     for token in listed.values() if isinstance(listed, dict) else listed:
@@ -200,12 +212,13 @@ def as_token(value, name="a token", where="a file"):
 
 def read_json(path):
     """The object in a JSON file; {} if there is no file."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
+    check_ordinary(path)
     refuse_pointer(path, path.read_bytes())
     try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        entries = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=no_key_twice)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} must be JSON, but cannot be read as that: {error}") from None
     if not isinstance(entries, dict):
         raise ValueError(f"{path} must hold one JSON object, but holds a {type(entries).__name__}")
@@ -228,6 +241,11 @@ def read_vocabulary(source):
     if not isinstance(source, dict):
         raise TypeError("a vocabulary must be a path, a list of tokens or a dict token -> id, but is"
                         f" {source!r} ({type(source).__name__})")
+    wrong = [(token, i) for token, i in source.items()
+             if not isinstance(i, (int, np.integer)) or isinstance(i, bool) or not 0 <= i < 1 << 31]
+    if wrong:
+        raise ValueError(f"a vocabulary must have ids from 0 to 2^31 - 1, but {wrong[0][0]!r:.50} has"
+                         f" {wrong[0][1]!r:.50}")
     vocab = dict(sorted(source.items(), key=lambda item: item[1]))
     return (list(vocab) if list(vocab.values()) == list(range(len(vocab))) else None), vocab
 

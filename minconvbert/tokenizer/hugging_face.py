@@ -24,6 +24,7 @@ from .wordpiece import CHUNK, FAST, PREFIX, SLOW, SPACED, explain, match, normal
 
 log = logging.getLogger(__name__)
 
+LONGEST_PADDED = 1_000_000              # tokens of a row that padding fills up
 NO_LIMIT, LARGE = int(1e30), int(1e20)  # `model_max_length` where there is none, as Hugging Face writes it and reads it
 PADDINGS = ("longest", "max_length", "do_not_pad")
 CLEAN_UP = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
@@ -118,11 +119,12 @@ class _Tokenizer:
         token's id if the vocabulary has duplicates.
         """
         before, largest = len(self), max(chain(self._tokens, [-1]))
+        all_special = set(self.all_special_tokens)
         for token in [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else new_tokens:
             if not isinstance(token, (str, AddedToken)):
                 raise TypeError(f"a token must be a str or an AddedToken, but is {_shown(token)}")
             i = self._ids.get(str(token))
-            special = special_tokens or str(token) in self.all_special_tokens
+            special = special_tokens or str(token) in all_special
             if isinstance(token, str):
                 if i in self.added_tokens_decoder and self.added_tokens_decoder[i].special >= special:
                     continue  # with whatever it was added with
@@ -138,7 +140,8 @@ class _Tokenizer:
                 i = largest = largest + 1
             self._ids[token.content] = i
             self.added_tokens_decoder[i] = replace(token, special=special, normalized=normalized)
-            if special and token.content not in self.all_special_tokens:
+            if special and token.content not in all_special:
+                all_special.add(token.content)
                 self.additional_special_tokens.append(token.content)
         self._get_ready()
         return len(self) - before
@@ -159,6 +162,7 @@ class _Tokenizer:
         """Work out anew all that depends on the added tokens."""
         added = self.added_tokens_encoder
         self._ids = self.vocab | added
+        self._longest = max(map(len, self.vocab), default=0)
         self._tokens = {i: token for token, i in chain(self.vocab.items(), added.items())}
         late = [token for token in self.added_tokens_decoder.values()
                 if token.normalized and not self.rules.lowers_first]
@@ -193,7 +197,7 @@ class _Tokenizer:
         """-> the Pieces of a text without special tokens: the plain way, with nothing remembered"""
         ids, spans, words = [], [], []
         for number, (i, word, source) in enumerate(self._words(text, split_special_tokens)):
-            pieces = match(word, self.vocab, self.max_input_chars_per_word) if i is None else []
+            pieces = match(word, self.vocab, self.max_input_chars_per_word, self._longest) if i is None else []
             for start, end in pieces:
                 ids.append(self.vocab[PREFIX * (start > 0) + word[start:end]])
                 spans.append((source[start], source[end - 1] + 1))
@@ -264,7 +268,7 @@ class _Tokenizer:
             words = self._words(text[start:end], self.split_special_tokens) if token is None else [
                 (self._ids[token.content], text[start:end], range(end - start))]
             for i, word, source in words:
-                pieces = match(word, self.vocab, self.max_input_chars_per_word) if i is None else []
+                pieces = match(word, self.vocab, self.max_input_chars_per_word, self._longest) if i is None else []
                 whys = explain(word, self.vocab, self.max_input_chars_per_word) if i is None else [
                     f"{'a special' if self.added_tokens_decoder[i].special else 'an added'} token, taken whole"]
                 for (a, b), why in zip(pieces or [(0, len(word))], whys):
@@ -448,7 +452,11 @@ class _Tokenizer:
         side = _one_of("padding_side", padding_side or self.padding_side, SIDES)
         if padding == "do_not_pad" or not rows:
             return
-        length = max_length if padding == "max_length" else max(len(row["input_ids"]) for row in rows)
+        longest = max(len(row["input_ids"]) for row in rows)
+        length = max_length if padding == "max_length" else longest
+        if length > max(longest, LONGEST_PADDED):
+            raise ValueError(f"max_length must be at most {LONGEST_PADDED:,} to pad to it, but is {length:,}; no model"
+                             " here reads so many")
         length += -length % (pad_to_multiple_of or 1)
         rows_of.pad(rows, length, self.pad_token_id, side)
 

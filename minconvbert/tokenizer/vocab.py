@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..files import model_path, refuse_pointer, write_atomic
+from ..files import check_ordinary, model_path, refuse_pointer, write_atomic
 from .wordpiece import CHUNK, FAST, PREFIX, match, normalize, split
 
 ALPHABET = 256                                         # characters that a vocabulary has room for, however rare
@@ -43,6 +43,7 @@ def read_vocab(path):
     Raises ValueError if the file is not UTF-8.
     """
     path = vocab_file(path)
+    check_ordinary(path)
     with open(path, "rb") as file:
         refuse_pointer(path, file.read(64))
     try:
@@ -90,6 +91,8 @@ def train_on_counts(words, size, *, lowercase=True, score="likelihood", max_alph
     """
     if score not in SCORES:
         raise ValueError(f"score must be one of {', '.join(SCORES)}, but is {score!r}")
+    if min_count < 1:
+        raise ValueError(f"min_count must be at least 1, because a piece must occur, but is {min_count}")
     chars = alphabet(words, max_alphabet, lowercase)
     base = [*SPECIAL_TOKENS, *chars, *(
         PREFIX + char for char in chars if not FAST.is_punctuation(char) and not FAST.is_ideograph(char))]

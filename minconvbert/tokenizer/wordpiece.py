@@ -177,8 +177,10 @@ def split(normal, rules=FAST):
     return spans
 
 
-def match(word, vocab, max_chars=100):
+def match(word, vocab, max_chars=100, longest=None):
     """-> (start, end) of each piece: the longest in `vocab` that the rest of the word begins with, from the left.
+
+    longest: no token of `vocab` has more characters, so longer pieces need not be tried.
 
     [] if somewhere none fits, or the word is longer than `max_chars`: then the word as a whole is unknown.
     """
@@ -187,7 +189,7 @@ def match(word, vocab, max_chars=100):
     spans, start = [], 0
     while start < len(word):
         prefix = PREFIX if start else ""
-        for end in range(len(word), start, -1):
+        for end in range(len(word) if longest is None else min(len(word), start + longest), start, -1):
             if prefix + word[start:end] in vocab:
                 break
         else:

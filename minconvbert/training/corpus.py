@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import regex
 
-from ..files import atomic_path, refuse_pointer, write_atomic
+from ..files import atomic_path, is_file, read_json, refuse_pointer, write_atomic
 from ..tokenizer.vocab import UNKNOWN
 
 HELD_OUT_EVERY = 100
+EXAMPLES, PARTS = "examples.json", ("train", "held_out")
 FORMAT = 2                                             # of the examples: in 1, text was lost where a row was full
 FULL = 0.8                                             # the share of the text below which `report` warns
 
@@ -120,34 +121,84 @@ def _example(sentences, target, length, cls_id, sep_id, rng):
 def encode_corpus(paths, tokenizer, length, folder, seed=0, progress=None):
     """Encode the training and the held-out part, once: -> two memory maps (examples, length) of ids.
 
-    `folder` gets train.ids, held_out.ids and examples.json; if they are there already, from the same files, vocabulary
-    and length, they are only opened.
+    `folder` gets train.ids, held_out.ids and examples.json; if they are there already, from files of the same content,
+    the same vocabulary and length, they are only opened.
 
     Raises ValueError if they are of something else, or if there is no text.
     """
     folder = Path(folder)
+    check_files(paths)
     kind = np.dtype(np.uint16 if len(tokenizer.vocab) <= 1 << 16 else np.int32)
     made_from = dict(format=FORMAT, files=[[str(path), os.path.getsize(path)] for path in paths], length=length,
                      seed=seed, dtype=kind.str,
-                     vocabulary=hashlib.sha256("\n".join(tokenizer.vocab).encode()).hexdigest())
-    description = folder / "examples.json"
+                     vocabulary=hashlib.sha256("\n".join(tokenizer.vocab).encode()).hexdigest(),
+                     sha256=[sha256_of(path) for path in paths])
+    description = folder / EXAMPLES
     if not description.exists():
         counts = {part: _write_part(paths, tokenizer, length, folder / f"{part}.ids", kind, seed, part, progress)
-                  for part in ("train", "held_out")}
+                  for part in PARTS}
         if not counts["train"]["examples"]:
             raise ValueError(f"the corpus must have text, but there is none in {', '.join(map(str, paths))}")
         write_atomic(description, json.dumps(made_from | dict(counts=counts), indent=2) + "\n")
-    found = json.loads(description.read_text())
-    if found.get("format", 1) != FORMAT:
-        raise ValueError(f"{folder} must hold examples of format {FORMAT}, which keep all of the text, but holds those"
-                         f" of format {found.get('format', 1)}, made by another version; use another folder")
-    counts = found.pop("counts")
+    found = _described(folder)
+    found.pop("counts")
+    if "sha256" not in found:                          # of a version that compared sizes alone
+        del made_from["sha256"]
     if found != made_from:
         wrong = ", ".join(name for name in made_from if found.get(name) != made_from[name])
         raise ValueError(f"{folder} holds examples made from something else ({wrong} differ); use another folder")
-    return tuple(
-        np.memmap(folder / f"{part}.ids", kind, "r", shape=(n, length)) if (n := counts[part]["examples"])
-        else np.zeros((0, length), kind) for part in ("train", "held_out"))
+    return open_examples(folder)
+
+
+def open_examples(folder):
+    """What `encode_corpus` left in a folder: -> two memory maps (examples, length) of ids
+
+    Raises ValueError if a file is missing or damaged.
+    """
+    found, parts = _described(folder), []
+    kind, length = np.dtype(found["dtype"]), found["length"]
+    for part in PARTS:
+        path, count = Path(folder, f"{part}.ids"), found["counts"][part]["examples"]
+        if not is_file(path) or path.stat().st_size != count * length * kind.itemsize:
+            raise ValueError(f"{path} must hold {count} examples of {length} ids, but does not: it is damaged; use"
+                             " another folder")
+        parts.append(np.memmap(path, kind, "r", shape=(count, length)) if count else np.zeros((0, length), kind))
+    return tuple(parts)
+
+
+def _described(folder):
+    """What examples.json says.   Raises ValueError if it is of another version or damaged."""
+    path = Path(folder, EXAMPLES)
+    found = read_json(path)
+    version = found.get("format", 1) if isinstance(found, dict) else None
+    if isinstance(version, int) and version != FORMAT:
+        raise ValueError(f"{folder} must hold examples of format {FORMAT}, which keep all of the text, but holds those"
+                         f" of format {version}, made by another version; use another folder")
+    try:
+        counts = [found["counts"][part][name] for part in PARTS for name in ("examples", "pieces", "kept", "unknown")]
+        if all(type(n) is int and n >= 0 for n in [*counts, found["length"]]) and found["dtype"] in ("<u2", "<i4"):
+            return found
+    except (KeyError, TypeError):
+        pass
+    raise ValueError(f"{path} must be as the encoding of a corpus wrote it, but is not: it is damaged; use another"
+                     " folder")
+
+
+def check_files(paths):
+    """Raises ValueError for a pipe or a folder: a corpus is read several times, and a pipe is empty after the first."""
+    for path in paths:
+        if os.path.exists(path) and not is_file(path):
+            raise ValueError(f"{path} must be an ordinary file, because a corpus is read several times, but is a pipe,"
+                             " a folder or a device; write the text into a file first")
+
+
+def sha256_of(path):
+    """The SHA-256 of a file's bytes, as text."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _write_part(paths, tokenizer, length, path, kind, seed, part, progress):
@@ -176,7 +227,7 @@ def _write_part(paths, tokenizer, length, path, kind, seed, part, progress):
 
 def report(folder):
     """What became of the text of the training part, in words: a line, and one for each thing that went wrong."""
-    counts = json.loads((Path(folder) / "examples.json").read_text())["counts"]["train"]
+    counts = _described(folder)["counts"]["train"]
     kept, unknown = counts["kept"] / max(1, counts["pieces"]), counts["unknown"] / max(1, counts["kept"])
     said = [f"{counts['examples']:,} examples hold {kept:.1%} of the {counts['pieces']:,} pieces of the text;"
             f" {unknown:.1%} of them are [UNK]"]

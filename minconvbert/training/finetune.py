@@ -13,7 +13,6 @@
 
 import json
 import math
-import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,15 +21,18 @@ import numpy as np
 
 from .. import checkpoint
 from ..config import ConvBertConfig
-from ..files import PART, model_path, remove_parts, write_atomic
+from ..files import is_part, model_path, read_json, write_atomic
 from ..initialize import init_head, init_params
 from ..optim import adam_state, adam_step, clip_by_global_norm, learning_rate
 from ..tokenizer.hugging_face import ConvBertTokenizerFast
 from . import tasks
-from .progress import append_json_line, json_line
-from .runs import CURVES, LOG, STATE, Every, draw_curves, due, load_state, loop, resume_log
+from .progress import append_json_line, json_line, say
+from .runs import CURVES, LOCK, LOG, STATE, Every, draw_curves, due, load_state, loop, resume_log, run_folder
 from .tasks import batches
 
+# What a run writes into its folder.
+SUMMARY = "training.json"
+FILES = ("config.json", "model.safetensors", *checkpoint.TOKENIZER_FILES, SUMMARY, STATE, LOG, CURVES)
 DROPOUT, ORDER, HEAD, BODY = 1, 2, 3, 4                   # what a random generator is for, beside the seed
 
 
@@ -149,17 +151,23 @@ def run(out, task, model, features, recipe, dev=None, about=None, every=Every(10
     `decode` are the options of the answers.
 
     `out` gets the model as Hugging Face has it, with the tokenizer; training.json, log.jsonl, curves.png and, while the
-    run lasts, state.safetensors.
+    run lasts, state.safetensors. A run that is finished is not run again.
+
+    Raises ValueError if `out` holds something else, or another run works there; Stopped after a signal.
     """
-    (cfg, params, tokenizer), out, about = model, Path(out), about or {}
-    per_epoch, steps = steps_of(features, recipe)
-    every = every._replace(measure=every.measure or per_epoch)
-    saved, summary = out / STATE, out / "training.json"
-    made_by = dict(config=cfg.to_dict(), recipe=asdict(recipe), run=about)
+    out, about = Path(out), about or {}
+    every = every._replace(measure=every.measure or steps_of(features, recipe)[0])
     check_out(out)
+    with run_folder(out, FILES):
+        finished = finished_run(out, about, recipe)
+        return finished or _run(out, task, model, features, recipe, dev, about, every)
+
+
+def _run(out, task, model, features, recipe, dev, about, every):
+    (cfg, params, tokenizer), (_, steps) = model, steps_of(features, recipe)
+    saved, summary = out / STATE, out / SUMMARY
+    made_by = dict(config=cfg.to_dict(), recipe=asdict(recipe), run=about)
     state = load_state(saved, made_by) if saved.exists() else fresh_state(params)
-    out.mkdir(parents=True, exist_ok=True)
-    remove_parts(out)
     write_summary(summary, about, recipe, finished=False)
     tokenizer.model_max_length = min(tokenizer.model_max_length, cfg.max_position_embeddings)
     tokenizer.save_pretrained(out)
@@ -178,7 +186,7 @@ def run(out, task, model, features, recipe, dev=None, about=None, every=Every(10
     try:
         draw_curves(out / LOG, out / CURVES)
     except ImportError:
-        print(f"no {CURVES}: it needs matplotlib (pip install 'minconvbert[plot]')", file=sys.stderr)
+        say(f"no {CURVES}: it needs matplotlib (pip install 'minconvbert[plot]')")
     write_summary(summary, about, recipe, finished=True, best=best)
     saved.unlink()
     return best
@@ -191,24 +199,44 @@ def write_summary(path, about, recipe, **more):
 
 def check_out(out):
     """Raises ValueError if a folder is neither new nor that of a run to go on with."""
-    saved, summary = out / STATE, out / "training.json"
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder, but {out} is a file")
-    if saved.exists() or not out.exists() or all(path.suffix == PART for path in out.iterdir()):
+    if not out.exists() or (out / STATE).exists():
         return
-    if not summary.exists():
-        raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds other files")
-    if _read_summary(summary)["finished"]:
-        raise ValueError(f"--out must be a new folder or that of a run to go on with, but the run in {out} is finished")
+    if not (out / SUMMARY).exists():
+        if not all(path.name == LOCK or is_part(path, FILES) for path in out.iterdir()):
+            raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds other files")
+        return
+    _read_summary(out / SUMMARY)
+
+
+def finished_run(out, about, recipe):
+    """The figures of the run in a folder if it is just this one and finished; None if there is none to its end.
+
+    Raises ValueError if another run is finished there.
+    """
+    if (out / STATE).exists() or not (out / SUMMARY).exists():
+        return None
+    found = _read_summary(out / SUMMARY)
+    if not found["finished"]:
+        return None
+    if (found["run"], found["recipe"]) != tuple(json.loads(json_line(part)) for part in (about, asdict(recipe))):
+        raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds a finished run"
+                         " with other options or data")
+    return found["best"]
 
 
 def _read_summary(path):
     """training.json, as `run` writes it."""
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        return dict(run=dict(about["run"]), finished=about["finished"])
+        about = read_json(path)
+        found = dict(run=dict(about["run"]), finished=about["finished"], recipe=about.get("recipe"),
+                     best=about.get("best"))
+        if found["best"] is None or isinstance(found["best"]["step"], int):
+            return found
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} must be as fine-tuning wrote it, but is not; remove it or move it away") from None
+        pass
+    raise ValueError(f"{path} must be as fine-tuning wrote it, but is not; remove it or move it away")
 
 
 def better(entry, best):
@@ -238,9 +266,9 @@ def load(task, folder, length=None):
     The options are those of its training; a folder that was trained elsewhere has none, and gets the usual ones.
     """
     folder = own_folder(task, folder)
-    trained = folder / "training.json"
+    trained = folder / SUMMARY
     about = _read_summary(trained)["run"] if trained.exists() else {}
-    if about and tasks.get(about["task"]) is not task:
+    if about and tasks.get(about.get("task")) is not task:
         raise ValueError(f"the model in {folder} must be one for this task, but is one for {about['task']}")
     cfg, params = checkpoint.load(folder, task.HEAD)
     tokenizer = ConvBertTokenizerFast.from_pretrained(folder)

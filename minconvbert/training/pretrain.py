@@ -1,6 +1,6 @@
 """Pretraining: from plain text to learned weights, in steps that a kill cannot hurt."""
 
-import sys
+import contextlib
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from ..electra import (
     pretraining_loss,
     pretraining_loss_backward,
 )
-from ..files import remove_parts
 from ..initialize import init_params
 from ..losses import negative_log_likelihood
 from ..optim import adam_state, adam_step, clip_by_global_norm, learning_rate
@@ -28,11 +27,16 @@ from ..shapes import sub, under
 from ..tokenizer import vocab
 from . import corpus
 from .metrics import area_under_curve
-from .progress import append_json_line, read_json_lines
+from .progress import append_json_line, read_json_lines, say
 from .ranks import Ranks
 from .recipes import OBJECTIVES
-from .runs import CURVES, LOG, STATE, Every, due, load_state, loop, resume_log, save_state
+from .runs import CURVES, LOG, STATE, Every, due, load_state, loop, resume_log, run_folder, save_state
 
+# What a run writes into its folder.
+FILES = (corpus.EXAMPLES, *(f"{part}.ids" for part in corpus.PARTS), "vocab.txt", STATE, LOG, CURVES, *(
+    f"model/{name}" for name in ("discriminator_head.safetensors", *(
+        f"{inner}{name}" for inner in ("", "generator/")
+        for name in ("config.json", "model.safetensors", *checkpoint.TOKENIZER_FILES)))))
 SHORTEST = 8                                           # tokens of an example, so that one of them may be hidden
 
 
@@ -200,8 +204,10 @@ def exported_params(folder, objective=OBJECTIVES[0], dtype=np.float32):
 
 def check_out(out):
     """Raises ValueError if a folder has files of a run, but not of pretraining."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a folder, but {out} is a file")
     others = [name for name in (STATE, LOG, "model", CURVES) if (out / name).exists()]
-    if others and not (out / "examples.json").exists():
+    if others and not (out / corpus.EXAMPLES).exists():
         raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds {others[0]} of"
                          " something else")
 
@@ -210,33 +216,39 @@ def run(files, out, recipe, cfg, tokenizer, every=Every(20, 200, 1000), ranks=Ra
     """Train to the last step, going on from what `out` holds or, if that is nothing, from `init_from`.
 
     `out` gets the examples, state.safetensors, log.jsonl and, at the end, the model as `export` writes it.
+
+    Raises ValueError if another run works in `out`, or what it holds does not fit; Stopped after a signal.
     """
-    out, chief = Path(out), ranks.rank == 0
+    out = Path(out)
+    with run_folder(out, FILES) if ranks.rank == 0 else contextlib.nullcontext():
+        return _run(files, out, recipe, cfg, tokenizer, every, ranks, init_from)
+
+
+def _run(files, out, recipe, cfg, tokenizer, every, ranks, init_from):
+    chief = ranks.rank == 0
     generator_cfg = generator_config(cfg, recipe.generator_width, recipe.generator_layers)
     special = corpus.special_ids(tokenizer)
     made_by = dict(config=cfg.to_dict(), recipe={k: v for k, v in vars(recipe).items() if k != "model"})
     saved = out / STATE
     if chief:
-        remove_parts(out)
         corpus.encode_corpus(files, tokenizer, recipe.length, out, recipe.seed, _say_examples)
-        print(*corpus.report(out), sep="\n", file=sys.stderr)
+        say(*corpus.report(out))
         if init_from is not None and not saved.exists():
             save_state(saved, first_state(init_from, cfg, generator_cfg, recipe, made_by), made_by)
     ranks.add_up(np.zeros(1))                          # nobody goes on before the examples and the state are there
-    train, held_out = corpus.encode_corpus(files, tokenizer, recipe.length, out, recipe.seed)
+    train, held_out = corpus.open_examples(out)
     if len(train) < recipe.batch_size:
         raise ValueError(f"the corpus must fill a batch of {recipe.batch_size}, but gives {len(train)} examples; use a"
                          " smaller --batch-size or more text")
     if chief and not len(held_out):
-        print(f"no held-out figures: that needs {corpus.HELD_OUT_EVERY} documents, with blank lines between them",
-              file=sys.stderr)
+        say(f"no held-out figures: that needs {corpus.HELD_OUT_EVERY} documents, with blank lines between them")
     state = load_state(saved, made_by) if saved.exists() else fresh_state(cfg, generator_cfg, recipe)
     if chief:
         resume_log(out, state["step"])
     frequencies = word_frequencies(train, special, cfg.vocab_size)
 
     step_once = partial(train_step, state, train, special, cfg, generator_cfg, recipe, ranks)
-    for step, _ in loop(out, state, step_once, recipe.steps, every, made_by, chief):
+    for step, _ in loop(out, state, step_once, recipe.steps, every, made_by, ranks):
         if chief and step - every.log < recipe.steps / 10 <= step and due(step, every.log, recipe.steps):
             warn_of_plateau(read_json_lines(out / LOG), recipe, frequencies)
         if chief and len(held_out) and due(step, every.measure, recipe.steps):
@@ -264,13 +276,13 @@ def warn_of_plateau(entries, recipe, frequencies):
     reached = np.mean(losses[len(losses) // 2 :])
     known = float(-frequencies @ np.log(frequencies))
     if reached > 0.98 * known:
-        print(f"the loss of masked words is {reached:.2f} after a tenth of the run, and word frequencies alone give"
+        say(f"the loss of masked words is {reached:.2f} after a tenth of the run, and word frequencies alone give"
               f" {known:.2f}: the model has learned nothing of the context yet. If that stays so, try a lower"
-              " --learning-rate, a longer --warmup or a smaller --batch-size, in another --out", file=sys.stderr)
+              " --learning-rate, a longer --warmup or a smaller --batch-size, in another --out")
 
 
 def _say_examples(count, part):
-    print(f"{count} examples ({part})", end="\r", file=sys.stderr, flush=True)
+    say(f"{count} examples ({part})", end="\r")
 
 
 def export(folder, params, cfg, generator_cfg, recipe, tokenizer, dtype=np.float32):
@@ -298,6 +310,7 @@ def export(folder, params, cfg, generator_cfg, recipe, tokenizer, dtype=np.float
 def train_vocabulary(files, size, path, characters=20_000_000):
     """On the first 20 MB of the training documents: of `size` tokens, or as many as these give."""
     lines = []
+    corpus.check_files(files)
     for document in corpus.split_documents(corpus.read_documents(files), held_out=False):
         lines += document
         characters -= sum(map(len, document))
@@ -307,6 +320,6 @@ def train_vocabulary(files, size, path, characters=20_000_000):
         raise ValueError(f"the corpus must have text, but there is none in {', '.join(map(str, files))}")
     tokens = vocab.train(lines, size, smaller=True)
     if len(tokens) < size:
-        print(f"the text gives a vocabulary of {len(tokens):,} tokens, fewer than the {size:,} of the preset; the model"
-              " is made for these", file=sys.stderr)
+        say(f"the text gives a vocabulary of {len(tokens):,} tokens, fewer than the {size:,} of the preset; the model"
+              " is made for these")
     vocab.write_vocab(path, tokens)

@@ -7,6 +7,20 @@ import time
 from pathlib import Path
 
 
+def say(*lines, end="\n"):
+    """Print to stderr; one that is closed, full or broken ends nothing."""
+    write_to(sys.stderr, *lines, end=end)
+
+
+def write_to(stream, *lines, end="\n"):
+    """Print lines to a stream, which may have gone."""
+    if stream is not None:                             # as Python has it for what is closed from the start
+        try:
+            print(*lines, sep="\n", end=end, file=stream, flush=True)
+        except (OSError, ValueError):
+            pass
+
+
 class Progress:
     """One line that is rewritten: how far, how fast, how long still.
 
@@ -31,8 +45,16 @@ class Progress:
         text = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
         speed = f"  {self.tokens / max(passed, 1e-9):,.0f} tokens/s" if self.tokens else ""
         bar = "#" * round(24 * share) + "." * (24 - round(24 * share))
-        end = "\n" if done >= self.total or not self.file.isatty() else "\r"
-        print(f"[{bar}] {done}/{self.total}  {text}{speed}  {_clock(left)} left ", end=end, file=self.file, flush=True)
+        rewritten = done < self.total and _is_terminal(self.file)
+        write_to(self.file, f"[{bar}] {done}/{self.total}  {text}{speed}  {_clock(left)} left ",
+                 end="\r" if rewritten else "\n")
+
+
+def _is_terminal(stream):
+    try:
+        return stream is not None and stream.isatty()
+    except (OSError, ValueError):
+        return False
 
 
 def _clock(seconds):
@@ -58,6 +80,15 @@ def json_line(entries, indent=None):
 
 
 def read_json_lines(path):
-    """The entries of a log; a last line that a kill cut short is left out."""
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    """The entries of a log; a last line that a kill cut short is left out.
+
+    Raises ValueError, with the number of the line, for one that is not JSON.
+    """
+    entries = []
+    for number, line in enumerate(Path(path).read_bytes().split(b"\n")[:-1], 1):
+        try:
+            entry = json.loads(line) if line else None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"line {number} of {path} must be JSON, but is not: {error}; remove the line") from None
+        entries += [] if entry is None else [entry]
+    return entries

@@ -5,6 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from .progress import say
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -35,7 +37,7 @@ def mpi_ranks():
     world = MPI.COMM_WORLD
 
     def stop(error):
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        say(f"error: {error}")
         world.Abort(2)
         return 2
 

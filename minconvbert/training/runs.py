@@ -1,16 +1,20 @@
 """What both trainings share: a run's folder with its state, its log, the loop over its steps, and its curves."""
 
+import contextlib
 import json
+import signal
+import threading
 from typing import NamedTuple
 
 import numpy as np
 
 from ..checkpoint.safetensors import read_with_metadata, write_safetensors
-from ..files import write_atomic
+from ..files import locked, remove_parts, write_atomic
 from ..shapes import sub, under
-from .progress import Progress, append_json_line, json_line, read_json_lines
+from .progress import Progress, append_json_line, json_line, read_json_lines, say
+from .ranks import Ranks
 
-STATE, LOG, CURVES = "state.safetensors", "log.jsonl", "curves.png"
+LOCK, STATE, LOG, CURVES = "run.lock", "state.safetensors", "log.jsonl", "curves.png"
 LOSSES = ("generator_loss", "discriminator_loss", "loss")
 
 
@@ -22,21 +26,72 @@ class Every(NamedTuple):
     measure: int
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal ended a run after a whole step, and its state is saved.   code: of the process, as shells have it"""
+
+    def __init__(self, message, code):
+        super().__init__(message)
+        self.code = code
+
+
+@contextlib.contextmanager
+def signals():
+    """Note SIGINT, SIGTERM and SIGHUP for as long as the block runs.   ->  a list, which gets what came
+
+    The second one works as ever. Only the main thread can be told of signals.
+    """
+    came, before = [], {}
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+    def note(number, frame):
+        came.append(number)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        say("stopping after this step; once more to stop at once")
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (getattr(signal, name) for name in names):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):         # as nohup has it
+                before[number] = signal.signal(number, note)
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def run_folder(out, files):
+    """Keep a run's folder for this process, and clear it of what an earlier one left half-written.
+
+    files: what the run writes, relative to the folder.   Raises ValueError if another run is at work there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / LOCK):
+        remove_parts(out, files)
+        yield
+
+
 def due(step, every, last):
     """Whether something is done after this step: at every multiple of `every`, and at the last step."""
     return step % every == 0 or step == last
 
 
-def loop(out, state, step_once, steps, every, made_by, keeps=True):
+def loop(out, state, step_once, steps, every, made_by, ranks=Ranks()):
     """Step until `steps`, with a progress bar, a log, and a state to go on from.   ->  yields (step, figures)
 
     step_once: takes one step of `state`, in place, and returns its figures. What the caller does with a step, as
     measuring, is done before the state of this step is saved: a run that is killed in between does it again. Of the
-    processes that share a run, one `keeps` log and state.
+    processes that share a run, the first keeps log and state.
 
-    Raises FloatingPointError, with the remedy, if a gradient is not finite.
+    Raises FloatingPointError, with the remedy, if a gradient is not finite; Stopped after a signal.
     """
-    progress = Progress(steps, state["step"])
+    with signals() as came:
+        yield from _steps(out, state, step_once, steps, every, made_by, ranks, came)
+
+
+def _steps(out, state, step_once, steps, every, made_by, ranks, came):
+    progress, keeps = Progress(steps, state["step"]), ranks.rank == 0
     while state["step"] < steps:
         try:
             figures = step_once()
@@ -51,14 +106,31 @@ def loop(out, state, step_once, steps, every, made_by, keeps=True):
             if due(step, every.log, steps):
                 append_json_line(out / LOG, step=step, **figures)
         yield step, figures
-        if keeps and due(step, every.save, steps):
+        stop = _stop_asked(came, ranks)
+        if keeps and (stop or due(step, every.save, steps)):
             save_state(out / STATE, state, made_by)
+        if stop and step < steps:
+            ranks.add_up(np.zeros(1))                  # nobody ends before the state is saved
+            raise Stopped(f"stopped after step {step} of {steps}; the same command goes on from {out / STATE}",
+                          128 + stop)
+
+
+def _stop_asked(came, ranks):
+    """The number of a signal that came to any of the processes, or 0; all of them get the same answer."""
+    asked = np.zeros(65)
+    asked[came[:1]] = 1
+    ranks.add_up(asked)
+    return int(asked.argmax())
 
 
 def resume_log(out, step):
     """Cut the log at a step, because the steps after it are run again  ->  its entries"""
     log = out / LOG
-    kept = [entry for entry in read_json_lines(log) if entry["step"] <= step] if log.exists() else []
+    entries = read_json_lines(log) if log.exists() else []
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("step"), int):
+            raise ValueError(f"{log} must have objects with a step, but has {entry!r:.80}; remove that line")
+    kept = [entry for entry in entries if entry["step"] <= step]
     write_atomic(log, "".join(map(json_line, kept)))
     return kept
 
@@ -99,17 +171,32 @@ def save_state(path, state, made_by):
 def load_state(path, made_by, parts=None):
     """What `save_state` wrote.
 
-    parts: those of `made_by` that must agree (all)   Raises ValueError if the state is of another configuration.
+    parts: those of `made_by` that must agree (all)   Raises ValueError if the state is of another configuration, or
+    damaged.
     """
     tensors, metadata = read_with_metadata(path)
-    if "made_by" not in metadata:
-        raise ValueError(f"{path} must be the state of a run, but is another file; use another --out")
-    found, made_by = ({name: made.get(name, {}) for name in parts or made} for made in (
-        json.loads(metadata["made_by"]), made_by))
+    recorded = _recorded(metadata, path)
+    found, made_by = ({name: made.get(name, {}) for name in parts or made} for made in (recorded, made_by))
     if found != made_by:
         names = {name for part in made_by for name in {**made_by[part], **found.get(part, {})}
                  if made_by[part].get(name) != found.get(part, {}).get(name)}
         raise ValueError(f"{path} is the state of another run ({', '.join(sorted(names))} differ); "
                          "use its options again, or another --out")
     writable = {name: np.array(x) for name, x in tensors.items()}
-    return dict(step=int(metadata["step"]), params=sub(writable, "params"), moments=sub(writable, "moments"))
+    state = dict(step=int(metadata["step"]), params=sub(writable, "params"), moments=sub(writable, "moments"))
+    shapes = {f"{moment}.{name}": x.shape for moment in "mv" for name, x in state["params"].items()}
+    if {name: x.shape for name, x in state["moments"].items()} != shapes or not shapes:
+        raise ValueError(f"{path} must have two moments for every parameter, but has not: it is damaged; use another"
+                         " --out")
+    return state
+
+
+def _recorded(metadata, path):
+    """What a state file says made it."""
+    try:
+        made_by = json.loads(metadata["made_by"])
+        if metadata["step"].isdecimal() and all(isinstance(part, dict) for part in made_by.values()):
+            return made_by
+    except (KeyError, ValueError, AttributeError, RecursionError):
+        pass
+    raise ValueError(f"{path} must be the state of a run, but is another file or damaged; use another --out")

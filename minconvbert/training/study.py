@@ -13,7 +13,6 @@ order, and are judged by held-out figures of replaced-token detection, over seve
 import contextlib
 import json
 import math
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -29,7 +28,7 @@ from ..optim import adam_state
 from ..shapes import dims, sub, under
 from . import corpus
 from .pretrain import evaluate, fresh_state, train_step
-from .progress import Progress
+from .progress import Progress, say
 
 VARIANTS = ("attention", "bottleneck", "plain", "dynamic", "span")
 
@@ -193,7 +192,7 @@ def run(files, tokenizer, out, base, recipe, seeds, kernels, groups):
         for name, (variant, changes) in settings(kernels, groups).items():
             if (name, seed) in done:
                 continue
-            print(f"{name}, seed {seed}", file=sys.stderr)
+            say(f"{name}, seed {seed}")
             figures = train_variant(variant, base.replace(**changes), replace(recipe, seed=seed), examples,
                                     held_out[:256], corpus.special_ids(tokenizer), Progress(recipe.steps))
             results.append(dict(setting=name, seed=seed, **figures))
