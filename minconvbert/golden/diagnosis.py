@@ -206,6 +206,8 @@ def diagnose_case(evidence, skip=(), way=None, depth=DEEPEST):
             if not evidence.reproduced(first, run, distances):
                 if evidence.shows(run, order[: order.index(first) + 1]):
                     against.add(mistake)
+                if not is_gradient(first) and mistake not in IN_SINGLE:
+                    break                                    # however gradients are found, the forward pass is the same
                 continue
             fits = [evidence.reproduced(name, run, distances) for name in order]
             length = fits.index(False) if False in fits else len(order)
@@ -229,18 +231,16 @@ def _candidates(evidence, first, distances, against):
     """The mistakes that may explain the first tensor that departs.
 
     The pack says where each shows first, and by how many tolerances of float32. One that shows clearly where the port
-    is right is added to `against`.
+    is right is added to `against`. In float64, those that float32 does not see may show, too.
     """
-    golden = evidence.golden
-    if evidence.precision == "float64":
-        return possible(golden.id)
-    places = {name: i for i, name in enumerate(golden.truth)}
-    chosen = []
-    for mistake, (tensor, error) in golden.manifest["catches"].items():
-        if places[tensor] > places[first]:
+    golden, scale, chosen = evidence.golden, PRECISIONS[evidence.precision], []
+    places, catches = {name: i for i, name in enumerate(golden.truth)}, golden.manifest["catches"]
+    for mistake in catches if scale >= 1 else possible(golden.id):
+        tensor, error = catches.get(mistake, (None, 0))
+        if tensor and places[tensor] > places[first] and (scale >= 1 or distances[first] * scale > CLEARLY):
             continue
-        clear = error > CLEARLY * PRECISIONS[evidence.precision] and not _are_scores(tensor)
-        if tensor != first and distances.get(tensor, 2) <= 1 and clear:
+        right = tensor not in (None, first) and distances.get(tensor, 2) <= 1 and not _are_scores(tensor)
+        if right and error > CLEARLY * scale:
             against.add(mistake)
         else:
             chosen.append(mistake)
@@ -309,13 +309,7 @@ def settle(found, evidences, again):
     diagnosed again without it.
     """
     withdrawn = set()
-    for _ in range(4):
-        for diagnosis in found.values():
-            for part in diagnosis.chain():
-                _rule_out(part, found, evidences)
-        fallen = _fallen(found, evidences)
-        if not fallen:
-            break
+    while fallen := _fallen(found, evidences):
         withdrawn |= {mistake for mistakes, _ in fallen.values() for mistake in mistakes}
         for id, diagnosis in list(found.items()):
             if named := fallen.keys() & {part.named for part in diagnosis.chain()}:
@@ -336,7 +330,10 @@ def _rule_out(part, found, evidences):
 
 
 def _fallen(found, evidences):
-    """{name that falls: (the mistakes that it stands for, why)}"""
+    """{name that falls: (the mistakes that it stands for, why)}, once those that others speak against are left out"""
+    for diagnosis in found.values():
+        for part in diagnosis.chain():
+            _rule_out(part, found, evidences)
     support = {}
     for id, diagnosis in found.items():
         for part in diagnosis.chain():
