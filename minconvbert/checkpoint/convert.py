@@ -36,12 +36,12 @@ def convert(source, target, task=None, names="huggingface", dtype=None, **option
 def task_of(source):
     """The task of the class that `config.json` beside a checkpoint names; None without one, or for the bare model.
 
-    The class of the bare model is also that of the discriminator; then the names of the tensors decide.
+    The class of the bare model is also that of the discriminator, whose head may lie beside it; then the head decides.
     """
     file = checkpoint.find(source)
     path = file.parent / "config.json"
     named = ConvBertConfig.from_json(path).unknown.get("architectures") if path.exists() else None
     task = next((task for task in TASKS if named == [checkpoint.ARCHITECTURES[task]]), None)
-    if task == "discriminator" and not any(task in name for name in checkpoint.read_tensors(file)[0]):
-        return None
-    return task
+    if task != "discriminator" or (file.parent / checkpoint.DISCRIMINATOR_HEAD).is_file():
+        return task
+    return task if any(task in name for name in checkpoint.read_tensors(file)[0]) else None
