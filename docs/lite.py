@@ -4,8 +4,9 @@
     python docs/lite.py OUT
     python -m http.server --directory OUT
 
-Our wheel, with the weights, lies in the folder. Python, NumPy, regex and matplotlib come from Pyodide's public index when
-a reader opens a notebook, or from `--pyodide DIR`, a full Pyodide release that was unpacked, for rooms without a network.
+Our wheel, with the weights, lies in the folder. Python, NumPy, regex and matplotlib come from Pyodide's public index
+when a reader opens a notebook, or from `--pyodide DIR`, a full Pyodide release that was unpacked, for rooms without a
+network.
 """
 
 import argparse
@@ -24,7 +25,8 @@ FIRST = "%pip install -q minconvbert matplotlib"       # the wheel beside the no
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write, which must not be there yet")
-    parser.add_argument("--pyodide", type=Path, metavar="DIR", help="a full Pyodide release, instead of the public index")
+    parser.add_argument("--pyodide", type=Path, metavar="DIR",
+                        help="a full Pyodide release, instead of the public index")
     args = parser.parse_args(argv)
     if args.out.exists():
         raise SystemExit(f"error: {args.out} must be new, but it is there")
@@ -36,8 +38,8 @@ def main(argv=None):
 
 def build(work, out, pyodide=None):
     """Gather wheel, notebooks and runtime in `work`, and let JupyterLite make the site `out` of them."""
-    contents = work / "contents"
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", work / "pypi"], cwd=ROOT, check=True)
+    contents, wheels = work / "contents", work / "pypi"
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels], cwd=ROOT, check=True)
     prepare_notebooks(ROOT / "notebooks", contents)
     if pyodide:
         shutil.copytree(pyodide, work / "static" / "pyodide")

@@ -1,10 +1,16 @@
 """The documentation site names every public module once, and builds without a warning where its extra is installed."""
 
+import functools
+import http.server
+import json
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import browser
 import pytest
 
 import minconvbert
@@ -44,3 +50,34 @@ def test_it_builds_without_a_warning_and_asks_no_network(tmp_path):
         assert f"notebooks/{name.stem}.html" in pages
     formulas = pages["notebooks/04_convolution.html"]
     assert formulas.count('<math') == 2 and "<mo>&#x02211;</mo>" in formulas and r"\text{out}" not in formulas
+
+
+def test_the_notebooks_open_in_a_browser_where_nothing_is_installed(tmp_path):
+    """The page, our wheel and the notebooks come from the folder alone. (The kernel itself comes from Pyodide's index.)"""
+    pytest.importorskip("jupyterlite_core")
+    pytest.importorskip("jupyterlite_pyodide_kernel")
+    if browser.MISSING:
+        pytest.skip(browser.MISSING)
+    site = tmp_path / "site"
+    subprocess.run([sys.executable, ROOT / "docs" / "lite.py", site], check=True, capture_output=True)
+    assert sum(path.stat().st_size for path in site.rglob("*")) < 80e6
+    (wheel,) = json.loads((site / "pypi" / "all.json").read_text())["minconvbert"]["releases"].values()
+    assert (site / "pypi" / wheel[0]["filename"]).exists()
+    missing = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, form, *values):
+            if len(values) > 1 and str(values[1]).startswith(("4", "5")) and "favicon" not in values[0]:
+                missing.append(values)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with browser.browser() as page:
+        page.cdp("Page.navigate", url=f"http://127.0.0.1:{server.server_port}/lab/index.html?path=04_convolution.ipynb")
+        cells, until = [], time.monotonic() + 120
+        while len(cells) < 30 and time.monotonic() < until:
+            time.sleep(1)
+            cells = page.run("return [...document.querySelectorAll('.jp-Cell')].map(cell => cell.innerText)") or []
+    server.shutdown()
+    assert len(cells) >= 30 and any("%pip install -q minconvbert matplotlib" in cell for cell in cells[:3])
+    assert not missing
