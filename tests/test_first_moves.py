@@ -4,10 +4,12 @@ import ast
 import copy
 import json
 import pickle
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +31,7 @@ from minconvbert.files import default_model
 from minconvbert.ops import softmax
 from minconvbert.output import Arrays, ModelOutput
 from minconvbert.pretrained import detect, fill_mask
+from minconvbert.training.progress import Progress
 
 TEXT = "She opened the [MASK] and looked out."
 
@@ -253,6 +256,37 @@ def test_editors_see_the_names_that_python_sees():
     assert told == {*minconvbert.__all__, *minconvbert._ROOMS}
     for name in told:
         assert getattr(minconvbert, name) is not None and name in dir(minconvbert)
+
+
+# Progress
+
+@pytest.mark.parametrize("in_notebook, installed", [(True, True), (True, False), (False, True)])
+def test_progress_is_a_bar_in_a_notebook_and_few_lines_in_a_log(monkeypatch, capsys, in_notebook, installed):
+    bars = []
+
+    class Bar(SimpleNamespace):
+        def __init__(self, total, initial):
+            super().__init__(total=total, n=initial, said=[], closed=False)
+            bars.append(self)
+
+        def set_postfix(self, figures):
+            self.said.append((self.n, figures))
+
+        def close(self):
+            self.closed = True
+
+    shell = SimpleNamespace(kernel=object()) if in_notebook else SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "tqdm.auto", SimpleNamespace(tqdm=Bar) if installed else None)
+    progress = Progress(9, start=2)
+    for step in range(3, 10):
+        progress(step, loss=step / 2)
+    lines = capsys.readouterr().err.splitlines()
+    if in_notebook and installed:
+        (bar,) = bars
+        assert not lines and bar.total == 9 and bar.closed and bar.said == [(3, {"loss": "1.5"}), (9, {"loss": "4.5"})]
+    else:
+        assert not bars and len(lines) == 2 and "3/9  loss 1.5" in lines[0] and "9/9  loss 4.5" in lines[1]
 
 
 # Whose gradients are they?

@@ -1,4 +1,4 @@
-"""A progress bar on stderr, and logs of one JSON object a line."""
+"""A progress bar on stderr or in a notebook, and logs of one JSON object a line."""
 
 import json
 import math
@@ -22,17 +22,21 @@ def write_to(stream, *lines, end="\n"):
 
 
 class Progress:
-    """One line that is rewritten: how far, how fast, how long still.
+    """How far, how fast, how long still: one line that is rewritten; where there is no terminal, one every 10 seconds.
+
+    In a notebook it is a bar of tqdm's, if tqdm is installed.
 
         progress = Progress(steps, start=step)
         progress(step, loss=2.1, tokens=4096)      # `tokens` are counted up and shown per second
     """
 
-    def __init__(self, total, start=0, every=0.5, file=None):
-        self.total, self.start, self.every = total, start, every
+    def __init__(self, total, start=0, every=None, file=None):
+        self.total, self.start = total, start
+        self.bar = _notebook_bar(total, start) if file is None else None
         self.file = sys.stderr if file is None else file
+        self.every = every if every is not None else 0.5 if self.bar or _is_terminal(self.file) else 10
         self.began = time.perf_counter()
-        self.shown, self.tokens = -every, 0
+        self.shown, self.tokens = -math.inf, 0
 
     def __call__(self, done, tokens=0, **figures):
         self.tokens += tokens
@@ -40,6 +44,12 @@ class Progress:
         if passed - self.shown < self.every and done < self.total:
             return
         self.shown = passed
+        if self.bar is not None:
+            self.bar.n = done
+            self.bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()})      # which draws it
+            if done >= self.total:
+                self.bar.close()
+            return
         share = done / self.total
         left = passed / max(1, done - self.start) * (self.total - done)
         text = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
@@ -48,6 +58,18 @@ class Progress:
         rewritten = done < self.total and _is_terminal(self.file)
         write_to(self.file, f"[{bar}] {done}/{self.total}  {text}{speed}  {_clock(left)} left ",
                  end="\r" if rewritten else "\n")
+
+
+def _notebook_bar(total, start):
+    """A bar of tqdm's, or None where no notebook would show it."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if not hasattr(shell, "kernel"):
+        return None
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=total, initial=start)
 
 
 def _is_terminal(stream):

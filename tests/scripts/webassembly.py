@@ -1,13 +1,13 @@
 """What runs inside WebAssembly: the tour, the golden pack made there and compared with ours, the tests of the core.
 
-Called by webassembly.sh, with the repository at /repo and pytest at /pytest.
+Called by webassembly.sh, with the repository at /repo and pytest at /guest.
 """
 
 import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-sys.path[:0] = ["/repo", "/repo/tests", "/pytest"]
+sys.path[:0] = ["/repo", "/repo/tests", "/guest"]
 
 import numpy  # noqa: E402
 import pytest  # noqa: E402

