@@ -22,5 +22,5 @@ for command in ([], ["view", "a word", "--out", "/view.html"], ["golden", "make"
         Path("/made/tokenizer.jsonl").unlink()         # its ids are in tokenizer.lines.safetensors, too
     if main(command):
         sys.exit(1)
-sys.exit(pytest.main(["-p", "no:cacheprovider", "-p", "no:faulthandler", "-x", "-c", "/repo/pyproject.toml",
+sys.exit(pytest.main(["-s", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-x", "-c", "/repo/pyproject.toml",
                       *(f"/repo/tests/test_{name}.py" for name in ("ops", "model", "optim", "metrics"))]))
