@@ -58,7 +58,8 @@ def available_memory():
     except (OSError, StopIteration, ValueError):
         pass
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        pages = os.sysconf("SC_PHYS_PAGES")
+        return pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else math.inf         # -1: WebAssembly does not know
     except (AttributeError, OSError, ValueError):
         return math.inf
 

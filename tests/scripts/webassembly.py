@@ -22,5 +22,8 @@ for command in ([], ["view", "a word", "--out", "/view.html"], ["golden", "make"
         Path("/made/tokenizer.jsonl").unlink()         # its ids are in tokenizer.lines.safetensors, too
     if main(command):
         sys.exit(1)
-sys.exit(pytest.main(["-s", "-p", "no:cacheprovider", "-p", "no:faulthandler", "-x", "-c", "/repo/pyproject.toml",
-                      *(f"/repo/tests/test_{name}.py" for name in ("ops", "model", "optim", "metrics"))]))
+# Tests without hypothesis, which is no pure Python, and without tmp_path, because there are no users; int is int32 here.
+sys.exit(pytest.main([
+    "-s", "-p", "no:cacheprovider", "-p", "no:logging", "-p", "no:faulthandler", "-c", "/repo/pyproject.toml",
+    "-k", "not int64 and not file and not folder and not saved",
+    *(f"/repo/tests/test_{name}.py" for name in ("model", "optim", "errors", "faces_tf"))]))
