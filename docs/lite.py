@@ -44,7 +44,8 @@ def build(work, out, pyodide=None):
     if pyodide:
         shutil.copytree(pyodide, work / "static" / "pyodide")
     subprocess.run([sys.executable, "-m", "jupyterlite_core", "build", "--lite-dir", work, "--contents", contents,
-                    "--output-dir", out, "--apps", "lab", "--no-sourcemaps", "--no-unused-shared-packages"], check=True)
+                    "--output-dir", out, "--apps", "lab", "--no-sourcemaps", "--no-unused-shared-packages"],
+                   cwd=work, check=True)               # where its notes on what is done go, too
 
 
 def prepare_notebooks(source, target):

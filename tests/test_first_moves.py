@@ -347,7 +347,7 @@ def test_eight_threads_on_one_face_get_their_own_gradients(call):
     for inputs, up in work:
         face(**inputs)
         alone.append(face.backward(*up))
-    together = threading.Barrier(8)
+    together = threading.Barrier(8, timeout=20)        # one that fails must not leave the others waiting
 
     def turn(i):
         inputs, up = work[i]
@@ -356,6 +356,7 @@ def test_eight_threads_on_one_face_get_their_own_gradients(call):
             out = face(**inputs)
             together.wait()                            # all forwards are done before the first backward begins
             found = call(face, out, up)
+            assert found.keys() == alone[i].keys()
             assert all((found[name] == alone[i][name]).all() for name in found)
         return i
 
