@@ -31,9 +31,13 @@ ENVIRONMENT = os.environ | dict(PYTHONPATH=str(ROOT), MPLBACKEND="Agg")
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory):
+    return make_material(tmp_path_factory.mktemp("trainings") / "material")
+
+
+def make_material(folder, documents=250):
     """What both trainings need: a corpus with its vocabulary and configuration; a model and data of a task."""
-    folder = tmp_path_factory.mktemp("material")
-    write_corpus(folder / "text.txt")
+    folder.mkdir()
+    write_corpus(folder / "text.txt", documents)
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     (folder / "config.json").write_text(json.dumps(MODEL))
     write_model(folder / "model")
