@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from checkpoint_fuzz import MEMORY
+from fuzz import MEMORY
 from kills import in_a_fork, kill_everywhere
 from test_outlives import finetuning, make_material, pretraining
 
