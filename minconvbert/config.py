@@ -237,7 +237,7 @@ def _fields_of(entries):
     entries.pop("label2id", None)
     if entries.get("id2label") is not None:
         labels = entries["id2label"]
-        if not isinstance(labels, dict) or not all(str(i).isdecimal() for i in labels):
+        if not isinstance(labels, dict) or not all(str(i).isdecimal() and len(str(i)) < 19 for i in labels):
             raise ValueError(f"id2label must map the numbers of labels to their names, but is {_shown(labels)}")
         labels = {int(i): label for i, label in labels.items()}
         _require(entries.setdefault("num_labels", len(labels)) == len(labels), "num_labels",

@@ -96,6 +96,8 @@ def _integers(name, ids):
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, but they are {ids.dtype}"
                         + ("; a tokenizer makes them of text" if ids.dtype.kind in "US" else ""))
+    if ids.dtype == np.uint64 and ids.size and ids.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} must be numbers of tokens, but {ids.max()} is among them")
     return ids.astype(np.int64, copy=False)            # uint8 would wrap when the generator writes an id above 255
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoint_fuzz import MEMORY
+from fuzz import MEMORY
 from helpers import random_params, small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st

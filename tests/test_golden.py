@@ -1,9 +1,12 @@
 """The golden pack, right ports that pass, wrong ports that are caught and named, files that are no ports at all."""
 
+import hashlib
 import json
 import shutil
 import subprocess
+import tracemalloc
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -211,6 +214,65 @@ def test_a_damaged_pack_is_refused(tmp_path):
                 (copy / file.name).write_bytes(data)
         with pytest.raises(ValueError, match=message):
             check({}, pack=copy)
+
+
+@pytest.mark.parametrize("name, change, message", [
+    ("pack.json", lambda index: index | dict(sha256={}), "must have a checksum of every file, but has none of op.line"),
+    ("pack.json", lambda index: index | dict(sha256=[]), "must have a checksum of every file"),
+    ("pack.json", lambda index: index | dict(sha256=dict.fromkeys(index["sha256"])), "must have a checksum of every"),
+    ("pack.json", lambda index: index | dict(sha256=3), "pack.json is damaged"),
+    ("pack.json", lambda index: index | dict(cases=[]), "must list cases, but lists none"),
+    ("pack.json", lambda index: index | dict(cases=[{}]), "pack.json is damaged"),
+    ("pack.json", lambda index: index | dict(cases=[dict(id="../outside")]), "must be in that folder, but one is '../o"),
+    ("pack.json", lambda index: index | dict(cases=[dict(id=3)]), "must have a checksum of every file"),
+    ("pack.json", lambda index: index | dict(sha256={"/etc/passwd": ""}), "must be in that folder, but one is '/etc/pa"),
+    *(("op.linear.json", lambda case, name=name: {k: v for k, v in case.items() if k != name}, f"must have {name} wh")
+      for name in ("id", "level", "purpose", "config", "catches", "same_as", "tensors")),
+    *(("op.linear.json", lambda case, name=name: case | dict(tensors=[
+        {k: v for k, v in row.items() if k != name} for row in case["tensors"]]), f"must have {name} wh")
+      for name in ("name", "role", "shape", "dtype", "formula", "scale", "noise", "tolerance")),
+    ("op.linear.json", lambda case: case | dict(tensors=[3]), "must have name where"),
+    ("op.linear.json", lambda case: [], "must have id where"),
+    ("op.linear.json", lambda case: case | dict(tensors=[case["tensors"][0] | dict(name="in.y")]), "lists 'in.y' as"),
+    ("op.linear.json", lambda case: case | dict(tensors=[case["tensors"][0] | dict(role="judge")]), "as 'judge'"),
+])
+def test_a_pack_of_another_hand(tmp_path, name, change, message):
+    """Its checksums are right, or left out; what they are of is not."""
+    make(tmp_path, ["op.linear"])
+    file, index = tmp_path / name, json.loads((tmp_path / "pack.json").read_text())
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+    if name != "pack.json":
+        index["sha256"][name] = hashlib.sha256(file.read_bytes()).hexdigest()
+        (tmp_path / "pack.json").write_text(json.dumps(index))
+    read_pack.cache_clear()
+    with pytest.raises(ValueError, match=message):
+        read_pack(tmp_path)
+
+
+def test_ports_that_are_large_in_words_alone(tmp_path):
+    with zipfile.ZipFile(tmp_path / "op.linear.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("acts.out.npy", "w") as member:
+            np.lib.format.write_array_header_1_0(member, dict(descr="<f8", fortran_order=False, shape=(40_000_000,)))
+            for _ in range(320):
+                member.write(bytes(1_000_000))
+    assert (tmp_path / "op.linear.npz").stat().st_size < 1_000_000
+    (tmp_path / "op.linear").mkdir()
+    with open(tmp_path / "op.linear" / "acts.out.npy", "wb") as file:
+        np.lib.format.write_array_header_2_0(file, dict(descr="<f8", fortran_order=False, shape=(1 << 40,)))
+    tracemalloc.start()
+    report = check(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not report.ok and peak < 200_000_000
+    said = " ".join(report.notes)
+    assert "unpacked it would take 320," in said and "takes 8,796,093,022,208 bytes, but the file has 0" in said
+
+
+@pytest.mark.parametrize("port", [{1: 2}, {"op.linear": {1: 2}}, {None: {"acts.out": 1}}, lambda golden: {1: 2}])
+def test_names_that_are_no_texts(port):
+    with pytest.raises(TypeError, match="the name of a tensor or of a case must be a text, but one is"):
+        check(port, case=["op.linear"])
+
 
 
 # Right ports

@@ -35,7 +35,8 @@ def check_params(params, cfg, task=None):
 
 def check_kinds(params):
     """Raises TypeError if params are no dict of arrays that are all floats of one width."""
-    if not isinstance(params, dict) or not all(isinstance(array, np.ndarray) for array in params.values()):
+    if not isinstance(params, dict) or not all(
+            isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray) for array in params.values()):
         raise TypeError("params must be a dict of names to NumPy arrays, but is a"
                         f" {type(params).__name__} of other things")
     kinds = {str(array.dtype) for array in params.values()}

@@ -8,7 +8,7 @@ from .tensorfile import CheckpointError
 
 def is_name(source):
     """Whether this could be the name of a model on the hub, as `YituTech/conv-bert-base`."""
-    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(source)) is not None
+    return len(str(source)) <= 96 and re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(source)) is not None
 
 
 def fetch(name, files, also=()):

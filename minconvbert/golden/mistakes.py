@@ -455,7 +455,7 @@ _mistake("tokenizer: a sigma that ends a word is lowered as ς", "tokenizer.word
          "(text.lower()[i] if len(text.lower()) == len(text) else rules.lower(char))")
 _mistake("tokenizer: pieces that continue a word lack ##", "tokenizer.wordpiece.match", 'PREFIX if start else ""', '""')
 _mistake("tokenizer: shortest piece, not the longest", "tokenizer.wordpiece.match",
-         "range(len(word) if longest is None else min(len(word), start + longest), start, -1)",
+         "range(last, start, -1)",
          "range(start + 1, len(word) + 1)")
 _mistake("tokenizer: a word may have 200 characters", "tokenizer.wordpiece.match", "len(word) > max_chars",
          "len(word) > 200")

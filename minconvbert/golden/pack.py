@@ -6,13 +6,14 @@ order of computation; `CASE.safetensors` has them as float64 and int64.
 
 import hashlib
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from ..checkpoint.safetensors import read_safetensors, write_safetensors
-from ..files import write_atomic
+from ..files import read_json, write_atomic
 from .formulas import formula
 from .mistakes import possible, rerun
 from .trace import visible
@@ -184,8 +185,8 @@ class Golden:
 
     def __init__(self, folder, id):
         self.id = id
-        self.manifest = json.loads((folder / f"{id}.json").read_text(encoding="utf-8"))
         arrays = read_safetensors(folder / f"{id}.safetensors")
+        self.manifest = _manifest(folder / f"{id}.json", id, arrays)
         self.tensors = {row["name"]: row for row in self.manifest["tensors"] if row["role"] == "expected"}
         self.given = {row["name"]: arrays[row["name"]] for row in self.manifest["tensors"] if row["role"] == "given"}
         self.truth = {name: arrays[name] for name in self.tensors}
@@ -198,6 +199,35 @@ class Golden:
         return seen_places(name, self.given)
 
 
+# What a manifest and each of its tensors must have, and of what kind; `config` is null where a case needs none.
+FIELDS = dict(id=str, level=str, purpose=str, config=(dict, type(None)), catches=dict, same_as=dict, tensors=list)
+OF_TENSOR = dict(name=str, role=str, shape=list, dtype=str, formula=str)
+OF_FLOATS = dict.fromkeys(("scale", "noise", "tolerance"), (int, float))
+
+
+def _manifest(path, id, arrays):
+    """What CASE.json says.   Raises ValueError if it lacks something, or does not fit the arrays."""
+    manifest = read_json(path)
+    _has(manifest, FIELDS, path)
+    for row in manifest["tensors"]:
+        _has(row, OF_TENSOR, path)
+        array = arrays.get(row["name"])
+        if array is None or row["role"] not in ("given", "expected"):
+            raise ValueError(f"{path} must list tensors of {id}.safetensors as given or expected, but lists"
+                             f" {row['name']!r:.80} as {row['role']!r:.80}")
+        if row["role"] == "expected" and array.dtype.kind == "f":
+            _has(row, OF_FLOATS, path)
+    return manifest
+
+
+def _has(entries, fields, path):
+    for name, kind in fields.items():
+        if not isinstance(entries, dict) or not isinstance(entries.get(name, ...), kind):
+            found = entries.get(name, "nothing") if isinstance(entries, dict) else entries
+            raise ValueError(f"{path} must have {name} where a case and its tensors have it, but has {found!r:.80}: it"
+                             " is damaged; make the pack again with `golden make`")
+
+
 @lru_cache(maxsize=4)
 def read_pack(folder=HERE):
     """{case: Golden} of a pack, in order, checked against its checksums.
@@ -208,17 +238,30 @@ def read_pack(folder=HERE):
     if not (folder / "pack.json").is_file():
         raise ValueError(f"a pack must have a pack.json, but {folder} has none; `python -m minconvbert golden make"
                          f" {folder}` makes one")
-    try:
-        index = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
-        found, files, ids = index["format"], index["sha256"], [case["id"] for case in index["cases"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / 'pack.json'} is damaged: {error}; make it again with `golden make`") from None
-    if found != FORMAT:
-        raise ValueError(f"the pack {folder} must be of format {FORMAT}, but is of {found}: make it again with"
-                         " `golden make`")
-    for name, wanted in files.items():
+    for name, wanted in _listed(folder).items():
         path = folder / name
         if not path.is_file() or _checksum(path) != wanted:
             what = "differs from its checksum" if path.is_file() else "is missing"
             raise ValueError(f"the pack {folder} is damaged: {name} {what}; make it again with `golden make`")
-    return {id: Golden(folder, id) for id in ids}
+    return {case["id"]: Golden(folder, case["id"]) for case in read_json(folder / "pack.json")["cases"]}
+
+
+def _listed(folder):
+    """{file: checksum} that pack.json lists.   Raises ValueError if a case has none, or a name leads elsewhere."""
+    try:
+        index = read_json(folder / "pack.json")
+        found, files, ids = index["format"], dict(index["sha256"]), [case["id"] for case in index["cases"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'pack.json'} is damaged: {error}; make it again with `golden make`") from None
+    if found != FORMAT:
+        raise ValueError(f"the pack {folder} must be of format {FORMAT}, but is of {found!r:.80}: make it again with"
+                         " `golden make`")
+    named = [*files, *(f"{id}{suffix}" for id in ids for suffix in (".json", ".safetensors"))]
+    for name in named:
+        if not re.fullmatch(r"\w[\w.-]{0,200}", str(name)):
+            raise ValueError(f"a file of the pack {folder} must be in that folder, but one is {name!r:.80}")
+        if not isinstance(files.get(name), str):
+            raise ValueError(f"{folder / 'pack.json'} must have a checksum of every file, but has none of {name}")
+    if not ids:
+        raise ValueError(f"{folder / 'pack.json'} must list cases, but lists none")
+    return files

@@ -1,7 +1,10 @@
 """What a port hands in: files of tensors, under our names or others', brought to the names and layouts of the pack."""
 
 import json
+import math
+import os
 import re
+import zipfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +32,7 @@ MODULES = {
     "output": ("output.out", None), "": ("output.out", None)}
 EMBEDDINGS = {"embeddings": "embeddings.out", "embeddings.LayerNorm": "embeddings.out",
               "embeddings.word_embeddings": "embeddings.word", "embeddings_project": "embeddings_project.out"}
+LARGEST = 2**28                                        # bytes of all tensors in an .npz: 60 times the pack
 CASE_ID = re.compile(r"(tokenizer|op|block|model|heads|optimizer|text)\.")
 
 
@@ -78,6 +82,10 @@ def _safetensors(file, inside):
 
 
 def _npz(file, inside):
+    with zipfile.ZipFile(file) as archive:
+        size = sum(info.file_size for info in archive.infolist())
+    if size > LARGEST:
+        raise ValueError(f"unpacked it would take {size:,} bytes, but a port needs at most {LARGEST:,}")
     with np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}, file.name.removesuffix(".npz")
 
@@ -87,7 +95,19 @@ def _npy(file, inside):
     folders = inside.parts[:-1]
     at = next((i for i, folder in enumerate(folders) if CASE_ID.match(folder)), 0)
     name = ".".join([*folders[at + 1:], inside.name.removesuffix(".npy")])
+    _check_npy(file)
     return {name: np.load(file, allow_pickle=False)}, folders[at] if folders else None
+
+
+def _check_npy(file):
+    """Raises ValueError if the header promises more numbers than the file has: NumPy would make room for them first."""
+    with open(file, "rb") as opened:
+        major, _ = np.lib.format.read_magic(opened)
+        read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(opened)
+        needed, there = math.prod(shape) * dtype.itemsize, os.path.getsize(file) - opened.tell()
+    if needed > there:
+        raise ValueError(f"an array of shape {shape} takes {needed:,} bytes, but the file has {there:,}")
 
 
 def _lines(file, inside):
@@ -109,6 +129,7 @@ READERS = {".safetensors": _safetensors, ".npz": _npz, ".npy": _npy, ".jsonl": _
 def _by_case(arrays, case):
     found = {}
     for name, array in arrays.items():
+        _check_name(name)
         if isinstance(array, Mapping):
             found.setdefault(name, {}).update(array)
             continue
@@ -119,10 +140,16 @@ def _by_case(arrays, case):
     return found
 
 
+def _check_name(name):
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a tensor or of a case must be a text, but one is {name!r:.80}")
+
+
 def our_names(golden, arrays):
     """-> {our name: (array, their name)}, names that are not in the case"""
     known, found, extra = aliases(golden), {}, []
     for theirs, array in arrays.items():
+        _check_name(theirs)
         array, name = _as_array(array), theirs if theirs in known else plain_keras(theirs)
         if theirs in golden.truth:
             found[theirs] = array, theirs

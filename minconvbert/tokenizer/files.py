@@ -91,6 +91,8 @@ def read(folder, fast=True):
     if not os.path.lexists(text) and not os.path.lexists(one_file):
         raise ValueError(f"a tokenizer needs vocab.txt or tokenizer.json, but {folder} has neither; it must be a folder"
                          f" on this machine, because nothing is fetched, or {SHIPPED}, which ships")
+    if os.path.lexists(text):
+        check_ordinary(text)
     try:
         return _read(folder, text, one_file, fast)
     except (AttributeError, IndexError, KeyError, StopIteration, TypeError) as error:
@@ -131,7 +133,11 @@ def _tokens_of(folder, settings, whole):
     in_whole = {token["id"]: token for token in whole.get("added_tokens", [])}
     found = {name: settings[name] for name in settings if name.endswith("_token") or name in MORE_SPECIAL}
     if "added_tokens_decoder" in settings:
-        added = in_whole | {int(i): token for i, token in settings["added_tokens_decoder"].items()}
+        listed = settings["added_tokens_decoder"]
+        if not all(str(i).isdecimal() and len(str(i)) < 10 and isinstance(one, dict) for i, one in listed.items()):
+            raise ValueError(f"added_tokens_decoder in the files of {folder} must map ids to objects with a content,"
+                             f" but is {listed!r:.99}")
+        added = in_whole | {int(i): token for i, token in listed.items()}
     else:
         found |= read_json(folder / "special_tokens_map.json")
         in_file = read_json(folder / "added_tokens.json")

@@ -20,10 +20,12 @@ from .added import AddedToken, Finder
 from .batch import BatchEncoding, Remembered, _array
 from .files import SPECIAL_NAMES
 from .rows import SIDES, STRATEGIES, Pieces, joined
-from .wordpiece import CHUNK, FAST, PREFIX, SLOW, SPACED, explain, match, normalize, split
+from .wordpiece import CHUNK, FAST, PREFIX, SLOW, SPACED, explain, longest_pieces, match, normalize, split
 
 log = logging.getLogger(__name__)
 
+SWITCHES = ("do_lower_case", "tokenize_chinese_chars", "strip_accents", "clean_up_tokenization_spaces",
+            "split_special_tokens")
 LONGEST_PADDED = 1_000_000              # tokens of a row that padding fills up
 NO_LIMIT, LARGE = int(1e30), int(1e20)  # `model_max_length` where there is none, as Hugging Face writes it and reads it
 PADDINGS = ("longest", "max_length", "do_not_pad")
@@ -59,7 +61,9 @@ class _Tokenizer:
         self._said = False                             # that truncation has no limit
         self.padding_side = _one_of("padding_side", padding_side, SIDES)
         self.truncation_side = _one_of("truncation_side", truncation_side, SIDES)
-        self.max_input_chars_per_word = max_input_chars_per_word
+        self.max_input_chars_per_word = _whole("max_input_chars_per_word", max_input_chars_per_word, 0)
+        for name in SWITCHES:
+            _one_of(name, getattr(self, name), (True, False, None) if name == "strip_accents" else (True, False))
 
         self.added_tokens_decoder = dict(added_tokens_decoder or {})
         self.additional_special_tokens = []
@@ -162,11 +166,11 @@ class _Tokenizer:
         """Work out anew all that depends on the added tokens."""
         added = self.added_tokens_encoder
         self._ids = self.vocab | added
-        self._longest = max(map(len, self.vocab), default=0)
+        self._longest = longest_pieces(self.vocab)
         self._tokens = {i: token for token, i in chain(self.vocab.items(), added.items())}
-        late = [token for token in self.added_tokens_decoder.values()
-                if token.normalized and not self.rules.lowers_first]
-        early = [token for token in self.added_tokens_decoder.values() if token not in late]
+        is_late = lambda token: token.normalized and not self.rules.lowers_first
+        late = [token for token in self.added_tokens_decoder.values() if is_late(token)]
+        early = [token for token in self.added_tokens_decoder.values() if not is_late(token)]
         self._early = Finder({token.content: token for token in early})
         # The library picks any of those that are alike in the normalized text; here it is the first.
         self._late = Finder({self._normalize(token.content)[0]: token for token in reversed(late)})
@@ -454,10 +458,10 @@ class _Tokenizer:
             return
         longest = max(len(row["input_ids"]) for row in rows)
         length = max_length if padding == "max_length" else longest
-        if length > max(longest, LONGEST_PADDED):
-            raise ValueError(f"max_length must be at most {LONGEST_PADDED:,} to pad to it, but is {length:,}; no model"
-                             " here reads so many")
         length += -length % (pad_to_multiple_of or 1)
+        if length > max(longest, LONGEST_PADDED):
+            raise ValueError(f"rows must be padded to at most {LONGEST_PADDED:,} tokens, but max_length and"
+                             f" pad_to_multiple_of ask for {length:,}")
         rows_of.pad(rows, length, self.pad_token_id, side)
 
     def pad(self, encoded_inputs, padding=True, max_length=None, pad_to_multiple_of=None, padding_side=None,

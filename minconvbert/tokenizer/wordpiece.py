@@ -177,10 +177,21 @@ def split(normal, rules=FAST):
     return spans
 
 
+def longest_pieces(vocab):
+    """For each two characters that tokens begin with, `##` aside: how many characters the longest such token has."""
+    longest = {}
+    for token in vocab:
+        prefixes = ("", PREFIX) if token.startswith(PREFIX) else ("",)
+        for prefix in prefixes:
+            begin, length = token[:len(prefix) + 2], len(token) - len(prefix)
+            longest[begin] = max(length, longest.get(begin, 1))
+    return longest
+
+
 def match(word, vocab, max_chars=100, longest=None):
     """-> (start, end) of each piece: the longest in `vocab` that the rest of the word begins with, from the left.
 
-    longest: no token of `vocab` has more characters, so longer pieces need not be tried.
+    longest: `longest_pieces` of the vocabulary, so that long words take no time for pieces that no token has.
 
     [] if somewhere none fits, or the word is longer than `max_chars`: then the word as a whole is unknown.
     """
@@ -189,7 +200,10 @@ def match(word, vocab, max_chars=100, longest=None):
     spans, start = [], 0
     while start < len(word):
         prefix = PREFIX if start else ""
-        for end in range(len(word) if longest is None else min(len(word), start + longest), start, -1):
+        last = len(word)
+        if longest is not None:
+            last = min(last, start + longest.get(prefix + word[start:start + 2], 1))
+        for end in range(last, start, -1):
             if prefix + word[start:end] in vocab:
                 break
         else:

@@ -22,7 +22,7 @@ from ..attention import mixed_attention, mixed_attention_backward, self_attentio
 from ..config import param_shapes
 from ..conv import depthwise_conv, depthwise_conv_backward, dynamic_conv, dynamic_conv_backward
 from ..electra import generator_config
-from ..files import write_atomic
+from ..files import read_json, write_atomic
 from ..ops import dropout_mask, linear, linear_backward, softmax, softmax_backward
 from ..optim import adam_state
 from ..shapes import dims, sub, under
@@ -182,11 +182,7 @@ def run(files, tokenizer, out, base, recipe, seeds, kernels, groups):
     stored = out / "results.json"
     fixed = dict(steps=recipe.steps, batch_size=recipe.batch_size, hidden_size=base.hidden_size,
                  layers=base.num_hidden_layers, learning_rate=recipe.learning_rate)
-    there = json.loads(stored.read_text()) if stored.exists() else dict(fixed=fixed, results=[])
-    if there["fixed"] != fixed:
-        raise ValueError(f"{stored} must be of a study of {fixed}, to go on with it, but is of {there['fixed']};"
-                         " choose another --out")
-    results = there["results"]
+    results = read_results(stored, fixed) if stored.exists() else []
     done = {(r["setting"], r["seed"]) for r in results}
     for seed in range(seeds):
         for name, (variant, changes) in settings(kernels, groups).items():
@@ -198,6 +194,21 @@ def run(files, tokenizer, out, base, recipe, seeds, kernels, groups):
             results.append(dict(setting=name, seed=seed, **figures))
             write_atomic(stored, json.dumps(dict(fixed=fixed, results=results), indent=1) + "\n")
     return results
+
+
+def read_results(path, fixed):
+    """The results that a study has so far.   Raises ValueError if they are of a study of another size, or damaged."""
+    there = read_json(path)
+    try:
+        found, results = there["fixed"], there["results"]
+        if all({"setting", "seed"} <= result.keys() for result in results) and isinstance(found, dict):
+            if found == fixed:
+                return results
+            raise ValueError(f"{path} must be of a study of {fixed}, to go on with it, but is of {found!r:.300}; choose"
+                             " another --out")
+    except (KeyError, TypeError, AttributeError):
+        pass
+    raise ValueError(f"{path} must be as a study wrote it, but is damaged; choose another --out")
 
 
 def table(results):

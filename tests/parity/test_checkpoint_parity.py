@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 
 import torch
 import transformers
-from checkpoint_fuzz import DATA, damage
+from fuzz import DATA, damage
 from helpers import random_params, small_config
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
