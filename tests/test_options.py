@@ -208,8 +208,8 @@ def layers_further_down_learn_less(exponents):
 
 
 def parts_of_a_batch_are_one_batch(run, base):
-    for name in ("losses", "tokens", "rates"):
-        assert getattr(run, name) == pytest.approx(getattr(base, name), rel=0.3)
+    assert run.tokens == base.tokens and run.rates == base.rates
+    assert run.losses == pytest.approx(base.losses, rel=0.3)                 # other padding, which a convolution sees
     shapes = []
     honest = TASK.loss
     try:
@@ -221,7 +221,6 @@ def parts_of_a_batch_are_one_batch(run, base):
 
 
 def another_order(run, base):
-    assert sorted(run.tokens) != run.tokens or run.losses != base.losses
     assert run.losses != base.losses and sum(run.tokens) == sum(base.tokens) and tuned(seed=5).losses == run.losses
 
 
