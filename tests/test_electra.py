@@ -168,3 +168,14 @@ def test_narrow_ids_do_not_wrap():
     narrow, places = np.array([[7, 9]], np.uint8), dict(rows=np.array([0]), positions=np.array([1]))
     corrupted, replaced = replace_tokens(narrow, places, np.array([635]))
     assert corrupted.tolist() == [[7, 635]] and replaced.tolist() == [[0, 1]]
+
+
+def test_all_that_is_kept_is_an_array(setup):
+    """So that it can be written to a file, and drawn."""
+    cfg, generator, params, rows = setup
+    batch, places = masked_batch(rows, RowRandom(0, 0, range(5)), SPECIAL)
+    _, acts = pretraining_loss(batch, places, params, cfg, generator, RowRandom(0, 0, range(5)))
+    assert {name for name, a in acts.items() if not isinstance(a, np.ndarray)} == set()
+    real = int(batch["attention_mask"].sum())
+    assert acts["generator.count"] == pytest.approx(len(places["labels"]))
+    assert acts["discriminator.count"] == pytest.approx(real)

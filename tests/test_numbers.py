@@ -238,7 +238,7 @@ def test_tags_report_entities_whole_and_words_one_by_one():
     cfg = ConvBertConfig(**SIZES).replace(num_labels=5, id2label=dict(enumerate(tags)))
     wanted = [["B-PER", "E-PER", "O", "S-LOC"], ["S-LOC", "O"]]
     found = [["B-PER", "I-PER", "E-PER", "S-LOC"], ["S-LOC", "S-LOC"]]
-    figures = task.measure([dict(tags=x) for x in wanted], [dict(tags=y) for y in found], cfg)
+    figures = task.measure([dict(where="", tags=x) for x in wanted], [dict(tags=y) for y in found], cfg)
     # Three wanted, four found, two of them right: the person is one word too long.
     assert figures == dict(f1=pytest.approx(2 * 2 / (3 + 4)), precision=0.5, recall=pytest.approx(2 / 3),
                            accuracy=pytest.approx(3 / 6))
@@ -372,4 +372,4 @@ def test_the_commands_for_words_take_a_model_and_a_number(capsys):
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "They was very tired." and [line.split()[0] for line in said[1:]] == [
         "they", "was", "very", "tired", "."]
-    assert main(["detect", "a", "--model", str(generator)]) == 2 and "discriminator_head" in capsys.readouterr().err
+    assert main(["detect", "a", "--model", str(generator)]) == 2 and "discriminator" in capsys.readouterr().err

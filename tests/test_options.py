@@ -18,7 +18,7 @@ from minconvbert.commands import pretrain as pretrain_command
 from minconvbert.commands import study as study_command
 from minconvbert.config import ConvBertConfig
 from minconvbert.electra import generator_config
-from minconvbert.training import finetune, pretrain, tasks
+from minconvbert.training import finetune, pretrain, study, tasks
 from minconvbert.training.progress import read_json_lines
 from minconvbert.training.recipes import PRESETS, FinetuningRecipe, PretrainingRecipe, default_recipe
 
@@ -208,8 +208,8 @@ def layers_further_down_learn_less(exponents):
 
 
 def parts_of_a_batch_are_one_batch(run, base):
-    for name in ("losses", "tokens", "rates"):
-        assert getattr(run, name) == pytest.approx(getattr(base, name), rel=0.3)
+    assert run.tokens == base.tokens and run.rates == base.rates
+    assert run.losses == pytest.approx(base.losses, rel=0.3)                 # other padding, which a convolution sees
     shapes = []
     honest = TASK.loss
     try:
@@ -221,7 +221,6 @@ def parts_of_a_batch_are_one_batch(run, base):
 
 
 def another_order(run, base):
-    assert sorted(run.tokens) != run.tokens or run.losses != base.losses
     assert run.losses != base.losses and sum(run.tokens) == sum(base.tokens) and tuned(seed=5).losses == run.losses
 
 
@@ -449,10 +448,9 @@ def studied(monkeypatch, corpus_files, out, *options):
         seen.append((variant, cfg, recipe))
         return dict(parameters=1, masked_loss=1.0, masked_accuracy=0.5, auc=0.5)
 
-    monkeypatch.setattr(study_command, "train_variant", train_variant)
-    monkeypatch.setattr(study_command, "table", lambda results: None)
+    monkeypatch.setattr(study, "train_variant", train_variant)
     monkeypatch.setattr(study_command, "by_setting", lambda results: SimpleNamespace(savefig=lambda *_, **__: None))
-    monkeypatch.setattr(study_command.corpus, "encode_corpus", lambda *args, **options: (EXAMPLES, EXAMPLES[:9]))
+    monkeypatch.setattr(study.corpus, "encode_corpus", lambda *args, **options: (EXAMPLES, EXAMPLES[:9]))
     assert main(["study", "--corpus", str(corpus_files / "text.txt"), "--vocab", str(corpus_files / "vocab.txt"),
                  "--out", str(out), "--seeds", "1", "--kernels", "--groups", *options]) == 0
     return seen
@@ -484,9 +482,9 @@ def test_no_option_of_study_is_left_out(capsys):
 
 @pytest.mark.parametrize("command, required", (
     (["pretrain"], ["--corpus", "--out"]), (["study"], ["--corpus", "--vocab", "--out"]),
-    (["finetune"], ["TASK", "--data", "--model", "--out"]), (["evaluate"], ["TASK", "--model", "--data"]),
+    (["finetune"], ["TASK", "--data", "--out"]), (["evaluate"], ["TASK", "--model", "--data"]),
     (["predict"], ["TASK", "--model"]), (["fill-mask"], ["text"]), (["detect"], ["text"]), (["tokenize"], ["text"]),
-    (["info"], ["model"]), (["convert"], ["SRC", "DST"]), (["verify"], ["MODEL"]), (["golden", "check"], ["PORT"])))
+    (["convert"], ["DST"]), (["verify"], ["MODEL"]), (["golden", "check"], ["PORT"])))
 def test_what_must_be_given_is_asked_for(command, required, capsys):
     with pytest.raises(SystemExit) as stop:
         main(command)

@@ -87,6 +87,8 @@ def check_one_token(axes):
         assert [up.get(x) for x in order[HALF:-HALF]] == near(MAP[TOKEN])
         assert not up.keys() & {*order[:HALF], *order[-HALF:]}
         assert [down[x] for x in order] == near(band(KERNEL)[TOKEN])
+        lowest, highest = axis.get_ylim()
+        assert lowest < -max(down.values()) and highest > max(up.values())
         marked = [text.get_text() for text in axis.texts if text.get_bbox_patch() is not None]
         assert marked == [WORDS[TOKEN]]
         reach = next(line for line in axis.lines if to_hex(line.get_color()) == LIGHT["convolution"]).get_xdata()
@@ -292,6 +294,7 @@ def test_the_curves_of_pretraining_are_those_of_the_log(tmp_path, saved):
     log.write_text("".join(json.dumps(entry) + "\n" for entry in [*steps, *held_out, dict(step=3, unigrams={})]))
     draw_curves(log, tmp_path / "curves.png")
     losses, last, held_out = saved[0].axes
+    assert [(axis.get_xlabel(), axis.get_ylabel()) for axis in saved[0].axes] == [("step", "nats")] * 2 + [("step", "")]
     assert drawn(losses) == ("generator loss", {"": [(n, 4 / n) for n in (1, 2, 3)]})
     assert drawn(last) == ("discriminator loss", {"": [(n, 0.1 / n) for n in (1, 2, 3)]})
     assert drawn(held_out)[1] == {"masked accuracy": [(2, 0.2), (3, 0.3)], "auc": [(2, 0.4), (3, 0.6)]}

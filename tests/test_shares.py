@@ -7,7 +7,8 @@ import pytest
 from helpers import small_config
 
 from minconvbert.course.exercises import case
-from minconvbert.electra import RowRandom, mask_tokens, sample_words
+from minconvbert.electra import RowRandom, generator_config, mask_tokens, sample_words
+from minconvbert.faces import ConvBertForPreTraining, ConvBertModel
 from minconvbert.initialize import init_params
 from minconvbert.ops import dropout_mask
 from minconvbert.training import corpus
@@ -152,6 +153,15 @@ def test_fresh_weights_have_the_spread_that_the_configuration_says():
         weight = init_params(cfg, rng=np.random.default_rng(0))["encoder.layer.0.intermediate.dense.weight"]
         assert weight.mean() == pytest.approx(0, abs=4 * spread / math.sqrt(weight.size))
         assert weight.std() == pytest.approx(spread, rel=4 / math.sqrt(2 * weight.size))
+
+
+def test_a_model_without_a_generator_is_that_of_seed_0():
+    cfg = small_config()
+    for make in (ConvBertModel, lambda cfg, **rng: ConvBertForPreTraining(cfg, generator_config(cfg), **rng)):
+        one, two, other = (make(cfg, **given).params for given in (
+            {}, dict(rng=np.random.default_rng(0)), dict(rng=np.random.default_rng(1))))
+        assert all(np.array_equal(one[name], two[name]) for name in one)
+        assert not all(np.array_equal(one[name], other[name]) for name in one)
 
 
 # Batches of fine-tuning

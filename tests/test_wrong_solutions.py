@@ -155,7 +155,7 @@ def cast(value, kind):
     return np.asarray(value).astype(kind) if np.asarray(value).dtype.kind == "f" else value
 
 
-@pytest.mark.parametrize("exercise", EXERCISES)
-def test_another_kind_of_numbers_is_rejected(exercise):
-    for kind in (np.float32, np.longdouble, complex, object):
-        assert not check(after(exercise, lambda result, kind=kind: cast(result, kind)), "Emmy", exercise), kind
+@pytest.mark.parametrize("number, exercise", list(enumerate(EXERCISES)))
+def test_another_kind_of_numbers_is_rejected(number, exercise):
+    kind = (np.float32, np.longdouble, complex, object)[number % 4]
+    assert not check(after(exercise, lambda result: cast(result, kind)), "Emmy", exercise)

@@ -1,0 +1,154 @@
+"""Tests of the tests, by chance: plant faults all over the package, run the tests that cover the line, print survivors.
+
+    python tests/mutate.py core rest --sample 100          # 100 faults of either, drawn by --seed
+    python tests/mutate.py minconvbert/conv.py             # all faults of a file
+
+The core is `minconvbert/*.py`, the rest are its folders. Everything happens in a copy of the tracked files, --work DIR,
+which also keeps what a first run of the suite under `coverage` found out: which test runs which line, and how long it
+takes. Faults are those of `mutants.py`; one that hangs is noticed.
+
+Not every fault can be noticed: `equivalent_mutants.txt` lists those that change no answer, each with the reason. Tests
+that read the package's source do not count, because they notice every change; nor do those of LEFT_OUT that are slow.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from mutants import changed, faults, in_a_body
+
+ROOT = Path(__file__).parents[1]
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
+LEFT_OUT = {f"test_{name}.py" for name in (
+    "checkpoint_fuzz", "faults", "house", "notebooks", "readme", "view_browser", "step_browser")}
+
+
+def equivalents():
+    """{(file, line before, line after): why}"""
+    entries = re.findall(r"^(\S+): (.*)\n +-> (.*)\n((?: {4}.*\n?)+)", EQUIVALENT.read_text(encoding="utf-8"), re.M)
+    return {(file, before, after): " ".join(why.split()) for file, before, after, why in entries}
+
+
+# As a plugin of pytest: the tests that $MUTATE_TESTS names run, in that order; or coverage learns which test runs
+
+def pytest_collection_modifyitems(items):
+    if "MUTATE_TESTS" in os.environ:
+        order = {test: i for i, test in enumerate(json.loads(Path(os.environ["MUTATE_TESTS"]).read_text()))}
+        items[:] = sorted((item for item in items if item.nodeid in order), key=lambda item: order[item.nodeid])
+
+
+def pytest_runtest_logstart(nodeid):
+    if "MUTATE_TIMES" in os.environ:
+        import coverage
+        coverage.Coverage.current().switch_context(nodeid)
+
+
+def pytest_runtest_logreport(report):
+    if "MUTATE_TIMES" in os.environ:
+        with open(os.environ["MUTATE_TIMES"], "a") as file:
+            print(json.dumps([report.nodeid, report.duration, report.failed]), file=file)
+
+
+# The run
+
+def learn(work):
+    """Copy the tracked files, run each file of tests under coverage.   ->  {file: {line: tests}}, {test: seconds}"""
+    import coverage
+    fresh = not (work / "minconvbert").exists()
+    tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    for name in tracked.stdout.splitlines():
+        if fresh or name.startswith("tests/"):         # the package stays, because lines are known by their numbers
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, work / name)
+    seconds, failures, covered = Counter(), set(), {}
+    for file in (path for path in sorted(work.glob("tests/test_*.py")) if path.name not in LEFT_OUT):
+        found, times = work / f"{file.stem}.coverage", work / f"{file.stem}.times"
+        if not found.exists() or found.stat().st_mtime < file.stat().st_mtime:
+            times.write_text("")
+            run(work, ["coverage", "run", f"--data-file={found}", "--source=minconvbert", "-m", "pytest", "-p",
+                       "mutate", f"tests/{file.name}"], dict(MUTATE_TIMES=str(times)))
+        for test, duration, failed in map(json.loads, times.read_text().splitlines()):
+            seconds[test] += duration
+            failures |= {test} if failed else set()
+        data = coverage.CoverageData(str(found))
+        data.read()
+        for path in data.measured_files():
+            lines = covered.setdefault(Path(path).relative_to(work.resolve()).as_posix(), {})
+            for line, tests in data.contexts_by_lineno(path).items():
+                lines.setdefault(line, set()).update(set(tests) & seconds.keys() - failures)
+    return covered, seconds
+
+
+def run(work, command, environment, limit=None):
+    """-> the exit code of `python -m COMMAND` in the copy; None if it was ended at the limit of seconds"""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "-q", "-p", "no:cacheprovider", *(["-x"] if limit else [])], cwd=work,
+        env=os.environ | environment | dict(PYTHONPATH=f"{work}:{work / 'tests'}", PYTHONDONTWRITEBYTECODE="1"),
+        stdout=subprocess.DEVNULL if limit else None, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        return process.wait(limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def outcome(work, file, mutant, tests, seconds, budget):
+    """noticed, hangs, survives or no test.   budget: seconds of tests, the fastest first"""
+    kept, spent = [], 0.0
+    for test in sorted(tests, key=seconds.get):
+        spent += seconds[test]
+        kept += [test] if spent <= budget or not kept else []
+    if not kept:
+        return "no test"
+    (work / "tests.json").write_text(json.dumps(kept))
+    original = (work / file).read_text(encoding="utf-8")
+    (work / file).write_text(mutant, encoding="utf-8")
+    try:
+        code = run(work, ["pytest", "-p", "mutate", *sorted({test.split("::")[0] for test in kept})],
+                   dict(MUTATE_TESTS=str(work / "tests.json")), 60 + 4 * budget)
+    finally:
+        (work / file).write_text(original, encoding="utf-8")
+    return {None: "hangs", 0: "survives"}.get(code, "noticed")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="+", help="core, rest, or a file")
+    parser.add_argument("--sample", type=int, help="so many faults of each, in place of all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--budget", type=float, default=15, help="seconds of tests for a fault, the fastest first (15)")
+    parser.add_argument("--work", type=Path, default=Path("/tmp/minconvbert-mutants"), metavar="DIR")
+    args = parser.parse_args()
+    (covered, seconds), known = learn(args.work), equivalents()
+    groups = dict(core="minconvbert/*.py", rest="minconvbert/*/**/*.py")
+    read = lambda file: (args.work / file).read_text(encoding="utf-8")
+    for what in args.what:
+        files = sorted(path.relative_to(args.work).as_posix() for path in args.work.glob(groups.get(what, what)))
+        drawn = [(file, fault) for file in files for fault in faults(read(file))]
+        if args.sample and args.sample < len(drawn):
+            drawn = sorted(random.Random(args.seed).sample(drawn, args.sample))
+        counts = Counter()
+        for file, fault in drawn:
+            mutant, before, after = changed(read(file), fault)
+            of_file, line = covered.get(file, {}), fault[0]
+            # A line that runs at import belongs to no test: whatever runs anything of the file may notice.
+            tests = of_file.get(line, set()) if in_a_body(read(file), line) else set().union(*of_file.values())
+            found = "equivalent" if (file, before, after) in known else outcome(
+                args.work, file, mutant, tests, seconds, args.budget)
+            counts[found] += 1
+            if found in ("survives", "no test"):
+                print(f"{file}:{line}: {before}\n    -> {after}\n    {found}; {len(tests)} cover the line", flush=True)
+        noticed, counted = counts["noticed"] + counts["hangs"], len(drawn) - counts["equivalent"]
+        print(f"{what}: {noticed} of {counted} noticed, {noticed / max(1, counted):.1%}; {dict(counts)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
