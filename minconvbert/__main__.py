@@ -46,8 +46,8 @@ def main(argv=None):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except MemoryError as error:
-        say(f"error: memory ran out: {error or 'a text or a list became too large'}; lower --batch-size or --length, or"
-            " use a smaller model or smaller files")
+        say(f"error: memory ran out: {str(error) or 'a text or a list became too large'}; lower --batch-size or"
+            " --length, or use a smaller model or smaller files")
     except (ValueError, TypeError, OSError, ArithmeticError, ImportError) as error:
         say(f"error: {error}")
     except KeyboardInterrupt as stopped:               # a run that has saved its state says how to go on

@@ -118,13 +118,20 @@ def is_file(path):
         return False
 
 
-def check_ordinary(path):
-    """Raises ValueError for a folder, a pipe or a device, which could be read for ever, and for immense files."""
+def check_ordinary(path, most=LARGEST_TEXT):
+    """Raises ValueError for a folder, a pipe or a device, which could be read for ever, or more than `most` bytes."""
     path = Path(path)
     if not is_file(path) and os.path.lexists(path):
         raise ValueError(f"{path} must be an ordinary file, but is a folder, a pipe, a device or a broken link")
-    if (size := path.stat().st_size) > LARGEST_TEXT:
-        raise ValueError(f"{path} must have at most {LARGEST_TEXT:,} bytes, but has {size:,}")
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"{path} must have at most {most:,} bytes, but has {size:,}")
+
+
+def refuse_device(path):
+    """Raises ValueError for a device, as /dev/zero, which may have no end. A pipe is read as it comes."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise ValueError(f"{path} must be a file, but is a device")
 
 
 def read_json(path):

@@ -145,10 +145,10 @@ def test_progress_into_a_pipe_that_nobody_reads(monkeypatch):
             broken.close()
 
 
-def test_head_is_quiet():
-    done = subprocess.run(f"{sys.executable} -m minconvbert info tiny | head -1; exit ${{PIPESTATUS[0]}}", shell=True,
+def test_a_pipe_that_nobody_reads_is_quiet():
+    done = subprocess.run(f"{sys.executable} -m minconvbert info tiny | true; exit ${{PIPESTATUS[0]}}", shell=True,
                           env=ENVIRONMENT, capture_output=True, text=True, executable="/bin/bash", timeout=60)
-    assert done.returncode == 141 and done.stderr == "" and done.stdout.count("\n") == 1
+    assert done.returncode == 141 and done.stderr == ""
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
@@ -267,7 +267,7 @@ def test_a_corpus_from_a_pipe_is_refused(material, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for refuse in (lambda: pretrain.train_vocabulary([tmp_path / "pipe"], 100, tmp_path / "vocab.txt"),
                    lambda: corpus.encode_corpus([tmp_path / "pipe"], None, 16, tmp_path)):
-        with pytest.raises(ValueError, match="pipe must be an ordinary file, because a corpus is read several times"):
+        with pytest.raises(ValueError, match="pipe must be an ordinary file, because training reads it several times"):
             refuse()
     with pytest.raises(ValueError, match="must be an ordinary file"):
         corpus.check_files(["/dev/zero"])
@@ -326,3 +326,21 @@ def test_a_key_that_is_there_twice_is_found_in_no_time():
     with pytest.raises(ValueError, match="'99999' is there twice"):
         no_key_twice([*pairs, pairs[-1]])
     assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize("command", [
+    ["finetune", "masked-lm", "--data", "FILE", "--model", "convbert-tiny", "--out", "out"],
+    ["finetune", "token-classification", "--dev", "FILE", "--data", "FILE", "--model", "convbert-tiny", "--out", "out"],
+    ["pretrain", "--corpus", "FILE", "--out", "out"], ["vocab", "train", "FILE"], ["vocab", "audit", "FILE"],
+    ["vocab", "audit", "convbert-tiny", "--text", "FILE"], ["tokenize", "a", "--vocab", "FILE"], ["info", "FILE"],
+    ["convert", "FILE", "out"], ["golden", "check", ".", "--expect-fail", "FILE"], ["view", "a", "--model", "FILE"],
+    ["evaluate", "masked-lm", "--model", "convbert-tiny", "--data", "FILE"],
+    ["predict", "masked-lm", "--model", "convbert-tiny", "--data", "FILE"],
+    ["study", "--corpus", "FILE", "--vocab", "convbert-tiny", "--out", "out"],
+    ["study", "--corpus", "text", "--vocab", "FILE", "--out", "out"]])
+def test_no_command_reads_what_has_no_end(command, tmp_path):
+    arguments = ["/dev/zero" if part == "FILE" else part for part in command]
+    done = subprocess.run(["bash", "-c", 'ulimit -v 4000000; exec "$@"', "bash", sys.executable, "-m", "minconvbert",
+                           *arguments], cwd=tmp_path, env=ENVIRONMENT, timeout=60, capture_output=True, text=True)
+    *_, said = done.stderr.strip().split("\n")
+    assert done.returncode == 2 and said.startswith("error: ") and "memory" not in said, done.stderr[-500:]

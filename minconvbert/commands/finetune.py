@@ -1,14 +1,13 @@
 """`python -m minconvbert finetune TASK`: learn one of the five tasks."""
 
 import argparse
-import hashlib
 import math
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from ..config import SUMMARY_TYPES
 from ..files import SHIPPED
 from ..training import tasks
+from ..training.corpus import check_files, sha256_of
 from ..training.finetune import checked_length, default_length, run, start
 from ..training.progress import say
 from ..training.recipes import default_recipe
@@ -27,6 +26,7 @@ NUMBERS = (
 def main(argv):
     args = parse(argv)
     task, options = tasks.get(args.task), task_options(args, tasks)
+    check_files([*args.data, *(args.dev or ())])
     examples = read_files(task, args.data, **options["read"])
     dev_examples = read_files(task, args.dev, **options["read"]) if args.dev else None
     task.check_alike(examples + (dev_examples or []))
@@ -92,4 +92,4 @@ def parse(argv):
 
 
 def _digests(files):
-    return {str(path): hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files}
+    return {str(path): sha256_of(path) for path in files}

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..files import write_atomic
+from ..files import check_ordinary, write_atomic
 
 
 def main(argv):
@@ -48,6 +48,7 @@ def main(argv):
     from ..golden.checker import check as check_port
     expected = ()
     if args.expect_fail:
+        check_ordinary(args.expect_fail)
         lines = Path(args.expect_fail).read_text(encoding="utf-8").splitlines()
         expected = [id for line in lines if (id := line.partition("#")[0].strip())]
     report = check_port(args.port, args.level, args.case, args.pack, args.precision, expected, args.complete)

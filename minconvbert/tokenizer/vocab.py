@@ -284,7 +284,7 @@ def audit(path, words=None):
 
     words: of a text that it is meant for, word -> how often it occurs.   Raises ValueError if the file is not UTF-8.
     """
-    raw, tokens = vocab_file(path).read_bytes(), read_vocab(path)
+    tokens, raw = read_vocab(path), vocab_file(path).read_bytes()
     ids = {token: i for i, token in enumerate(tokens)}
     lines = Counter(tokens)
     found = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import regex
 
-from ..files import atomic_path, is_file, read_json, refuse_pointer, write_atomic
+from ..files import atomic_path, is_file, read_json, refuse_device, refuse_pointer, write_atomic
 from ..tokenizer.vocab import UNKNOWN
 
 HELD_OUT_EVERY = 100
@@ -47,6 +47,7 @@ def read_documents(paths):
 
 
 def _raw_lines(path):
+    refuse_device(path)
     if path.suffix != ".xz":
         with open(path, "rb") as file:
             yield from file
@@ -185,10 +186,10 @@ def _described(folder):
 
 
 def check_files(paths):
-    """Raises ValueError for a pipe or a folder: a corpus is read several times, and a pipe is empty after the first."""
+    """Raises ValueError for a pipe or a folder: training reads its data several times, and a pipe is empty then."""
     for path in paths:
         if os.path.exists(path) and not is_file(path):
-            raise ValueError(f"{path} must be an ordinary file, because a corpus is read several times, but is a pipe,"
+            raise ValueError(f"{path} must be an ordinary file, because training reads it several times, but is a pipe,"
                              " a folder or a device; write the text into a file first")
 
 

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+from ..files import check_ordinary
+
 
 def say(*lines, end="\n"):
     """Print to stderr; one that is closed, full or broken ends nothing."""
@@ -106,6 +108,7 @@ def read_json_lines(path):
 
     Raises ValueError, with the number of the line, for one that is not JSON.
     """
+    check_ordinary(path, math.inf)
     entries = []
     for number, line in enumerate(Path(path).read_bytes().split(b"\n")[:-1], 1):
         try:

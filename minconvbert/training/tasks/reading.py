@@ -9,7 +9,7 @@ from pathlib import Path
 
 import regex
 
-from ...files import no_key_twice, refuse_pointer
+from ...files import no_key_twice, refuse_device, refuse_pointer
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ def lines(path):
 
     Raises ValueError, with the number of the line, if it is not UTF-8.
     """
+    refuse_device(path)
     with open(path, "rb") as file:
         for number, raw in enumerate((line for part in file for line in part.splitlines()), 1):
             if number == 1:
