@@ -9,6 +9,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from finetune_material import write_model
 from helpers import random_params, small_config
 
 from minconvbert import (
@@ -26,6 +27,7 @@ from minconvbert.checkpoint.safetensors import read_safetensors
 from minconvbert.checkpoint.tensorfile import count_of
 from minconvbert.files import read_json
 from minconvbert.tokenizer.wordpiece import PREFIX, longest_pieces, match
+from minconvbert.training import finetune, tasks
 
 KINDS = [ConvBertTokenizerFast, ConvBertTokenizer]
 
@@ -93,6 +95,15 @@ def test_a_head_is_judged_before_it_is_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(initialize, "available_memory", lambda: 1000)
     with pytest.raises(ValueError, match="must fit into the memory"):
         checkpoint.load(tmp_path, "sequence_classification", new_head=np.random.default_rng(0))
+
+
+def test_fine_tuning_looks_at_the_file_before_it_draws(tmp_path, monkeypatch):
+    write_model(tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    config.write_text(config.read_text().replace('"hidden_size": 16', '"hidden_size": 1600000'))
+    monkeypatch.setattr(initialize, "_draw", None)
+    with pytest.raises(CheckpointError, match="must be those of the configuration, but"):
+        finetune.start(tasks.get("text-classification"), tmp_path / "model", [dict(label=label, where=label) for label in "ab"])
 
 
 @pytest.mark.parametrize("command", [

@@ -61,8 +61,7 @@ def fit(tensors, cfg, task, file, new_head=None):
     found = _by_plain_name(tensors, file)
     if cfg.tie_word_embeddings:
         _drop_second_table(found, file)
-    fresh = {} if new_head is None else _fresh_head(new_head, cfg, task)
-    wanted = [name for name in shapes if new_head is None or not _of_head(name)]
+    wanted = {name: shape for name, shape in shapes.items() if new_head is None or not _of_head(name)}
     params = {name: found.pop(plain(name))[1] for name in wanted if plain(name) in found}
     skipped = [name for name, _ in found.values() if _of_head(name) or plain(name) in BUFFERS]
     extra = {name: array for name, array in found.values() if name not in skipped}
@@ -71,8 +70,10 @@ def fit(tensors, cfg, task, file, new_head=None):
         raise NoHeadError(
             f"{file} must hold the head for {task}, but {listed(lacking)} are missing; fine-tune the model for it, or"
             " pass new_head=, a dict of its arrays or a numpy.random.Generator to draw it from")
-    params |= fresh
-    _check_names_and_shapes(params | extra, shapes, cfg, task, file)
+    _check_names_and_shapes(params | extra, wanted, cfg, task, file)
+    if new_head is not None:                           # which is drawn only now that the file is known to fit
+        params |= _fresh_head(new_head, cfg, task)
+        _check_names_and_shapes(params, shapes, cfg, task, "new_head")
     for name, array in params.items():
         if array.dtype.kind != "f":
             raise CheckpointError(f"{name} in {file} must be floats, but is {array.dtype}")
@@ -110,7 +111,10 @@ def _fresh_head(new_head, cfg, task):
         return init_head(cfg, task, new_head)
     if isinstance(new_head, dict):
         return {name: np.asarray(array) for name, array in new_head.items()}
-    raise TypeError(f"new_head must be a dict of arrays or a numpy.random.Generator, but is {type(new_head).__name__}")
+    if callable(new_head):
+        return new_head()
+    raise TypeError("new_head must be a dict of arrays, a function that makes one, or a numpy.random.Generator, but is"
+                    f" {type(new_head).__name__}")
 
 
 def _check_names_and_shapes(params, shapes, cfg, task, where):
@@ -122,16 +126,16 @@ def _check_names_and_shapes(params, shapes, cfg, task, where):
         found = [f"{listed(names)} {what}" for names, what in ((missing, "missing"), (extra, "unknown")) if names]
         found += [listed(wrong)] if wrong else []
         raise CheckpointError(f"the tensors of {where} must be those of the configuration, but {'; '.join(found)}"
-                              f"{_remedy(params, cfg, task)}")
+                              f"{_remedy(params, shapes, cfg, task)}")
 
 
-def _remedy(params, cfg, task):
+def _remedy(params, names, cfg, task):
     """What to say of shapes that are those of the original's reading of `head_ratio`."""
     try:
         shapes = param_shapes(cfg.replace(head_ratio_semantics="original"), task)
     except ValueError:
         return ""
-    fits = params.keys() == shapes.keys() and all(params[name].shape == shapes[name] for name in shapes)
+    fits = params.keys() == names.keys() and all(params[name].shape == shapes[name] for name in names)
     return '; they fit head_ratio_semantics="original" in the configuration' if fits else ""
 
 

@@ -36,8 +36,8 @@ def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None
 
     params: flat dict with the names of `param_shapes(cfg, task)`. Without `task`, the head of a checkpoint is skipped,
     and what was skipped is logged. With one that the checkpoint lacks, `new_head` must say where all of the head comes
-    from: a dict of its arrays, or a `numpy.random.Generator` to draw it from. That of the discriminator may lie beside
-    the file, as pretraining writes it.
+    from: a dict of its arrays, a function that returns one, or a `numpy.random.Generator` to draw it from. That of the
+    discriminator may lie beside the file, as pretraining writes it.
 
     dtype: of the parameters; None keeps that of the file. config: used instead of the `config.json` beside the file.
     net: which of the two networks in the original's checkpoints, "electra" (the discriminator) or "generator".

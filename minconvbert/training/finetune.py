@@ -53,10 +53,10 @@ def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float3
     cfg = stored.replace(pad_token_id=tokenizer.pad_token_id)
     if examples is not None:
         cfg = task.configure(cfg, examples, **labels)
-    head = init_head(cfg, task.HEAD, np.random.default_rng([seed, HEAD]), "original", dtype)
+    head = lambda: init_head(cfg, task.HEAD, np.random.default_rng([seed, HEAD]), "original", dtype)
     if random_init:
         body = init_params(cfg, task.HEAD, np.random.default_rng([seed, BODY]), "original", dtype)
-        return cfg, body | head, tokenizer
+        return cfg, body | head(), tokenizer
     has_head = checkpoint.ARCHITECTURES[task.HEAD] in stored.unknown.get("architectures", ())
     same_labels = (stored.num_labels, stored.id2label, stored.problem_type) == (
         cfg.num_labels, cfg.id2label, cfg.problem_type)
