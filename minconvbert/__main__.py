@@ -51,7 +51,8 @@ def main(argv=None):
     except (ValueError, TypeError, OSError, ArithmeticError, ImportError) as error:
         say(f"error: {error}")
     except KeyboardInterrupt as stopped:               # a run that has saved its state says how to go on
-        say(*stopped.args)
+        if str(stopped):
+            say(stopped)
         return getattr(stopped, "code", 130)
     return 2
 

@@ -35,10 +35,10 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def signals():
+def signals(quiet=False):
     """Note SIGINT, SIGTERM and SIGHUP for as long as the block runs.   ->  a list, which gets what came
 
-    The second one works as ever. Only the main thread can be told of signals.
+    The second one works as ever. Python hands signals to the main thread alone.
     """
     came, before = [], {}
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -47,7 +47,8 @@ def signals():
         came.append(number)
         for number, handler in before.items():
             signal.signal(number, handler)
-        say("stopping after this step; once more to stop at once")
+        if not quiet:
+            say("stopping after this step; once more to stop at once")
 
     if threading.current_thread() is threading.main_thread():
         for number in (getattr(signal, name) for name in names):
@@ -86,7 +87,7 @@ def loop(out, state, step_once, steps, every, made_by, ranks=Ranks()):
 
     Raises FloatingPointError, with the remedy, if a gradient is not finite; Stopped after a signal.
     """
-    with signals() as came:
+    with signals(quiet=ranks.rank > 0) as came:
         yield from _steps(out, state, step_once, steps, every, made_by, ranks, came)
 
 
@@ -111,8 +112,8 @@ def _steps(out, state, step_once, steps, every, made_by, ranks, came):
             save_state(out / STATE, state, made_by)
         if stop and step < steps:
             ranks.add_up(np.zeros(1))                  # nobody ends before the state is saved
-            raise Stopped(f"stopped after step {step} of {steps}; the same command goes on from {out / STATE}",
-                          128 + stop)
+            message = f"stopped after step {step} of {steps}; the same command goes on from {out / STATE}"
+            raise Stopped(message if keeps else "", 128 + stop)
 
 
 def _stop_asked(came, ranks):

@@ -29,7 +29,9 @@ from ..shapes import dims, sub, under
 from . import corpus
 from .pretrain import evaluate, fresh_state, train_step
 from .progress import Progress, say
+from .runs import run_folder
 
+RESULTS = "results.json"
 VARIANTS = ("attention", "bottleneck", "plain", "dynamic", "span")
 
 
@@ -173,13 +175,17 @@ def run(files, tokenizer, out, base, recipe, seeds, kernels, groups):
 
     base: the configuration that the settings change; recipe: of every run, but for its seed.
 
-    Raises ValueError if `out` holds a study of another size, or no text is held out.
+    Raises ValueError if `out` holds a study of another size or another study runs there, or no text is held out.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    with run_folder(out, (RESULTS, corpus.EXAMPLES, *(f"{part}.ids" for part in corpus.PARTS))):
+        return _run(files, tokenizer, out, base, recipe, seeds, kernels, groups)
+
+
+def _run(files, tokenizer, out, base, recipe, seeds, kernels, groups):
     examples, held_out = corpus.encode_corpus(files, tokenizer, recipe.length, out)
     if not len(held_out):
         raise ValueError(f"{', '.join(files)} must have enough documents to hold some out, but has too few")
-    stored = out / "results.json"
+    stored = out / RESULTS
     fixed = dict(steps=recipe.steps, batch_size=recipe.batch_size, hidden_size=base.hidden_size,
                  layers=base.num_hidden_layers, learning_rate=recipe.learning_rate)
     results = read_results(stored, fixed) if stored.exists() else []
