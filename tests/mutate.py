@@ -138,9 +138,13 @@ def main():
         counts = Counter()
         for file, fault in drawn:
             mutant, before, after = changed(read(file), fault)
-            of_file, line = covered.get(file, {}), fault[0]
-            # A line that runs at import belongs to no test: whatever runs anything of the file may notice.
-            tests = of_file.get(line, set()) if in_a_body(read(file), line) else set().union(*of_file.values())
+            line, of_file = fault[0], covered.get(file, {})
+            # A line that runs at import belongs to no test, and one that runs while another tracer listens seems to:
+            # whatever runs anything of the file may notice, or of its folder, if the file runs in other processes.
+            tests = of_file.get(line) if in_a_body(read(file), line) else None
+            tests = tests or set().union(*of_file.values()) or set().union(
+                *(tests for other in covered if Path(other).parent == Path(file).parent
+                  for tests in covered[other].values()))
             found = "equivalent" if (file, before, after) in known else outcome(
                 args.work, file, mutant, tests, seconds, args.budget)
             counts[found] += 1
