@@ -30,6 +30,8 @@ EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
 LEFT_OUT = {f"test_{name}.py" for name in (
     "checkpoint_fuzz", "faults", "house", "notebooks", "readme", "view_browser", "step_browser")}
 
+DRAWN = {"minconvbert/view/diagrams.py"}                # numbers that are places on paper are looked at, not tested
+
 
 def equivalents():
     """{(file, line before, line after): why}"""
@@ -132,7 +134,7 @@ def main():
     read = lambda file: (args.work / file).read_text(encoding="utf-8")
     for what in args.what:
         files = sorted(path.relative_to(args.work).as_posix() for path in args.work.glob(groups.get(what, what)))
-        drawn = [(file, fault) for file in files for fault in faults(read(file))]
+        drawn = [(file, fault) for file in files if file not in DRAWN for fault in faults(read(file))]
         if args.sample and args.sample < len(drawn):
             drawn = sorted(random.Random(args.seed).sample(drawn, args.sample))
         counts = Counter()
