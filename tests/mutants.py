@@ -1,7 +1,7 @@
 """The faults of a source text: each is one change, such as a tired programmer makes.
 
 Another operator, a constant or the end of a slice off by one, two arguments swapped, a call or an argument dropped, a
-condition turned round. Text is left alone: messages, formatted strings, annotations.
+condition turned round. Text is left alone: messages, formatted strings, annotations; and so are looks.
 """
 
 import ast
@@ -14,6 +14,7 @@ OPERATORS = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorD
 OPERATOR = re.compile(rb"[^\w\s()#]+|\b(?:not\s+in|is\s+not|in|is|and|or)\b")
 COMMUTE = {"array_equal", "max", "maximum", "min", "minimum"}               # their arguments may be swapped
 TEXT = ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom
+LOOKS = {"alpha", "color", "colour", "fontsize", "help", "labelsize", "linewidth", "markersize", "metavar", "pad"}
 
 
 def faults(source):
@@ -35,8 +36,8 @@ def _walk(node):
     """All nodes but those of messages, formatted strings and annotations."""
     for name, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not isinstance(child, TEXT) and name not in (
-                    "annotation", "returns", "decorator_list"):
+            if isinstance(child, ast.AST) and not isinstance(child, TEXT) and getattr(child, "arg", "") not in LOOKS and (
+                    name not in ("annotation", "returns", "decorator_list")):
                 yield child
                 yield from _walk(child)
 
@@ -77,7 +78,7 @@ def _changes(node, span, text, source):
                     yield span(first)[0], span(second)[1], text(second) + between_them + text(first)
             for keyword in keywords:
                 comma = source.rfind(b",", span(function)[1], span(keyword)[0])
-                if keyword.arg and comma > 0 and source[comma + 1 : span(keyword)[0]].isspace():
+                if keyword.arg and keyword.arg not in LOOKS and comma > 0 and source[comma + 1 : span(keyword)[0]].isspace():
                     yield comma, span(keyword)[1], ""
         case ast.If(test) | ast.IfExp(test) | ast.While(test) if isinstance(test, (ast.Name, ast.Attribute, ast.Call)):
             yield *span(test), f"(not {text(test)})"

@@ -169,3 +169,8 @@ def test_a_corpus_must_have_text(tmp_path):
     with pytest.raises(ValueError, match="must have text, but there is none"):
         corpus.encode_corpus([path], TOKENIZER, 32, tmp_path)
     assert not (tmp_path / "examples.json").exists()
+
+
+def test_the_tokens_that_are_never_hidden_are_these_four():
+    tokenizer = SimpleNamespace(**vars(TOKENIZER) | dict(mask_token_id=4))
+    assert corpus.special_ids(tokenizer) == dict(mask=4, cls=2, sep=3, pad=0)

@@ -15,7 +15,7 @@ from minconvbert import (
     TFConvBertModel,
 )
 from minconvbert.activations import activate
-from minconvbert.conv import dynamic_conv
+from minconvbert.conv import dynamic_conv, separable_conv
 from minconvbert.electra import RowRandom, generator_config
 from minconvbert.ops import linear
 from minconvbert.shapes import dims
@@ -331,6 +331,10 @@ def test_parameters_are_checked_by_name_and_shape():
      "kernel must be (B, L, H, K) with L = 7 as in value, but its shape is (2, 8, 2, 5)"),
     (lambda: dynamic_conv(np.ones((2, 7, 2, 4)), np.ones((2, 7, 2, 4))),
      "a kernel needs a middle: K must be odd, but K = 4"),
+    (lambda: separable_conv(np.ones((2, 7, 3)), np.ones((3, 1, 5)), np.ones((4, 3, 2)), np.ones((4, 1))),
+     "pointwise must be (A, D, 1), but its shape is (4, 3, 2)"),
+    (lambda: separable_conv(np.ones((2, 7, 3)), np.ones((3, 1, 5)), np.ones((4, 3, 1)), np.ones((4, 2))),
+     "bias must be (A, 1)"),
     (lambda: linear(np.ones((3, 16)), np.ones((6, 17)), np.ones(6)),
      "weight must be (O, I) with I = 16 as in x, but its shape is (6, 17)"),
     (lambda: dims("x[B L D]", np.ones(3)), "x must be (B, L, D), but its shape is (3,)"),

@@ -212,3 +212,10 @@ def test_reading_many_gives_what_each_gives_alone(head, monkeypatch):
     for some, z in zip(rows, batches.read_all(head, features, params, cfg)):
         alone = [task_model(head, model_inputs(cfg, np.array([row])), params, cfg)[0][0] for row in some]
         np.testing.assert_allclose(z, alone if n > 1 else alone[0], rtol=1e-12)
+
+
+def test_tags_may_be_numbers_or_names_or_both():
+    def named(*tags):
+        return list(tokens.configure(CFG, [dict(where="", tags=list(tags))]).id2label.values())
+
+    assert named(2, 0) == ["0", "1", "2"] and named("O", 7, " B ") == ["7", "B", "O"]

@@ -1,5 +1,6 @@
 """Every number that is reported, found another way: one row at a time, one place at a time, by hand."""
 
+import io
 import json
 import math
 import re
@@ -373,3 +374,22 @@ def test_the_commands_for_words_take_a_model_and_a_number(capsys):
     assert said[0] == "They was very tired." and [line.split()[0] for line in said[1:]] == [
         "they", "was", "very", "tired", "."]
     assert main(["detect", "a", "--model", str(generator)]) == 2 and "discriminator" in capsys.readouterr().err
+
+
+# Progress
+
+def test_progress_says_how_far_how_fast_and_how_long_still(monkeypatch):
+    """From step 2 to 8: three steps of 40 tokens take 6 seconds, so three more take as long."""
+    from minconvbert.training import progress
+    clock = iter([100.0, 102.0, 104.0, 106.0, 112.0])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    file = io.StringIO()
+    show = progress.Progress(8, start=2, every=3, file=file)
+    for done in (3, 4, 5):
+        show(done, tokens=40, loss=0.51234, norm=2.0)
+    show(8, loss=0.25)
+    first, second, third = file.getvalue().splitlines()
+    said = lambda line: " ".join(line.split())
+    assert said(first) == "[#########...............] 3/8 loss 0.5123 norm 2 20 tokens/s 0:00:10 left"
+    assert said(second) == "[###############.........] 5/8 loss 0.5123 norm 2 20 tokens/s 0:00:06 left"
+    assert said(third) == "[########################] 8/8 loss 0.25 10 tokens/s 0:00:00 left"

@@ -100,6 +100,14 @@ def test_bars_stand_at_the_words_they_are_about():
     check_one_token(view.one_token(OUT, WORDS, LAYER, HEAD, TOKEN).axes)
 
 
+def test_a_dollar_is_a_dollar_and_no_mathematics():
+    tokens = ["[CLS]", "$x^2$", *WORDS[2:]]
+    for draw in (view.one_token, view.kernel_over_words, view.side_by_side):
+        axis = draw(OUT, tokens, LAYER, HEAD, 1).axes[0]
+        words = [text.get_text().split("\n")[0] for text in (*axis.texts, *axis.get_xticklabels())]
+        assert r"\$x^2\$" in words and "$x^2$" not in words
+
+
 def test_in_long_sentences_each_line_has_its_own_words():
     long = answer(60, layers=1, H=1, K=K)
     figure = view.one_token(long, words(60), 0, 0, 30)
