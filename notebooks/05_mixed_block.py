@@ -276,8 +276,8 @@ def mixed_attention(x, masks, p, cfg, rng=None):
     x (B, L, D), masks = (attention bias (B, 1, 1, L), None or convolution mask (B, L, 1))  ->  (B, L, 2 H Dh), acts
     """
     # acts must hold x, out, attn.query, attn.key, attn.value, attn.weights, attn.out, conv.x, conv.query,
-    # conv.span_mixed, conv.span_key, conv.match, conv.kernel, conv.value, conv.out; and conv.mask, if there
-    # is one
+    # conv.span_mixed, conv.span_key, conv.match, conv.kernel, conv.value, conv.out; and attn.drop, conv.mask,
+    # if there is one
     raise NotImplementedError("your turn")
 
 check(mixed_attention, seed="your name")

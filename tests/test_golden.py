@@ -383,7 +383,8 @@ def test_the_table_has_every_mistake_caught_and_nine_in_ten_named():
     rows = table()
     assert [row[0] for row in rows] == list(MISTAKES) and len(rows) >= 60
     for verdicts in zip(*(row[2:] for row in rows)):
-        assert sum(verdict == "named" for verdict in verdicts) >= 0.9 * len(rows)
+        made = [verdict for verdict in verdicts if verdict]             # autograd makes no mistake backward
+        assert len(made) >= 180 and sum(verdict == "named" for verdict in made) >= 0.9 * len(made)
     assert "MISSED" not in str(rows) and "WRONGLY" not in str(rows)
     assert f"the {len(MISTAKES)} mistakes" in (PACK.parent / "README.md").read_text(encoding="utf-8")
     for golden in read_pack().values():

@@ -81,11 +81,13 @@ def test_a_signal_saves_the_state_and_the_same_command_goes_on(material, tmp_pat
         return figures
 
     monkeypatch.setattr(module, "train_step", interrupted)
+    ignored = signal.signal(number, signal.default_int_handler)      # under nohup, SIGHUP is ignored
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     assert program.main(training(material, tmp_path / "out")) == code
     said = capsys.readouterr().err
     assert "stopped after step 2 of 6; the same command goes on from" in said and "Traceback" not in said
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == handlers
+    signal.signal(number, ignored)
     assert runs.read_with_metadata(tmp_path / "out" / runs.STATE)[1]["step"] == "2"
     monkeypatch.undo()
     assert program.main(training(material, tmp_path / "out")) == 0

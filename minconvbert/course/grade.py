@@ -45,8 +45,12 @@ def grade(file, seed=0, exercises=None, limit=10.0, points=1.0):
     if not wanted:
         raise ValueError(f"{file} must define at least one exercise, but {error or 'it defines none'};"
                          " `course list` shows their names")
+
+    # Read before the threads begin: Python 3.11 confuses syntax trees that two threads build at once.
+    sources = {name: _read(path, name)[0] for name in wanted if name in defined}
+
     def verdict(name):
-        return (_verdict(path, name, seed, limit) if name in defined
+        return (_verdict(sources[name], path, name, seed, limit) if name in sources
                 else Verdict(name, str(seed), False, error or "it is not in the file"))
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as side_by_side:
@@ -79,8 +83,7 @@ def _functions(statement):
     return []
 
 
-def _verdict(path, exercise, seed, limit):
-    source, _, _ = _read(path, exercise)
+def _verdict(source, path, exercise, seed, limit):
     elsewhere = partial(_attempts_elsewhere, source.text, path, exercise, str(seed), limit)
     attempts = elsewhere(range(ROUNDS), False)
     verdict = judge(exercise, seed, attempts, lambda number: elsewhere([number], True)[0])

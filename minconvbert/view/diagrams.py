@@ -13,6 +13,9 @@ class Drawing:
     def __init__(self, width, height, title):
         self.size, self.title, self.parts = (width, height), title, []
 
+    def __repr__(self):
+        return f"<drawing: {self.title.partition('.')[0]}>"
+
     def _repr_svg_(self):
         width, height = self.size
         head = (f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' "
