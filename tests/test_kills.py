@@ -21,12 +21,14 @@ def in_memory():
         yield Path(folder)
 
 
+@pytest.mark.parametrize("events", [range(3, 50, 6), pytest.param(None, marks=pytest.mark.long)], ids=["some", "all"])
 @pytest.mark.parametrize("training", [pretraining, finetuning])
-def test_a_run_that_was_killed_at_any_event_ends_in_the_same_bytes(in_memory, training):
+def test_a_run_that_was_killed_at_any_event_ends_in_the_same_bytes(in_memory, training, events):
     material = make_material(in_memory / "material", documents=12)
     more = (2, "--save-every", "1", "--objective", "masked-lm") if training is pretraining else (
         "--batch-size", "24", "--save-every", "1", "--dev", str(material / "texts.jsonl"))
-    assert kill_everywhere(main, lambda out: training(material, out, *more), in_memory) >= 50
+    kills = kill_everywhere(main, lambda out: training(material, out, *more), in_memory, events)
+    assert kills >= 50 if events is None else kills == len(events)
 
 
 def test_a_training_that_forgets_what_it_did_is_noticed(in_memory, monkeypatch):

@@ -37,7 +37,11 @@ def outputs(notebook):
     return [output for cell in notebook.cells for output in cell.get("outputs", ())]
 
 
-@by_notebook
+TRAINS = ("08", "12", "13", "14", "15", "16", "17")
+
+
+@pytest.mark.parametrize("source", [pytest.param(path, marks=pytest.mark.long if path.name.startswith(TRAINS) else ())
+                                    for path in SOURCES], ids=NAMES)
 def test_it_runs_and_its_claims_hold(source):
     ran = build.execute(build.read_source(source))
     assert not build.differences(ran, committed(source)), "python notebooks/build.py"

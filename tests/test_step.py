@@ -339,9 +339,10 @@ def test_recursion_is_followed_as_far_as_it_goes():
     (pairs, ValueError, "pairs is a generator or coroutine; write a function that returns what it yields as a list"),
     (eval("{}").get, TypeError, "get is not: it has no lines to show"),
     (7, TypeError, "steps needs a function, but 7 is a int"),
-    (round_and_round, ValueError, "at most 20000 steps, but round_and_round goes on; step a smaller case"),
+    (round_and_round, ValueError, "at most 2000 steps, but round_and_round goes on; step a smaller case"),
 ])
-def test_what_cannot_be_stepped_is_refused(function, kind, message):
+def test_what_cannot_be_stepped_is_refused(function, kind, message, monkeypatch):
+    monkeypatch.setattr("minconvbert.step.record.MOST", 2000)
     with pytest.raises(kind, match=re.escape(message)):
         steps(function, np.ones(3))
 

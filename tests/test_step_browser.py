@@ -136,6 +136,7 @@ def agrees(shown, value):
 
 # Numbers
 
+@pytest.mark.long
 def test_the_numbers_of_all_stations_are_those_of_acts_and_gradients(page, truth, made):
     """Of every line on the way, the row of the word that is followed."""
     found, stations = {}, set()

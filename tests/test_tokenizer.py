@@ -204,13 +204,13 @@ def test_explain_agrees_with_encoding(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("text", [
-    "a" * 10**6, "\0" * 10**6 + "a", "a" + "\u0301" * 10**6, "a" + "\u0301\u0323" * 150_000, "\u0f73" * 300_000,
-    "é" * 300_000, "中" * 100_000, "a.\u0301" * 100_000], ids=lambda text: ascii(text[:4]))
+    "a" * 10**5, "\0" * 10**5 + "a", "a" + "\u0301" * 10**5, "a" + "\u0301\u0323" * 50_000, "\u0f73" * 50_000,
+    "é" * 50_000, "中" * 50_000, "a.\u0301" * 25_000], ids=lambda text: ascii(text[:4]))
 def test_long_texts_take_no_longer_than_they_are(kind, text):
     began = time.process_time()
     tokenizer = kind(PACKAGE_VOCABULARY)
     ids = tokenizer.encode_ids(text)
-    assert time.process_time() - began < 30  # some take a second; sorting marks one by one took hours
+    assert time.process_time() - began < 10  # most take half a second; sorting marks one by one took many minutes
     assert ids == tokenizer._work_out(text).ids
 
 
