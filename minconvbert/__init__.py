@@ -1,6 +1,6 @@
 """ConvBERT (Jiang et al. 2020, arXiv 2008.02496) in NumPy, every gradient written out by hand.
 
-Where to read, in this order:
+The files of this folder are the model; each folder in it is another matter and can wait. Where to read, in this order:
 
     conv        the idea: depthwise, dynamic, span-based dynamic convolution
     ops         the bricks: linear, softmax, layer norm, ..., each with its backward below it
@@ -11,7 +11,16 @@ Where to read, in this order:
     optim       Adam as the original has it
 
 `shapes` has the letters for sizes that all of them use, `config` the inventory of parameters. The classes below are
-thin faces over these functions.
+thin faces over these functions. The folders:
+
+    checkpoint  weights in and out: safetensors, PyTorch, Keras, TensorFlow 1
+    tokenizer   text to ids and back; training a vocabulary
+    training    pretraining, fine-tuning on five tasks, the study of the paper's claim
+    view        pictures and pages of kernels beside attention maps
+    step        any function, line by line, with its numbers
+    course      exercises that check themselves, and a grader
+    golden      the pack that ports check themselves against, and the checker
+    commands    the command line
 """
 
 from typing import TYPE_CHECKING

@@ -193,17 +193,17 @@ def replaced_word_loss_backward(dloss, acts, p, cfg):
     return under("convbert", g) | grads
 
 
-def pretraining_loss(batch, places, params, cfg, generator_cfg, rng, dropout=False, counts=(None, None), sampled=None):
+def pretraining_loss(batch, places, params, cfg, generator_cfg, rng, dropout=False, counts=(None, None)):
     """One batch through both parts: the generator fills the places, the discriminator reads the result.
 
-    batch: input_ids, attention_mask, token_type_ids, masked_ids (B, L); rng: a `RowRandom`; counts: places and real
-    tokens of the whole batch, if this is a part of it; sampled (N,): words to put in place of a draw
+    batch: input_ids, attention_mask, token_type_ids, masked_ids (B, L), and perhaps sampled (N,), words to put in
+    place of a draw; rng: a `RowRandom`; counts: places and real tokens of the whole batch, if this is a part of it
     ->  losses: loss, generator_loss, discriminator_loss; acts
     """
     noise = rng if dropout else None
     generator_loss, generator_acts = masked_word_loss(
         batch, places, part_params(params, "generator"), generator_cfg, noise, counts[0])
-    sampled = sample_words(generator_acts["words"], places, rng) if sampled is None else sampled
+    sampled = batch["sampled"] if "sampled" in batch else sample_words(generator_acts["words"], places, rng)
     corrupted, replaced = replace_tokens(batch["input_ids"], places, sampled)
     discriminator_loss, discriminator_acts = replaced_word_loss(
         batch, corrupted, replaced, part_params(params, "discriminator"), cfg, noise, counts[1])

@@ -42,12 +42,13 @@ def adam_state(params):
     return {f"{moment}.{name}": np.zeros_like(x) for moment in "mv" for name, x in params.items()}
 
 
-def adam_step(params, grads, state, rate, decay=0.01, beta1=0.9, beta2=0.999, eps=1e-6, scale=None):
+def adam_step(params, grads, state, rate, decay=0.01, betas=(0.9, 0.999), eps=1e-6, scale=None):
     """One step, in place:  m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  x -= rate (m / (sqrt(v) + eps) + decay x)
 
     There is no bias correction, and eps stands outside the root. Biases and norms are not decayed. `scale` gives some
     parameters a rate of their own: name -> factor.   Source: model/optimization.py of the original.
     """
+    beta1, beta2 = betas
     for name, x in params.items():
         g, m, v = grads[name], state[f"m.{name}"], state[f"v.{name}"]
         m *= beta1

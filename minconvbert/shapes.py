@@ -46,7 +46,7 @@ def dims(spec, *arrays):
                 break
             seen_in.setdefault(letter, name)
         if not fits:
-            want = ", ".join(letters) + "," * (len(letters) == 1 and letters != ["..."])
+            want = ", ".join(letters) + ("," if len(letters) == 1 and letters != ["..."] else "")
             raise ValueError(f"{name} must be ({want}){why}, but its shape is {array.shape}")
         if array.dtype.kind == "f":
             floats[name] = array.dtype

@@ -180,10 +180,10 @@ for name, seen in sees.items():
 learned = {(name, seed): left_or_right.train(name, seed) for name in left_or_right.VARIANTS for seed in range(3)}
 solve = ("span", "attention, 2 heads")
 axes = picture(2, width=8, sharey=True)
-for axis, names in zip(axes, (("plain", "dynamic", "span"), tuple(left_or_right.HEADS))):
+for axis, names in zip(axes, (("plain", "dynamic", "span"), tuple(left_or_right.ATTENTION_HEADS))):
     for name, style in zip(names, (":", "--", "-")):
         for seed in range(3):
-            colour = BLUE if name in left_or_right.HEADS else ORANGE
+            colour = BLUE if name in left_or_right.ATTENTION_HEADS else ORANGE
             axis.plot(learned[name, seed][1], style, color=colour, linewidth=1, label=name if seed == 0 else None)
     axis.axhline(0.5, color=FAINT, linewidth=0.6, zorder=0)
     axis.set(xlabel="step", xlim=(0, 60), ylim=(0, 1.05))

@@ -160,8 +160,10 @@ def main(argv=None):
             target.write_text(nbformat.writes(notebook, indent=1) + "\n", encoding="utf-8")
         else:
             found = differences(notebook, nbformat.read(target, 4)) if target.exists() else ["it is missing"]
-            stale += [target.name] * bool(found)
-            print(*(f"    {line}" for line in found), sep="\n", end="\n" if found else "")
+            for line in found:
+                print(f"    {line}")
+            if found:
+                stale.append(target.name)
         print(f"{path.stem:<32} {time.perf_counter() - started:5.1f} s", flush=True)
     if stale:
         print(f"out of date: {', '.join(stale)}; run python notebooks/build.py", file=sys.stderr)

@@ -115,10 +115,10 @@ def test_parts_share_the_embeddings_and_nothing_else(setup):
 def test_gradient_of_the_whole_step(setup):
     cfg, generator, params, rows = setup
     batch, places = masked_batch(rows, RowRandom(0, 0, range(5)), SPECIAL)
-    sampled = np.random.default_rng(3).integers(5, 40, len(places["rows"]))
+    batch["sampled"] = np.random.default_rng(3).integers(5, 40, len(places["rows"]))
 
     def loss_of(params):
-        return pretraining_loss(batch, places, params, cfg, generator, None, sampled=sampled)
+        return pretraining_loss(batch, places, params, cfg, generator, None)
 
     losses, acts = loss_of(params)
     assert losses["loss"] == losses["generator_loss"] + 50 * losses["discriminator_loss"]

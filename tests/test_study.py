@@ -29,11 +29,11 @@ def test_gradients_and_size_of_every_variant(variant):
     rows = rng.integers(5, 40, (4, 16))
     rows[:, 0], rows[:, 7], rows[:, 15] = 2, 3, 3
     batch, places = masked_batch(rows, RowRandom(0, 0, range(4)), SPECIAL)
-    sampled = rng.integers(5, 40, len(places["rows"]))
+    batch["sampled"] = rng.integers(5, 40, len(places["rows"]))
     with study.swapped_block(variant):
         state = study.variant_state(cfg, generator, variant, PRESETS["tiny"])
         params = {name: x + rng.normal(0, 0.2, x.shape) for name, x in state["params"].items()}
-        loss_of = lambda p: pretraining_loss(batch, places, p, cfg, generator, None, sampled=sampled)
+        loss_of = lambda p: pretraining_loss(batch, places, p, cfg, generator, None)
         _, acts = loss_of(params)
         check_gradients(lambda p: loss_of(p)[0]["loss"], params,
                         pretraining_loss_backward(acts, params, cfg, generator))

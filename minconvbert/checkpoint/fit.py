@@ -14,7 +14,7 @@ ARCHITECTURES = {
     None: "ConvBertModel", "discriminator": "ConvBertModel", "masked_lm": "ConvBertForMaskedLM",
     "sequence_classification": "ConvBertForSequenceClassification", "multiple_choice": "ConvBertForMultipleChoice",
     "token_classification": "ConvBertForTokenClassification", "question_answering": "ConvBertForQuestionAnswering"}
-HEADS = ("generator_predictions", "generator_lm_head", "discriminator_predictions", "classifier", "qa_outputs",
+HEAD_MODULES = ("generator_predictions", "generator_lm_head", "discriminator_predictions", "classifier", "qa_outputs",
          "sequence_summary")
 TABLE, OUTPUT_TABLE = "embeddings.word_embeddings.weight", "generator_lm_head.weight"
 # In files of older versions, but no parameters: the numbers 0, 1, 2, ... and zeros.
@@ -102,7 +102,7 @@ def _drop_second_table(found, file):
 
 
 def _of_head(name):
-    return plain(name).partition(".")[0] in HEADS
+    return plain(name).partition(".")[0] in HEAD_MODULES
 
 
 def _fresh_head(new_head, cfg, task):

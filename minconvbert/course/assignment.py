@@ -7,7 +7,7 @@ from .catalog import catalog
 from .handout import imports, solution, stub
 
 KINDS = ("plain", "nbgrader", "otter")
-HEAD = """# Exercises
+PREAMBLE = """# Exercises
 
 Replace the body of each function, and run the cell: it compares your arrays with the package's on numbers drawn from a
 seed. If one departs, it names the line and gives a hint. Use the names of the docstring for what you compute."""
@@ -24,7 +24,7 @@ def notebook(exercises, kind="plain", seed="your name", points=10, skeleton=Fals
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, but is {kind!r}")
     known = {entry.exercise: entry for entry in catalog()}
     lines = dict.fromkeys(line for name in exercises for line in imports(name))
-    cells = [_markdown(HEAD), _code("\n".join([*lines, "from minconvbert.course import check"]))]
+    cells = [_markdown(PREAMBLE), _code("\n".join([*lines, "from minconvbert.course import check"]))]
     if kind == "otter":
         cells.insert(0, _raw("# ASSIGNMENT CONFIG\nname: minconvbert\nsolutions_pdf: false\nexport_cell: false\n"
                              "generate: false\nfiles: []"))

@@ -19,7 +19,7 @@ from . import wholes
 from .trace import BY_HAND
 from .wholes import CASES
 
-MODULES = (activations, attention, conv, heads, losses, model, ops, optim, hugging_face, rows, wordpiece, wholes)
+PLANTED_IN = (activations, attention, conv, heads, losses, model, ops, optim, hugging_face, rows, wordpiece, wholes)
 
 # name: edits, each (module.function, old text, new text); the function has the old text exactly once.
 MISTAKES = {}
@@ -190,7 +190,7 @@ for _kind, _where, _weight, _reversed in (
     _mistake(f"{_kind} convolution: causal padding", f"conv.{_where}",
              f"pad({_of}, K)", f"pad({_of}, 2 * K - 1)[:, : L + K - 1]")
     for _name, _mode in (("edges repeated", "edge"), ("circular padding", "wrap"), ("reflected padding", "reflect")):
-        _axes = ", (0, 0)" * (_kind == "dynamic")
+        _axes = ", (0, 0)" if _kind == "dynamic" else ""
         _mistake(f"{_kind} convolution: {_name}, not zero", f"conv.{_where}", f"padded = pad({_of}, K)",
                  f'padded = np.pad({_of}, [(0, 0), (K // 2, K // 2), (0, 0){_axes}], "{_mode}")')
     _mistake(f"{_kind} convolution: dilated by 2", (f"conv.{_where}", f"pad({_of}, K)", f"pad({_of}, 2 * K - 1)"),
@@ -535,7 +535,7 @@ def changed(*edits):
     try:
         for where, changes in by_function.items():
             owner, original, mistaken = _changed(where, tuple(changes))
-            for space in {id(m): m for m in (owner, *MODULES)}.values():
+            for space in {id(m): m for m in (owner, *PLANTED_IN)}.values():
                 for name, value in list(vars(space).items()):
                     if value is original:
                         undo.append((space, name, original))

@@ -44,7 +44,8 @@ class Line:
     def at(self):
         """The three simplest cases that catch it, each with the first tensor to depart."""
         places = [f"{case}: {tensor}" for case, (tensor, _, _) in self.caught.items()]
-        return "; ".join(places[:3] + [f"{len(places) - 3} more"] * (len(places) > 3))
+        rest = [f"{len(places) - 3} more"] if len(places) > 3 else []
+        return "; ".join(places[:3] + rest)
 
 
 @dataclass

@@ -84,7 +84,7 @@ attention.output.LayerNorm attention.output.out intermediate.x intermediate.dens
 output.drop output.total output.LayerNorm output.out out
 """.split()
 EMBEDDINGS = "word_embeddings token_type_embeddings position_embeddings word total LayerNorm drop out".split()
-HEADS = """
+IN_HEADS = """
 hidden first picked generator_predictions.dense discriminator_predictions.dense classifier.dense
 sequence_summary dense projected active summary dropped generator_predictions.LayerNorm normed generator_lm_head
 discriminator_predictions.dense_prediction classifier qa_outputs logits probs loss
@@ -102,9 +102,9 @@ def place(name):
     if name.startswith("embeddings_project"):
         return 1, 0, 0
     if name.startswith("head."):
-        return 3, 0, _position(name.removeprefix("head."), HEADS)
-    in_head = _position(name, HEADS)
-    return (3, 0, in_head) if in_head < len(HEADS) else (2, 0, _position(name, LAYER))
+        return 3, 0, _position(name.removeprefix("head."), IN_HEADS)
+    in_head = _position(name, IN_HEADS)
+    return (3, 0, in_head) if in_head < len(IN_HEADS) else (2, 0, _position(name, LAYER))
 
 
 def _position(name, names):

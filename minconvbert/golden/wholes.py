@@ -141,6 +141,7 @@ _head("multiple_choice", "multiple_choice", "One logit a choice, from the last t
 # Optimizer and training.
 
 ADAM = dict(beta1=0.9, beta2=0.999, eps=1e-6)
+BETAS = ADAM["beta1"], ADAM["beta2"]
 SCHEDULE = dict(steps=20, warmup=4)
 
 
@@ -156,7 +157,8 @@ def _adam_run(given):
     params = {name: x.copy() for name, x in sub(given, "params").items()}
     state, found = optim.adam_state(params), {}
     for i in range(3):
-        optim.adam_step(params, sub(sub(given, "in"), f"step{i}"), state, 0.125, decay=0.25, **ADAM)
+        grads = sub(sub(given, "in"), f"step{i}")
+        optim.adam_step(params, grads, state, 0.125, decay=0.25, betas=BETAS, eps=ADAM["eps"])
         found |= {f"acts.step{i}.{name}": x.copy() for name, x in [*state.items(), *params.items()]}
     return found
 
@@ -215,7 +217,8 @@ def _train_run(given, gradients=BY_HAND):
         grads = forget(grads, sub(found, "grads"))
         losses.append(found["loss"])
         norms.append(optim.clip_by_global_norm(grads, 1.0))
-        optim.adam_step(params, grads, state, optim.learning_rate(step, 0.01, **SCHEDULE), decay=0.01, **ADAM)
+        rate = optim.learning_rate(step, 0.01, **SCHEDULE)
+        optim.adam_step(params, grads, state, rate, decay=0.01, betas=BETAS, eps=ADAM["eps"])
         if step in (1, 10):
             kept |= {f"acts.step{step}.{name}": x.copy() for name, x in params.items()}
     return {"acts.losses": np.array(losses), "acts.norms": np.array(norms, losses[0].dtype)} | kept

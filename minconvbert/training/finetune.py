@@ -33,7 +33,7 @@ from .tasks import batches
 # What a run writes into its folder.
 SUMMARY = "training.json"
 FILES = ("config.json", "model.safetensors", *checkpoint.TOKENIZER_FILES, SUMMARY, STATE, LOG, CURVES)
-DROPOUT, ORDER, HEAD, BODY = 1, 2, 3, 4                   # what a random generator is for, beside the seed
+DROPOUT, ORDER, NEW_HEAD, BODY = 1, 2, 3, 4               # what a random generator is for, beside the seed
 
 
 def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float32, **labels):
@@ -53,7 +53,7 @@ def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float3
     cfg = stored.replace(pad_token_id=tokenizer.pad_token_id)
     if examples is not None:
         cfg = task.configure(cfg, examples, **labels)
-    head = lambda: init_head(cfg, task.HEAD, np.random.default_rng([seed, HEAD]), "original", dtype)
+    head = lambda: init_head(cfg, task.HEAD, np.random.default_rng([seed, NEW_HEAD]), "original", dtype)
     if random_init:
         body = init_params(cfg, task.HEAD, np.random.default_rng([seed, BODY]), "original", dtype)
         return cfg, body | head(), tokenizer

@@ -41,8 +41,8 @@ LETTERS = 8
 LEFT, RIGHT, STAR, DOT = range(LETTERS, len(WORDS))
 MIDDLE, L, K = 2, 5, 5
 SHARPNESS = 10.0                                       # times a mixture, whose shares are at most 1, to make logits
-HEADS = {"attention": 1, "attention, blind": 1, "attention, 2 heads": 2}
-VARIANTS = (*HEADS, "plain", "dynamic", "span")
+ATTENTION_HEADS = {"attention": 1, "attention, blind": 1, "attention, 2 heads": 2}
+VARIANTS = (*ATTENTION_HEADS, "plain", "dynamic", "span")
 CONFIG = ConvBertConfig(hidden_size=2 * LETTERS, num_attention_heads=2, conv_kernel_size=K)      # a head of LETTERS
 
 
@@ -67,20 +67,20 @@ def best_accuracy(seen, answers):
 def vectors(ids, variant):
     """One-hot words, and one-hot positions for the heads that see them.   ids (B, L)  ->  (B, L, D)"""
     words = np.eye(len(WORDS))[ids]
-    if variant not in HEADS or variant == "attention, blind":
+    if variant not in ATTENTION_HEADS or variant == "attention, blind":
         return words
     return np.concatenate([words, np.broadcast_to(np.eye(L), (len(ids), L, L))], axis=2)
 
 
 def fresh(variant, rng):
     """Parameters; `conv_out_layer`, the map to values, is the one that stays."""
-    D, H = vectors(np.zeros((1, L), int), variant).shape[2], HEADS.get(variant, 1)
+    D, H = vectors(np.zeros((1, L), int), variant).shape[2], ATTENTION_HEADS.get(variant, 1)
     draw = lambda *shape: rng.normal(0, 0.3, shape)
     value = {"conv_out_layer.weight": np.eye(LETTERS, D), "conv_out_layer.bias": np.zeros(LETTERS)}
     if variant == "plain":
         return value | {"depthwise.weight": draw(LETTERS, 1, K)}
     query = {"query.weight": draw(H * LETTERS, D), "query.bias": draw(H * LETTERS)}
-    if variant in HEADS:
+    if variant in ATTENTION_HEADS:
         return value | query | {"key.weight": draw(H * LETTERS, D), "key.bias": draw(H * LETTERS)}
     kernel = {"conv_kernel_layer.weight": draw(K, LETTERS), "conv_kernel_layer.bias": draw(K)}
     if variant == "dynamic":
@@ -102,9 +102,9 @@ def mix(x, p, variant):
     if variant == "dynamic":
         kernel = softmax(linear(query, p["conv_kernel_layer.weight"], p["conv_kernel_layer.bias"]))[:, :, None]
         return dynamic_conv(value, kernel)[:, :, 0], dict(x=x, query=query, value=value, kernel=kernel)
-    heads = lambda y: y.reshape(*y.shape[:2], HEADS[variant], LETTERS)
+    heads = lambda y: y.reshape(*y.shape[:2], ATTENTION_HEADS[variant], LETTERS)
     out, acts = self_attention(heads(query), heads(linear(x, p["key.weight"], p["key.bias"])),
-                               np.repeat(value, HEADS[variant], axis=2), np.zeros((1, 1, 1, x.shape[1])))
+                               np.repeat(value, ATTENTION_HEADS[variant], axis=2), np.zeros((1, 1, 1, x.shape[1])))
     return out.sum(2), acts | dict(x=x)
 
 
@@ -120,7 +120,7 @@ def mix_backward(dout, acts, p, variant):
         dquery, g["conv_kernel_layer.weight"], g["conv_kernel_layer.bias"] = linear_backward(
             softmax_backward(dkernel, acts["kernel"])[:, :, 0], acts["query"], p["conv_kernel_layer.weight"])
     else:
-        dheads = np.repeat(dout[:, :, None], HEADS[variant], axis=2)
+        dheads = np.repeat(dout[:, :, None], ATTENTION_HEADS[variant], axis=2)
         dquery, dkey, dvalue = self_attention_backward(dheads, acts)
         dquery, dkey = (d.reshape(*d.shape[:2], -1) for d in (dquery, dkey))
         _, g["key.weight"], g["key.bias"] = linear_backward(dkey, x, p["key.weight"])

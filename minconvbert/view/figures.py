@@ -270,8 +270,9 @@ def _draw_kernel(axis, shown, layer, head, token, title=None, colour=LIGHT["conv
     axis.set(yticks=[], ylim=(0, 1.14 * highest), xlim=(-half - 0.6, half + 0.6))
     lost = shown.lost[layer, head, token]
     title = f"kernel of “{_plain(shown.tokens[token])}”" if title is None else title
-    axis.set_title((title + f"   {lost:.0%} falls on zeros" * bool(lost >= 0.005)).lstrip(), fontsize=9,
-                   loc="left", color=colour, family=_fonts())
+    if lost >= 0.005:
+        title = f"{title}   {lost:.0%} falls on zeros".lstrip()
+    axis.set_title(title, fontsize=9, loc="left", color=colour, family=_fonts())
     _bare(axis)
 
 
@@ -280,9 +281,12 @@ def _draw_two_contexts(figure, first, second, both, shape=(2, 1)):
     highest = max(s.kernels[layer, head, place].max() for s, place in zip((first, second), both.places))
     for axis, shown, place in zip(figure.subplots(*shape), (first, second), both.places):
         begin, end = max(0, place - 6), min(len(shown.tokens), place + 7)
-        snippet = " ".join(_plain(t) for t in shown.tokens[begin:end])
-        _draw_kernel(axis, shown, layer, head, place,
-                     "… " * (begin > 0) + snippet + " …" * (end < len(shown.tokens)), LIGHT["ink"])
+        snippet = [_plain(t) for t in shown.tokens[begin:end]]
+        if begin > 0:
+            snippet = ["…", *snippet]
+        if end < len(shown.tokens):
+            snippet = [*snippet, "…"]
+        _draw_kernel(axis, shown, layer, head, place, " ".join(snippet), LIGHT["ink"])
         axis.set_ylim(0, 1.14 * highest)
 
 
