@@ -2,9 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -25,8 +25,7 @@ def built(tmp_path_factory):
     out, unpacked = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("sdist")
     build(ROOT, "sdist", out)
     (sdist,) = out.glob("*.tar.gz")
-    with tarfile.open(sdist) as files:
-        files.extractall(unpacked, filter="data")
+    shutil.unpack_archive(sdist, unpacked)
     (source,) = unpacked.iterdir()
     build(source, "wheel", out)
     (wheel,) = out.glob("*.whl")

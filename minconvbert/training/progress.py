@@ -15,12 +15,13 @@ def say(*lines, end="\n"):
 
 
 def write_to(stream, *lines, end="\n"):
-    """Print lines to a stream, which may have gone."""
+    """Print lines to a stream, which may have gone. A stderr that has gone is given up."""
     if stream is not None:                             # as Python has it for what is closed from the start
         try:
             print(*lines, sep="\n", end=end, file=stream, flush=True)
         except (OSError, ValueError):
-            pass
+            if stream is sys.stderr:
+                sys.stderr = None                      # Python would fail to flush it at the end, and exit with 120
 
 
 class Progress:

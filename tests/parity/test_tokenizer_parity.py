@@ -53,8 +53,13 @@ def assert_same_tokens(ours, got, want):
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=IDS)
 def test_every_code_point(setting):
-    """Between two letters, 400 code points a text; a vocabulary for each plane that knows most of what comes of it."""
+    """Between two letters, 400 code points a text; a vocabulary for each plane that knows most of what comes of it.
+
+    Planes 4 to 13 hold no character yet, so one setting of six reads them.
+    """
     for first in range(0, 0x110000, 0x10000):
+        if 0x40000 <= first < 0xe0000 and setting is not SETTINGS[0]:
+            continue
         plane = [chr(c) for c in range(first, first + 0x10000) if not 0xd800 <= c < 0xe000]
         tokens = list(dict.fromkeys([*vocabulary("".join(plane)), "a", "b", "##a", "##b"]))
         assert_equal(ConvBertTokenizerFast(tokens, **setting), reference(tokens, **setting), (
