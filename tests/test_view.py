@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ import pytest
 
 from minconvbert import view
 from minconvbert.ops import softmax
-from minconvbert.view import palette
+from minconvbert.view import figures, palette
 from minconvbert.view.selection import chosen, compared, label, seen
 
 HOSTILE = ["</script><script>document.title='hacked'</script>", "<img src=x onerror=alert(1)>", '"\'&amp;', "$x^2$",
@@ -126,18 +127,9 @@ def test_long_sentences_and_hostile_words_are_drawn():
     for draw in (view.one_token, view.side_by_side):
         draw(answer(128, 1), words(128))._repr_png_()
     tokens = HOSTILE + ["word"]
-    with pytest.warns(UserWarning, match="Glyph") if not _draws_chinese() else _nothing():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "no font of this machine")
         view.overview(answer(len(tokens), 1), tokens, second=(answer(len(tokens), 1, seed=1), tokens))._repr_png_()
-
-
-def _draws_chinese():
-    from minconvbert.view.figures import _fonts
-    return len(_fonts()) > 1
-
-
-def _nothing():
-    import contextlib
-    return contextlib.nullcontext()
 
 
 def test_both_maps_have_the_same_axes_scale_and_colours():
@@ -472,3 +464,31 @@ def test_the_command_asks_for_matplotlib(command, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert command("the", "--out", "a.svg")[2].startswith('error: .svg needs matplotlib: pip install "minc')
     assert command("the", "--out", "a.html")[0] == 0
+
+
+def test_letters_that_no_font_has_are_named_in_one_warning():
+    from fontTools.ttLib import TTFont
+    from matplotlib.font_manager import fontManager
+    drawn = {chr(code) for font in fontManager.ttflist if font.name in figures.WORDS
+             for code in TTFont(font.fname, fontNumber=0).getBestCmap()}
+    tokens = ["[CLS]", "你好", "سلام", "😀", "café", "𒀀𒀁"]
+    missing = sorted({letter for token in tokens[1:] for letter in token} - drawn)
+    assert "س" in drawn and "𒀀" in missing
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        data = view.overview(answer(6), tokens)._repr_png_()
+    assert data.startswith(b"\x89PNG") and len(said) == 1
+    assert f"no font of this machine has {' '.join(missing)}, so" in str(said[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        view.overview(answer(3), ["[CLS]", "سلام", "é"])._repr_png_()
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+@pytest.mark.parametrize("L", [2, 4, 12])
+def test_no_text_leaves_its_picture(name, L):
+    figure = DRAWINGS[name](answer(L), words(L))
+    figure.canvas.draw()
+    box = figure.get_tightbbox(figure.canvas.get_renderer())             # inches
+    width, height = figure.get_size_inches()
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) > -0.02, (box, width, height)

@@ -7,8 +7,11 @@ names of parameters; a token is a position or a label. Without `layer`, `head` o
 see `selection.chosen`.
 """
 
+import functools
 import io
 import unicodedata
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +24,14 @@ from .selection import chosen, compared, seen
 INCH = 0.078                                           # width of a letter of a word, and of the numbers beside it
 BAR = 1                                                # inches of the highest bar
 LINE = 118                                             # letters in a line of the sentence, at least
-WORDS = ("DejaVu Serif", "Noto Serif CJK SC", "Noto Sans CJK SC", "Noto Sans CJK JP", "Hiragino Sans", "PingFang SC",
-         "Microsoft YaHei", "WenQuanYi Zen Hei", "Arial Unicode MS")
+WORDS = ("DejaVu Serif", "DejaVu Sans", "Noto Serif CJK SC", "Noto Sans CJK SC", "Noto Sans CJK JP", "Hiragino Sans",
+         "PingFang SC", "Microsoft YaHei", "WenQuanYi Zen Hei", "Noto Naskh Arabic", "Noto Sans Arabic", "Geeza Pro",
+         "Noto Emoji", "Segoe UI Emoji", "Symbola", "Arial Unicode MS")
 
 
 def one_token(out, tokens, layer=None, head=None, token=None, row=0, ax=None):
     """The sentence, and what one token takes of it: attention rises above the words, its kernel hangs below them."""
-    shown = seen(out, tokens, row)
+    shown = _seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
     lines = _lines(shown)
     figure = drawing(_width_of(lines), 0.35 + _height_of(lines, shown, layer, head, token), ax)
@@ -38,7 +42,7 @@ def one_token(out, tokens, layer=None, head=None, token=None, row=0, ax=None):
 
 def kernel_over_words(out, tokens, layer=None, head=None, token=None, row=0, ax=None):
     """The K weights of one token's kernel, each over the word (or the zero) that it multiplies."""
-    shown = seen(out, tokens, row)
+    shown = _seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
     figure = drawing(max(4.6, 0.72 * shown.kernels.shape[-1]), 2.8, ax)
     _title(figure, f"The kernel of “{_plain(shown.tokens[token])}”", layer, head)
@@ -52,7 +56,7 @@ def side_by_side(out, tokens, layer=None, head=None, token=None, row=0, ax=None)
     Both reach K // 2 columns beyond the sentence: what the kernels put there falls on zeros. Between the slanted lines
     lies all that a kernel can reach.
     """
-    shown = seen(out, tokens, row)
+    shown = _seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
     width, height = _pair_size(shown)
     figure = drawing(width, height + 0.5, ax)
@@ -63,7 +67,7 @@ def side_by_side(out, tokens, layer=None, head=None, token=None, row=0, ax=None)
 
 def all_heads(out, tokens, row=0, ax=None):
     """Thumbnails of every layer and head: attention on the left, kernels on the right, one scale for all."""
-    shown = seen(out, tokens, row)
+    shown = _seen(out, tokens, row)
     figure = drawing(*_thumbnails_size(shown, 10), ax)
     _draw_thumbnails(figure, shown)
     return _shown(figure, ax)
@@ -71,7 +75,7 @@ def all_heads(out, tokens, row=0, ax=None):
 
 def profile(out, tokens, layer=None, head=None, row=0, ax=None):
     """The mean weight at each distance of both kinds of heads, with mean distance and entropy."""
-    shown = seen(out, tokens, row)
+    shown = _seen(out, tokens, row)
     layer, head, _ = chosen(shown, layer, head, 0)
     figure = drawing(8, 3.2, ax)
     _title(figure, "How far they look", layer, head)
@@ -81,7 +85,7 @@ def profile(out, tokens, layer=None, head=None, row=0, ax=None):
 
 def distances(out, tokens, row=0, ax=None):
     """Mean distance and entropy of every head in every layer: attention and convolution."""
-    shown = seen(out, tokens, row)
+    shown = _seen(out, tokens, row)
     figure = drawing(8, 3, ax)
     _draw_distances(figure.subplots(1, 2), shown)
     return _shown(figure, ax)
@@ -94,7 +98,7 @@ def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, 
     `word` is a label that both sentences have; without it, the longest that they share. Without `layer` or `head`,
     those are drawn whose two kernels differ most.
     """
-    first, second = seen(out, tokens, row), seen(second_out, second_tokens, second_row)
+    first, second = _seen(out, tokens, row), _seen(second_out, second_tokens, second_row)
     both = compared(first, second, word, layer, head)
     figure = drawing(max(6, 0.8 * first.kernels.shape[-1]), 4.8, ax)
     _title(figure, f"“{_plain(both.words[0])}” twice: one word, two kernels", both.layer, both.head)
@@ -108,9 +112,9 @@ def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None,
     `second` = (out, tokens) of another sentence adds the same word in two contexts, and where none is given, the layer
     and head in which its two kernels differ most.
     """
-    shown = seen(out, tokens, row)
+    shown = _seen(out, tokens, row)
     if second:
-        other = seen(*second)
+        other = _seen(*second)
         both = compared(shown, other, word, layer, head)
         layer, head, token = both.layer, both.head, both.places[0] if token is None else token
     layer, head, token = chosen(shown, layer, head, token)
@@ -191,7 +195,7 @@ def _letters(token):
 
 
 def _width_of(lines):
-    return max(5.2, INCH * max(line[-1][2] for line in lines) + 0.3)
+    return max(5.5, INCH * max(line[-1][2] for line in lines) + 0.3)
 
 
 def _room(lines, shown, layer, head, token):
@@ -423,6 +427,11 @@ def drawing(width, height, ax=None):
             self.savefig(data, format="png")
             return data.getvalue()
 
+        def draw(self, renderer):
+            with warnings.catch_warnings():            # `_seen` has said it once, for all letters
+                warnings.filterwarnings("ignore", "Glyph .* missing from font")
+                super().draw(renderer)
+
     figure = Drawing(figsize=(width, height), dpi=120, layout="constrained", facecolor=LIGHT["paper"])
     FigureCanvasAgg(figure)
     return figure
@@ -476,6 +485,25 @@ def _bare(axis):
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
     axis.set_facecolor(LIGHT["paper"])
+
+
+def _seen(out, tokens, row=0):
+    """As `seen`; one warning names all letters that no font of this machine can draw."""
+    shown = seen(out, tokens, row)
+    strange = {letter for token in shown.tokens for letter in token if letter > "~" and letter.isprintable()}
+    if strange and find_spec("matplotlib") and (missing := sorted(strange - _drawable())):
+        some = " ".join(missing[:20]) + (" ..." if len(missing) > 20 else "")
+        warnings.warn(f"no font of this machine has {some}, so the picture shows boxes; install a font that does, such"
+                      " as Noto, or use view.page, which takes the fonts of the browser", stacklevel=3)
+    return shown
+
+
+@functools.cache
+def _drawable():
+    """What the fonts of words can draw."""
+    from matplotlib.font_manager import fontManager, get_font
+    return {chr(code) for font in fontManager.ttflist if font.name in WORDS
+            for code in get_font(font.fname).get_charmap()}
 
 
 def _fonts():
