@@ -1,7 +1,7 @@
 """The activations that a configuration may name: each with its slope, the derivative that backward multiplies by.
 
-A slope is given both x and y = f(x), for much of it is known from the forward: the slope of tanh is 1 - y^2, and the
-factor by which a `gelu` lets x through is y / x.
+A slope takes both x and y = f(x), because the forward has already computed much of it: the slope of tanh is 1 - y^2,
+and the factor by which `gelu` multiplies x is y / x.
 """
 
 import math
@@ -36,7 +36,7 @@ def _by_blocks(f, *arrays, block=2**16):
 
 
 def gate(x, y, at_zero=0.5):
-    """y / x, the factor by which an activation y = x gate(x) let x through; at x = 0 it does not follow from y."""
+    """y / x, the gate of an activation y = x gate(x). At x = 0 it is `at_zero`, because y / x is undefined there."""
     with np.errstate(invalid="ignore"):
         g = y / x
     g[x == 0] = at_zero
@@ -101,7 +101,7 @@ def gelu_tanh_slope(x, y, scale=math.sqrt(2 / math.pi)):
 
 
 def sigmoid(x):
-    """1 / (1 + exp(-x)); where exp overflows, 1 / inf is the 0 that is wanted"""
+    """1 / (1 + exp(-x)); where exp overflows, 1 / inf gives the right value, 0"""
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-x))
 

@@ -1,4 +1,4 @@
-"""Self-attention, and the mixed block: half of the heads attend, half convolve."""
+"""Self-attention, and the mixed block, in which half of the heads attend and half convolve."""
 
 import math
 
@@ -40,7 +40,7 @@ def self_attention_backward(dout, acts):
 
 
 def mixed_attention(x, masks, p, cfg, rng=None):
-    """One half of the heads looks at every token, the other at the span around each; both ask with the same query.
+    """Half of the heads attend to every token, half convolve the span around each; both use the same query.
 
     x (B, L, D), masks = (attention bias (B, 1, 1, L), None or convolution mask (B, L, 1))  ->  (B, L, 2 H Dh), acts
     """

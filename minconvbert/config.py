@@ -22,7 +22,7 @@ TASKS = ("masked_lm", "sequence_classification", "multiple_choice", "token_class
 # Beyond these, the lists of parameters and of labels alone would take minutes and gigabytes.
 MOST_LAYERS, MOST_LABELS = 10_000, 1_000_000
 
-# Fields; what must hold for the value of each, given the configuration; and how a message says so.
+# Each rule: names of fields; what must hold for a value, given the configuration; and the words of the message.
 RULES = (
     ("vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size max_position_embeddings"
      " type_vocab_size embedding_size head_ratio conv_kernel_size num_groups num_labels",
@@ -57,7 +57,7 @@ RULES = (
 
 
 def _takes_whole_files(cls):
-    """Let `cls(**entries)` take the entries of a `config.json` that are no fields: they are kept in `unknown`."""
+    """Let `cls(**entries)` take entries of a `config.json` that are not fields, and keep them in `unknown`."""
     init, names = cls.__init__, {f.name for f in fields(cls)}
 
     @wraps(init)
@@ -81,7 +81,7 @@ class ConvBertConfig:
     Three fields are ours: `head_ratio_semantics`, `mask_value` and `mask_convolution`. The entries of a `config.json`
     can be passed as they are, `ConvBertConfig(**entries)`: those that mean nothing here are kept in `unknown`.
 
-    Raises ValueError or TypeError for a model that cannot work, and for a name that is nearly that of a field.
+    Raises ValueError or TypeError for a model that cannot work, and for a name that is nearly a field's name.
     """
 
     vocab_size: int = 30522
@@ -141,7 +141,7 @@ class ConvBertConfig:
         return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
 
     def replace(self, **changes):
-        """The same configuration but for `changes`, checked again."""
+        """The same configuration except for `changes`, checked again."""
         if "num_labels" in changes and "id2label" not in changes:
             changes["id2label"] = None
         return replace(self, **changes)
@@ -189,7 +189,7 @@ class ConvBertConfig:
 
     @classmethod
     def from_json(cls, path):
-        """Read `config.json`; a folder, or the name of what ships, stands for the one inside it."""
+        """Read `config.json`, from its path, its folder or the name of the weights that ship."""
         path = model_path(path)
         if not path.exists():
             raise FileNotFoundError(f"a configuration must be a config.json or a folder that has one, but there is no"
@@ -223,14 +223,14 @@ class ConvBertConfig:
         return entries
 
     def to_json(self, path):
-        """Write `config.json`, whole or not at all; a folder stands for the one inside it."""
+        """Write `config.json`, to its path or into a folder, whole or not at all."""
         path = Path(path)
         path = path / "config.json" if path.is_dir() else path
         write_atomic(path, json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _fields_of(entries):
-    """The entries of a `config.json` as fields of the configuration, those that are none of them in `unknown`."""
+    """The entries of a `config.json` as fields of the configuration; those that are not fields go into `unknown`."""
     entries = dict(entries)
     model_type = entries.pop("model_type", "convbert")
     _require(model_type in ("convbert", "conv_bert"), "model_type", "'convbert'", model_type)
@@ -241,7 +241,7 @@ def _fields_of(entries):
             raise ValueError(f"id2label must map the numbers of labels to their names, but is {_shown(labels)}")
         labels = {int(i): label for i, label in labels.items()}
         _require(entries.setdefault("num_labels", len(labels)) == len(labels), "num_labels",
-                 f"{len(labels)}, because so many labels are in id2label", entries["num_labels"])
+                 f"{len(labels)}, because id2label has that many labels", entries["num_labels"])
         entries["id2label"] = None if labels == _unnamed_labels(len(labels)) else labels
     known = {f.name for f in fields(ConvBertConfig)} - {"unknown"}
     return {name: value for name, value in entries.items() if name in known} | {
@@ -258,7 +258,7 @@ def _require(holds, name, what, found):
 
 
 def _shown(value):
-    """A value for a message: what is long is cut off."""
+    """A value for a message, cut off if it is long."""
     if type(value) is int and abs(value) >= 1 << 63:
         return f"a number of {value.bit_length()} bits"
     return f"{value!r:.200}"

@@ -2,9 +2,9 @@
 
     out[t] = sum over the K taps j of   kernel[j] * x[t + j - K // 2]          (zero outside the sequence)
 
-In a depthwise convolution the kernel is learned: one for every channel. In a dynamic one it is predicted: one for every
-token and head. In a *span-based* dynamic one, the idea of ConvBERT, it is predicted from the span around the token, not
-from the token alone.
+A depthwise convolution learns one kernel for every channel. A dynamic convolution predicts one for every token and
+head. A *span-based* dynamic convolution, the idea of ConvBERT, predicts it from the span around the token, not from the
+token alone.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from .shapes import dims
 def depthwise_conv(x, weight):
     """out[t, d] = sum_j weight[d, j] x[t + j - K // 2, d].   x (B, L, D), weight (D, 1, K)  ->  (B, L, D)"""
     B, L, D, K = dims("x[B L D], weight[D 1 K]", x, weight)
-    weight = np.asfortranarray(weight)                 # a tap's numbers side by side: 1.7 times as fast
+    weight = np.asfortranarray(weight)                 # a tap's numbers lie side by side: 1.7 times as fast
     padded = pad(x, K)
     out = np.zeros_like(x)
     for j in range(K):
@@ -39,7 +39,7 @@ def depthwise_conv_backward(dout, x, weight):
 def separable_conv(x, depthwise, pointwise, bias):
     """A depthwise convolution, then one linear map of every position.
 
-    x (B, L, D), depthwise (D, 1, K), pointwise (A, D, 1), bias (A, 1)  ->  (B, L, A), mixed (B, L, D), between the two
+    x (B, L, D), depthwise (D, 1, K), pointwise (A, D, 1), bias (A, 1)  ->  (B, L, A), mixed (B, L, D), before the map
     """
     dims("pointwise[A D 1], bias[A 1]", pointwise, bias)
     mixed = depthwise_conv(x, depthwise)
@@ -54,7 +54,7 @@ def separable_conv_backward(dout, x, mixed, depthwise, pointwise):
 
 
 def dynamic_conv(value, kernel):
-    """out[t, h] = sum_j kernel[t, h, j] value[t + j - K // 2, h]: every token and head with a kernel of its own.
+    """out[t, h] = sum_j kernel[t, h, j] value[t + j - K // 2, h]: every token and head has a kernel of its own.
 
     value (B, L, H, Dh), kernel (B, L, H, K)  ->  (B, L, H, Dh)
     """
@@ -97,8 +97,8 @@ def unpad(padded, K):
 def span_dynamic_conv(x, query, mask, p, cfg):
     """softmax(W (query * span_key) + b) convolved with the values: the heart of ConvBERT.
 
-    A separable convolution sums up the span around each token: the span key. Where query and span key agree decides,
-    by one linear map and a softmax, how much of each neighbour's value to take.
+    A separable convolution sums up the span around each token as its span key. A linear map and a softmax turn the
+    product of query and span key into the kernel, which says how much of each neighbour's value to take.
 
     x (B, L, D), query (B, L, H Dh), mask None or (B, L, 1)  ->  out (B, L, H, Dh), acts
 
@@ -148,5 +148,5 @@ def span_dynamic_conv_backward(dout, acts, p, cfg):
 
 
 def hide(x, mask):
-    """x with masked tokens zeroed, or x itself where there is no mask; its own backward."""
+    """x with masked tokens zeroed, or x itself if there is no mask; it is its own backward."""
     return x if mask is None else x * mask

@@ -1,6 +1,6 @@
 """Pretraining by replaced-token detection.
 
-A small generator fills masked places with words that fit. The model itself, the discriminator, then tells
+A small generator fills masked places with words that fit. The model itself, the discriminator, then decides
 for every word whether it is the author's or the generator's. Both read the same embeddings.
 
     loss = 1 * masked-word loss of the generator + 50 * replaced-word loss of the discriminator
@@ -21,10 +21,10 @@ GENERATOR_WEIGHT, DISCRIMINATOR_WEIGHT = 1.0, 50.0
 
 
 class RowRandom:
-    """A random generator for each row of a batch, from (seed, step, number of the row).
+    """A random generator for each row of a batch, seeded with (seed, step, number of the row).
 
-    However the rows are spread over processes, each gets the same numbers; and a run that goes on from a step needs to
-    know no more than the step.
+    Each row gets the same numbers however the rows are spread over processes, and a run that resumes at a step needs to
+    know only the step.
     """
 
     def __init__(self, seed, step, rows):
@@ -44,10 +44,10 @@ def _require_rows(rng, B):
 
 
 def generator_config(cfg, width=0.25, layers=1.0):
-    """The configuration of the generator: `width` times as wide, `layers` times as deep, its embeddings shared.
+    """The configuration of the generator: `width` times as wide, `layers` times as deep, with shared embeddings.
 
-    Source: get_generator_config. A generator of one head is full width there, which only the head_ratio_semantics
-    "original" can express.
+    Source: get_generator_config. There, a generator of one head has full width, which only
+    head_ratio_semantics="original" can express.
     """
     heads = max(1, round(cfg.num_attention_heads * width))
     hidden = round(cfg.hidden_size * width)
@@ -90,9 +90,9 @@ def mask_tokens(input_ids, attention_mask, rng, mask_id, special_ids, share=0.15
 
     input_ids, attention_mask (B, L)  ->  masked ids (B, L), places: rows, positions, labels (N,)
 
-    Of n real tokens, round(share * n) places are drawn, at least 1 and at most `most` (by default int(0.155 L), which
-    is none below seven tokens); with replacement, so that a place can be drawn twice and then counts twice. 85% of the
-    draws hide their word behind [MASK], the rest leave it as it is. Special tokens and padding are never drawn.
+    A row of n real tokens gets round(share * n) draws, at least 1 and at most `most` (by default int(0.155 L), which is
+    0 below seven tokens). Draws are with replacement: a place that is drawn twice counts twice. 85% of the draws hide
+    their word behind [MASK], the rest leave it as it is. Special tokens and padding are never drawn.
     Source: pretrain_helpers.mask.
     """
     B, L = dims("input_ids[B L], attention_mask[B L]", input_ids, attention_mask)
@@ -129,12 +129,12 @@ def sample_words(logits, places, rng):
 
 
 def replace_tokens(input_ids, places, sampled):
-    """Put sampled words in their places; a word is replaced if it is another than the author's.
+    """Put sampled words in their places; a word is replaced if it differs from the author's.
 
     input_ids (B, L), sampled (N,)  ->  corrupted ids (B, L), replaced (B, L) of 0 and 1
 
-    The first draw of a place decides. (The original takes the mean of the ids where a place was drawn more than once,
-    an id that nobody drew.)
+    The first draw of a place decides. (Where a place was drawn more than once, the original takes the mean of the ids,
+    which is an id that nobody drew.)
     """
     at = places["rows"] * input_ids.shape[1] + places["positions"]
     at, first = np.unique(at, return_index=True)
@@ -146,8 +146,8 @@ def replace_tokens(input_ids, places, sampled):
 def masked_word_loss(batch, places, p, cfg, rng=None, count=None):
     """The mean of -log softmax(logits)[author's word] over the chosen places.
 
-    batch: attention_mask, token_type_ids, masked_ids (B, L), as `mask_tokens` hides them; count: how many places share
-    the mean, if this batch is a part of a larger one  ->  loss, acts; of these, `words` (N, V) are the logits
+    batch: attention_mask, token_type_ids, and masked_ids from `mask_tokens` (B, L); count: how many places share the
+    mean, if this batch is a part of a larger one  ->  loss, acts, in which `words` (N, V) are the logits
     """
     inputs = model_inputs(cfg, batch["masked_ids"], batch["attention_mask"], batch["token_type_ids"])
     hidden, acts = convbert(inputs, sub(p, "convbert"), cfg, rng)
@@ -172,7 +172,7 @@ def masked_word_loss_backward(dloss, acts, p, cfg):
 def replaced_word_loss(batch, corrupted, replaced, p, cfg, rng=None, count=None):
     """The mean over real tokens of the binary cross-entropy of "this word was replaced".
 
-    corrupted, replaced (B, L); count: how many tokens share the mean  ->  loss, acts; of these, `logits` (B, L)
+    corrupted, replaced (B, L); count: how many tokens share the mean  ->  loss, acts with `logits` (B, L)
     """
     inputs = model_inputs(cfg, corrupted, batch["attention_mask"], batch["token_type_ids"])
     hidden, acts = convbert(inputs, sub(p, "convbert"), cfg, rng)
@@ -196,8 +196,8 @@ def replaced_word_loss_backward(dloss, acts, p, cfg):
 def pretraining_loss(batch, places, params, cfg, generator_cfg, rng, dropout=False, counts=(None, None)):
     """One batch through both parts: the generator fills the places, the discriminator reads the result.
 
-    batch: input_ids, attention_mask, token_type_ids, masked_ids (B, L), and perhaps sampled (N,), words to put in
-    place of a draw; rng: a `RowRandom`; counts: places and real tokens of the whole batch, if this is a part of it
+    batch: input_ids, attention_mask, token_type_ids, masked_ids (B, L), and optionally sampled (N,), words to use
+    instead of a draw; rng: a `RowRandom`; counts: places and real tokens of the whole batch, if this is a part of it
     ->  losses: loss, generator_loss, discriminator_loss; acts
     """
     noise = rng if dropout else None
@@ -216,8 +216,7 @@ def pretraining_loss(batch, places, params, cfg, generator_cfg, rng, dropout=Fal
 def pretraining_loss_backward(acts, params, cfg, generator_cfg):
     """-> grads under the names of `params`
 
-    The draw between the parts is no function that one could differentiate: the generator learns from its own loss
-    alone.
+    The draw between the parts cannot be differentiated, so the generator learns from its own loss alone.
     """
     grads = part_grads(replaced_word_loss_backward(
         DISCRIMINATOR_WEIGHT, sub(acts, "discriminator"), part_params(params, "discriminator"), cfg), "discriminator")

@@ -1,4 +1,4 @@
-"""The classes that users of Hugging Face expect: thin, over the functions of `model` and `heads`."""
+"""The classes that users of Hugging Face expect: thin wrappers of the functions of `model` and `heads`."""
 
 import logging
 import re
@@ -31,31 +31,31 @@ class _Last(threading.local):
 
 
 class _Face:
-    """What all classes share: a last call in each thread, and the few habits of PyTorch that mean something here."""
+    """What all classes share: a last call in each thread, and the few methods of PyTorch's that mean something here."""
 
     def __init__(self, config, params):
         keep_freed_memory()
         self.config, self.params = config, Arrays(params)
         self.dtype = next(iter(params.values())).dtype
         if self.dtype not in (np.float32, np.float64):
-            raise TypeError(f"params must be float32 or float64 to reckon with, but they are {self.dtype}; use astype,"
+            raise TypeError(f"params must be float32 or float64 to compute with, but they are {self.dtype}; use astype,"
                             " or load them with dtype=np.float32")
         self._last = _Last()
 
     def num_parameters(self):
-        """How many numbers the parameters are."""
+        """How many numbers the parameters hold."""
         return sum(x.size for x in self.params.values())
 
     def eval(self):
-        """The model. Nothing changes: dropout happens if and only if a call gets an `rng`."""
+        """Return the model. Nothing changes, because dropout happens if and only if a call gets an `rng`."""
         return self
 
     def train(self, mode=True):
-        """The model. Nothing changes: dropout happens if and only if a call gets an `rng`."""
+        """Return the model. Nothing changes, because dropout happens if and only if a call gets an `rng`."""
         return self
 
     def forward(self, *inputs, **options):
-        """As calling the model."""
+        """The same as calling the model."""
         return self(*inputs, **options)
 
     def state_dict(self):
@@ -105,9 +105,9 @@ class ConvBertModel(_Face):
     task = None
 
     def __init__(self, config, params=None, rng=None, scheme="hf", dtype=np.float32):
-        """`params` as they are, checked by name and shape; without them, fresh ones.
+        """Take `params` as they are, checked by name and shape, or draw fresh ones.
 
-        rng, scheme, dtype: of fresh parameters, as in `init_params`.
+        rng, scheme, dtype: for fresh parameters, as in `init_params`.
         """
         checked_config(config)
         super().__init__(config, init_params(config, self.task, rng, scheme, dtype) if params is None
@@ -117,7 +117,7 @@ class ConvBertModel(_Face):
     def from_pretrained(cls, folder, dtype=np.float32, **options):
         """Read a checkpoint: "convbert-tiny", a folder, a file, or the name of a model on the hub.
 
-        options: as of `checkpoint.load`, fields of the configuration among them. With `num_labels`, a head that the
+        options: those of `checkpoint.load`, including fields of the configuration. With `num_labels`, a head that the
         checkpoint lacks is drawn from seed 0, and that is logged.
         """
         try:
@@ -130,11 +130,11 @@ class ConvBertModel(_Face):
         return cls(*checkpoint.load(folder, task=cls.task, dtype=dtype, **options))
 
     def save_pretrained(self, folder, **options):
-        """Write `config.json` and `model.safetensors`, each whole or not at all; options as of `checkpoint.save`."""
+        """Write `config.json` and `model.safetensors`, each whole or not at all; options of `checkpoint.save`."""
         checkpoint.save(folder, self.config, self.params, task=self.task, **options)
 
     def resize_token_embeddings(self, new_num_tokens, rng=None):
-        """Make room for so many tokens, as after `tokenizer.add_tokens`; -> the table.   rng: of the new rows"""
+        """Resize the tables to so many tokens, as after `tokenizer.add_tokens`  ->  the table.   rng: for new rows"""
         self.config, self.params = resize_tokens(self.config, self.params, new_num_tokens, rng)
         self._ran = None
         return next(x for name, x in self.params.items() if name.endswith("word_embeddings.weight"))
@@ -153,7 +153,7 @@ class ConvBertModel(_Face):
     def backward(self, dlast_hidden_state, free=False):
         """The gradient of every parameter, under its own name, and of `inputs_embeds` if that was the input.
 
-        With `free`, the output's `acts` are let go as they are read: less memory, and no second backward.
+        With `free`, the output's `acts` are freed as they are read, which saves memory but allows no second backward.
         """
         return self._backward(self._last.run, dlast_hidden_state, free)
 
@@ -163,7 +163,7 @@ class ConvBertModel(_Face):
         if unknown:
             raise TypeError(f"beside its inputs, {type(self).__name__} takes rng, keep, {', '.join(RETURNED)}, but not"
                             f" {unknown}")
-        self._last.run = None                          # before new acts are made, so that no two runs are in memory
+        self._last.run = None                          # before new acts are made, so that memory never holds two runs
         inputs = model_inputs(self.config, *given, cls_index=cls_index)
         scores, acts = self._forward(inputs, rng, keep)
         acts, embeds_shape = Arrays(acts), np.shape(given[4])
@@ -211,7 +211,7 @@ def checked_config(config):
 
 
 def _kept(run):
-    """What a call kept for its backward, if it did."""
+    """What a call kept for its backward.   Raises ValueError if it kept nothing."""
     if not run:
         raise ValueError("backward needs a forward before it, in the same thread, that kept its acts: call the model"
                          " with keep=True, or call backward on what it returned")
@@ -219,14 +219,14 @@ def _kept(run):
 
 
 def _gradients(dinputs_embeds, grads, ran):
-    shape = ran["embeds_shape"]                        # () if there were ids
+    shape = ran["embeds_shape"]                        # () if the input was ids
     return Arrays(grads | {"inputs_embeds": dinputs_embeds.reshape(shape)} if shape else grads)
 
 
 class _WithHead(ConvBertModel):
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
                  labels=None, *, rng=None, keep=True, **returned):
-        """Run the model; with labels also its loss, after which `backward()` gives the gradients.
+        """Run the model and, with labels, compute its loss; then `backward()` gives the gradients.
 
         The other options are those of `ConvBertModel`.
         """
@@ -236,7 +236,7 @@ class _WithHead(ConvBertModel):
     def backward(self, dloss=1.0, free=False):
         """The gradient of the loss for every parameter, under its name, and for `inputs_embeds` if that was the input.
 
-        With `free`, the output's `acts` are let go as they are read: less memory, and no second backward.
+        With `free`, the output's `acts` are freed as they are read, which saves memory but allows no second backward.
         """
         return self._backward(self._last.run, dloss, free)
 
@@ -295,7 +295,7 @@ class ConvBertForMultipleChoice(_WithHead):
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
                  labels=None, *, cls_index=None, rng=None, keep=True, **returned):
-        """As the other heads, with an axis for the N choices after that of the batch; cls_index (B, N)."""
+        """Like the other heads, with an axis for the N choices after the batch axis; cls_index (B, N)."""
         rows, shape = _rows_of_choices(dict(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids,
             position_ids=position_ids, inputs_embeds=inputs_embeds))
@@ -328,7 +328,7 @@ class ConvBertForQuestionAnswering(_WithHead):
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
                  start_positions=None, end_positions=None, *, rng=None, keep=True, **returned):
-        """As the other heads; positions of L and beyond are ignored, negative ones count as 0, as in Hugging Face."""
+        """Like the other heads; positions of L and beyond are ignored, negative ones count as 0, as in Hugging Face."""
         if (start_positions is None) != (end_positions is None):
             raise ValueError("pass start_positions and end_positions together, but one of them came alone")
         labels = None if start_positions is None else (start_positions, end_positions)
@@ -348,7 +348,7 @@ class ConvBertForQuestionAnswering(_WithHead):
 
 
 class ConvBertForPreTraining(_Face):
-    """Generator and discriminator together.   labels are made from the input  ->  losses, logits of both
+    """Generator and discriminator together.   The labels are made from the input  ->  losses, logits of both
 
         model = ConvBertForPreTraining(config, generator_config(config))
         special = dict(mask=4, cls=2, sep=3, pad=0)
@@ -357,14 +357,14 @@ class ConvBertForPreTraining(_Face):
     """
 
     def __init__(self, config, generator_config, params=None, rng=None, scheme="original", dtype=np.float32):
-        """`params` as `electra.init_pretraining` names them; without them, fresh ones from `rng`."""
+        """Take `params` as `electra.init_pretraining` names them, or draw fresh ones from `rng`."""
         checked_config(config)
         self.generator_config = checked_config(generator_config)
         for name in ("vocab_size", "embedding_size", "max_position_embeddings", "type_vocab_size"):
             ours, theirs = getattr(config, name), getattr(generator_config, name)
             if ours != theirs:
-                raise ValueError(f"generator_config must have {name} = {ours}, for both parts share the embeddings, but"
-                                 f" has {theirs}")
+                raise ValueError(f"generator_config must have {name} = {ours}, because both parts share the embeddings,"
+                                 f" but has {theirs}")
         rng = np.random.default_rng(0) if rng is None else rng
         fresh = init_pretraining(config, generator_config, rng, scheme, dtype)
         if params is not None:

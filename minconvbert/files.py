@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, JSON that says everything once, and where the weights that ship are."""
+"""Files that are either whole or absent, JSON without repeated keys, and where the weights that ship are."""
 
 import contextlib
 import glob
@@ -10,8 +10,8 @@ import stat
 import tempfile
 from pathlib import Path
 
-LFS_POINTER = b"version https://git-lfs"             # begins what git leaves in place of a large file
-PART = ".part"                                         # ends the name of a file that is being written
+LFS_POINTER = b"version https://git-lfs"             # the first bytes of what git leaves in place of a large file
+PART = ".part"                                         # the end of the name of a file that is being written
 LARGEST_TEXT = 100_000_000                             # bytes of a text file that is read whole
 
 
@@ -38,7 +38,7 @@ def atomic_path(path):
             temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(path)   # a full disk is reported without it
+        error.filename = error.filename or str(path)   # the error of a full disk names no file
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -47,7 +47,7 @@ def atomic_path(path):
 def remove_parts(folder, names):
     """Remove what a writer of these files left behind when it was killed half-way; other files stay.
 
-    names: paths relative to the folder, as of the files that a run writes
+    names: paths, relative to the folder, of the files that a run writes
     """
     for name in names:
         target = Path(folder, name)
@@ -63,7 +63,7 @@ def is_part(path, names):
 
 @contextlib.contextmanager
 def locked(path):
-    """Hold a file for as long as the block runs. A process that ends, in whatever way, holds it no longer.
+    """Lock a file for as long as the block runs. A process that ends, in whatever way, releases it.
 
     Raises ValueError, saying who holds it, if another process does.
     """
@@ -78,7 +78,7 @@ def locked(path):
 
 
 def _held(path):
-    """The open file, locked. One that its last holder has removed meanwhile does not count."""
+    """The open file, locked; opened again if its last holder has removed it meanwhile."""
     while True:
         lock = open(path, "a+", encoding="utf-8")
         if not _lock(lock):
@@ -96,7 +96,7 @@ def _held(path):
 
 
 def _lock(file):
-    """Whether the lock could be had. Where there are no locks, as on some network file systems, everybody gets it."""
+    """Whether this process got the lock. Without locks, as on some network file systems, everyone does."""
     try:
         import fcntl
     except ImportError:                                # Windows
@@ -111,7 +111,7 @@ def _lock(file):
 
 
 def is_file(path):
-    """Whether there is an ordinary file, and no folder, pipe or device; a path that no system allows is none."""
+    """Whether a path is an ordinary file, not a folder, pipe or device; False for a path that the system forbids."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except (OSError, ValueError):
@@ -119,7 +119,7 @@ def is_file(path):
 
 
 def check_ordinary(path, most=LARGEST_TEXT):
-    """Raises ValueError for a folder, a pipe or a device, which could be read for ever, or more than `most` bytes."""
+    """Raises ValueError for a folder, for a pipe or device (it may never end) and for more than `most` bytes."""
     path = Path(path)
     if not is_file(path) and os.path.lexists(path):
         raise ValueError(f"{path} must be an ordinary file, but is a folder, a pipe, a device or a broken link")
@@ -128,7 +128,7 @@ def check_ordinary(path, most=LARGEST_TEXT):
 
 
 def refuse_device(path):
-    """Raises ValueError for a device, as /dev/zero, which may have no end. A pipe is read as it comes."""
+    """Raises ValueError for a device such as /dev/zero, which may have no end. A pipe is allowed."""
     mode = os.stat(path).st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         raise ValueError(f"{path} must be a file, but is a device")
@@ -159,7 +159,7 @@ def refuse_pointer(path, first):
 
 
 def no_key_twice(pairs):
-    """The `object_pairs_hook` of careful readers of JSON.   Raises ValueError naming a key that comes again."""
+    """The `object_pairs_hook` of careful readers of JSON.   Raises ValueError, naming it, if a key is repeated."""
     entries = dict(pairs)
     if len(entries) != len(pairs):
         seen = set()
@@ -183,7 +183,7 @@ def default_model():
 def model_path(source):
     """The path of a model or of a file in it: "convbert-tiny" and what is below it are the weights that ship.
 
-    A folder of that name in the current one comes first.
+    A folder of that name in the current folder takes precedence.
     """
     path = Path(source)
     if path.parts[:1] == (SHIPPED,) and not Path(SHIPPED).exists():

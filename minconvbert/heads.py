@@ -40,9 +40,9 @@ def masked_lm(hidden, p, cfg, rng=None):
 
 
 def masked_lm_backward(dlogits, acts, p, cfg):
-    """-> dhidden (..., D), grads; the table's is the output side's alone"""
+    """-> dhidden (..., D), grads; the table's gradient is that of the output side alone"""
     g, dhidden = {}, np.zeros_like(acts["hidden"])
-    counted = dlogits.any(-1)                          # a token without a label gives nothing: five of six in training
+    counted = dlogits.any(-1)                          # a token without a label adds nothing; in training, five of six
     dlogits, acts = dlogits[counted], {name: x[counted] for name, x in acts.items()}
     dnormed, g[_table(cfg)], g["generator_lm_head.bias"] = linear_backward(dlogits, acts["normed"], p[_table(cfg)])
     dactive, g["generator_predictions.LayerNorm.weight"], g["generator_predictions.LayerNorm.bias"] = (
@@ -143,8 +143,8 @@ def multiple_choice(hidden, p, cfg, rng=None, cls_index=None):
 
     hidden (B N, L, D), cls_index None or (B N,)  ->  logits (B N,), acts
 
-    The summary is one token or their mean, as `summary_type` says, then dropout, projection, activation, dropout. The
-    default is the *last* token, padding or not: pad on the left, or set summary_type="first".
+    The summary is one token or the mean of all, as `summary_type` says, then dropout, projection, activation, dropout.
+    The default is the *last* token, even if it is padding, so pad on the left or set summary_type="first".
     """
     rows, L, D = dims("hidden[B L D]", hidden)
     if cfg.summary_type == "mean":
@@ -212,7 +212,7 @@ def choices_loss_backward(dloss, acts):
 def sequence_loss(logits, labels, cfg):
     """Regression, single label or multi label, as `problem_type` says.   logits (B, N), labels (B,) or (B, N)  ->  ()
 
-    Without a `problem_type`: one label is a regression, integers are single labels, the rest is multi label.
+    Without a `problem_type`, num_labels = 1 means regression, integer labels mean single label, others multi label.
     """
     problem = cfg.problem_type or (
         "regression" if cfg.num_labels == 1 else
@@ -237,7 +237,7 @@ def sequence_loss_backward(dloss, acts):
 def span_loss(logits, labels, cfg):
     """The mean of the cross-entropies of start and end.   logits (B, L, 2), labels (B, 2)  ->  ()
 
-    Positions are cut to [0, L], and those at L, outside the window, are ignored.
+    Positions are clipped to [0, L], and those at L, outside the window, are ignored.
     """
     if labels.dtype.kind not in "iu":
         raise TypeError(f"start_positions and end_positions must be integers, but they are {labels.dtype}")
@@ -299,11 +299,11 @@ def task_model(task, inputs, p, cfg, rng=None, keep=True):
 
 
 def task_model_backward(task, dlogits, acts, p, cfg, free=False):
-    """-> dinputs_embeds (B, L, E), grads.   With `free`, acts is emptied as it is read: a fifth less memory"""
+    """-> dinputs_embeds (B, L, E), grads.   With `free`, acts is emptied as it is read, for a fifth less memory"""
     part = take if free else sub
     _, head_backward, *_ = HEADS[task]
     dhidden, g_head = head_backward(dlogits, part(acts, "head"), p, cfg)
-    del dlogits                                        # of a whole vocabulary, often the largest array there is
+    del dlogits                                        # as wide as the vocabulary, often the largest array of all
     dinputs_embeds, g = convbert_backward(dhidden, part(acts, "convbert"), sub(p, "convbert"), cfg, free)
     grads = under("convbert", g)
     accumulate(grads, g_head)                          # a tied table is read by the embeddings and by the head

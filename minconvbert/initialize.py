@@ -9,7 +9,7 @@ import numpy as np
 from .config import head_shapes, param_shapes
 from .ops import require_generator
 
-# Denses that the original leaves to TensorFlow's default, Glorot's uniform distribution.
+# Dense layers that the original leaves to TensorFlow's default, Glorot's uniform distribution.
 GLOROT = ("embeddings_project", "discriminator_predictions.dense_prediction", "classifier.dense", "classifier.out_proj",
           "classifier", "qa_outputs", "sequence_summary.summary")
 
@@ -17,8 +17,8 @@ GLOROT = ("embeddings_project", "discriminator_predictions.dense_prediction", "c
 def init_params(cfg, task=None, rng=None, scheme="hf", dtype=np.float32):
     """A flat dict of fresh parameters: biases 0, norms 1, weights random; without `rng`, from seed 0.
 
-    "hf": normal of deviation `initializer_range`, the embedding of `pad_token_id` zero.
-    "original": normal cut off at two deviations; depthwise convolutions of deviation 1 / K; Glorot uniform where the
+    "hf": normal with standard deviation `initializer_range`; the embedding of `pad_token_id` is zero.
+    "original": normal cut off at two deviations; depthwise convolutions with deviation 1 / K; Glorot uniform where the
     original sets no initializer. (Hugging Face draws depthwise kernels five times smaller.)
     """
     return _fresh(param_shapes(cfg, task), cfg, np.random.default_rng(0) if rng is None else rng, scheme, dtype)
@@ -51,7 +51,7 @@ def _check_memory(shapes, itemsize):
 
 
 def available_memory():
-    """Bytes that may still be taken: what Linux says, or all of the machine; infinity if neither is known."""
+    """Bytes of memory that are free, as Linux says, or else all of the machine's; infinity if neither is known."""
     try:
         lines = Path("/proc/meminfo").read_text().split("\n")
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))

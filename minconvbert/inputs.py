@@ -7,7 +7,7 @@ import numpy as np
 
 def model_inputs(cfg, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
                  inputs_embeds=None, cls_index=None):
-    """Check what a user passes, fill in what is missing: a dict for `convbert`.
+    """Check what a user passes and fill in what is missing  ->  a dict for `convbert`.
 
     input_ids (B, L) or inputs_embeds (B, L, E); attention_mask (B, L), 1 = real and 0 = padded, default all ones, or
     floats (B or 1, H or 1, L or 1, L) added to the scores; token_type_ids, position_ids (B or 1, L) or (L,); cls_index
@@ -67,7 +67,7 @@ def _attention_mask(mask, shape, cfg):
             raise ValueError(f"an attention_mask of four axes must be (B or 1, H or 1, L or 1, L) with B, H, L ="
                              f" {B}, {cfg.heads}, {L}, but its shape is {mask.shape}")
         if not np.isfinite(mask).all():
-            raise ValueError("an attention_mask of four axes must be finite, but nan or infinity is among it; write"
+            raise ValueError("an attention_mask of four axes must be finite, but it has nan or infinity; write"
                              " np.finfo(dtype).min for minus infinity")
         return mask
     if mask.shape != shape:
@@ -79,7 +79,7 @@ def _attention_mask(mask, shape, cfg):
 
 
 def as_array(name, values):
-    """A NumPy array of what a user passes: a copy, because backward reads it later, when theirs may be overwritten.
+    """A copy of what a user passes, as a NumPy array. Backward reads it later, when the user's may be overwritten.
 
     Raises ValueError if its rows are ragged, TypeError if it is a dict.
     """
@@ -109,7 +109,7 @@ def _below(name, ids, size, size_name):
 
 
 def wanted_numbers(labels, logits, problem):
-    """Labels that are numbers, or 0 and 1 for each of several, as the logits are.   labels (B,) or (B, N)  ->  (B, N)
+    """Labels of a regression or a multi-label task, as floats like the logits.   labels (B,) or (B, N)  ->  (B, N)
 
     Raises TypeError or ValueError for labels of another kind or shape, or out of range.
     """

@@ -24,7 +24,7 @@ def negative_log_likelihood(logits, labels):
 
 
 def negative_log_likelihood_backward(dnll, probs, labels):
-    """-> dlogits (..., V): probs less 1 at the label, times dnll, one number for all rows"""
+    """-> dlogits (..., V): probs, less 1 at the label, times dnll, which is one number for all rows"""
     dims("probs[... V], labels[...]", probs, labels)
     dlogits, at_label = probs * dnll, labels[..., None]
     np.put_along_axis(dlogits, at_label, (np.take_along_axis(probs, at_label, -1) - 1) * dnll, -1)
@@ -36,7 +36,7 @@ def cross_entropy(logits, labels, ignored=IGNORED):
 
     logits (..., V), labels (...) in [0, V) or `ignored`  ->  loss (), probs (..., V)
 
-    Raises TypeError if labels are no integers, ValueError if one is out of range.
+    Raises TypeError if labels are not integers, ValueError if one is out of range.
     """
     (V,) = dims("logits[... V], labels[...]", logits, labels)
     counted = check_labels(labels, V, ignored)
@@ -45,7 +45,7 @@ def cross_entropy(logits, labels, ignored=IGNORED):
 
 
 def cross_entropy_backward(dloss, probs, labels, ignored=IGNORED):
-    """-> dlogits (..., V): each row sums to zero, and one whose label is `ignored` is zero"""
+    """-> dlogits (..., V): each row sums to zero, and a row whose label is `ignored` is all zeros"""
     dims("probs[... V], labels[...]", probs, labels)
     counted = labels != ignored
     dnll = probs.dtype.type(dloss / max(1, counted.sum()))
@@ -72,14 +72,14 @@ def binary_cross_entropy(logits, wanted):
 
 
 def binary_cross_entropy_backward(dloss, logits, wanted):
-    """-> dlogits (...) = sigmoid(logits) - wanted, over their number"""
+    """-> dlogits (...) = dloss (sigmoid(logits) - wanted) / (number of logits)"""
     return binary_nll_backward(logits.dtype.type(dloss / max(1, logits.size)), logits, wanted)
 
 
 def binary_nll(logits, wanted):
     """log(1 + exp(z)) - z wanted, element by element, written so that exp cannot overflow.   (...)  ->  (...)"""
     dims("logits[...], wanted[...]", logits, wanted)
-    # The two large terms first: where they cancel, the small third one survives.
+    # Add the two large terms first: where they cancel, the small third one survives.
     return np.maximum(logits, 0) - logits * wanted + np.log1p(np.exp(-np.abs(logits)))
 
 

@@ -9,7 +9,7 @@ HIGHEST, HIGHEST_BEFORE_2022 = 2**31 - 1, 2**25        # what glibc accepts for 
 def keep_freed_memory():
     """Tell the C library of Linux to keep freed arrays for the next ones: a forward of base takes 20% less time.
 
-    This holds for the whole process, so importing the mathematics does not do it: the faces and the commands do. With
+    This changes the whole process, so importing the mathematics does not do it; the faces and the commands do. With
     MINCONVBERT_KEEP_MEMORY=0 in the environment, and on other systems, nothing happens.
     """
     if os.environ.get("MINCONVBERT_KEEP_MEMORY", "1") == "0":

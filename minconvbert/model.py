@@ -1,4 +1,4 @@
-"""Embeddings, feed-forward, layer, encoder: the whole of ConvBERT but its heads."""
+"""Embeddings, feed-forward, layer, encoder: all of ConvBERT except its heads."""
 
 import numpy as np
 
@@ -51,8 +51,8 @@ def convbert_backward(dhidden, acts, p, cfg, free=False):
 def attention_bias(mask, cfg, dtype):
     """What is added to the attention scores: 0 at real tokens, `mask_value` at padded ones.
 
-    mask (B, L), 1 = real and 0 = padded  ->  (B, 1, 1, L).   A mask of four axes is added as it is, within the range
-    of the dtype.
+    mask (B, L), 1 = real and 0 = padded  ->  (B, 1, 1, L).   A mask of four axes is added as it is, clipped to the
+    range of the dtype.
     """
     lowest, highest = np.finfo(dtype).min, np.finfo(dtype).max
     if mask.ndim == 4:
@@ -62,13 +62,13 @@ def attention_bias(mask, cfg, dtype):
 
 
 def conv_mask(mask, cfg, dtype):
-    """The mask of both convolutions: None, or with `mask_convolution` mask (B, L)  ->  (B, L, 1)
+    """The mask of both convolutions; None without `mask_convolution`.   mask (B, L)  ->  (B, L, 1) or None
 
-    The reference masks attention only. A sentence that is padded then changes: without padding its last tokens have
-    zeros to their right, with padding the hidden states of [PAD].
+    The reference masks attention only, so padding changes a sentence: without padding, its last tokens have zeros to
+    their right; with padding, they have the hidden states of [PAD] there.
 
-    Measured with the weights that ship, on four sentences of some 15 tokens padded to 64: a last hidden state moves by
-    4% of its norm on average and by 28% at most; with `mask_convolution` by 4e-7, which is rounding.
+    As measured with the weights that ship, on four sentences of some 15 tokens padded to 64, a last hidden state moves
+    by 4% of its norm on average and by 28% at most; with `mask_convolution` it moves by 4e-7, which is rounding.
     """
     if not cfg.mask_convolution:
         return None
@@ -91,7 +91,7 @@ def embeddings(inputs, p, cfg, rng=None):
 
 
 def embeddings_backward(dout, acts, p, cfg):
-    """-> dinputs_embeds (B, L, E), grads; the word table has a gradient of zeros where there were no ids"""
+    """-> dinputs_embeds (B, L, E), grads; the word table's gradient is all zeros if there were no ids"""
     g = {}
     dtotal, g["LayerNorm.weight"], g["LayerNorm.bias"] = layer_norm_backward(
         dropout(dout, acts.get("drop")), acts["total"], p["LayerNorm.weight"], cfg.layer_norm_eps)
@@ -127,7 +127,7 @@ def encoder_backward(dx, acts, p, cfg, free=False):
 
 
 def layer(x, masks, p, cfg, rng=None):
-    """Mixed attention, then feed-forward; each is added to what went in, and normed.   x (B, L, D)  ->  same, acts"""
+    """Mixed attention, then feed-forward; each adds its input and norms the sum.   x (B, L, D)  ->  same, acts"""
     mixed, self_acts = mixed_attention(x, masks, sub(p, "attention.self"), cfg, rng)
     attended, attention_acts = project_add_norm(mixed, x, sub(p, "attention.output"), cfg, rng)
     wide, intermediate_acts = feed_forward(attended, sub(p, "intermediate"), cfg)
@@ -142,7 +142,7 @@ def layer_backward(dout, acts, p, cfg):
     dwide, dattended, g_output = project_add_norm_backward(dout, sub(acts, "output"), sub(p, "output"), cfg)
     dattended_wide, g_intermediate = feed_forward_backward(
         dwide, sub(acts, "intermediate"), sub(p, "intermediate"), cfg)
-    dattended = dattended + dattended_wide             # read by the feed-forward, and added to what it gave
+    dattended = dattended + dattended_wide             # the feed-forward reads it, and it is added to the result
     dmixed, dx, g_attention = project_add_norm_backward(
         dattended, sub(acts, "attention.output"), sub(p, "attention.output"), cfg)
     dx_mixed, g_self = mixed_attention_backward(dmixed, sub(acts, "attention.self"), sub(p, "attention.self"), cfg)
@@ -182,7 +182,7 @@ def feed_forward_backward(dout, acts, p, cfg):
 
 
 def dense_linear(x, p):
-    """`dense` of a checkpoint: a linear map, or a grouped one where the weight has three axes."""
+    """`dense` of a checkpoint: a linear map, or a grouped one if the weight has three axes."""
     weight, bias = p["dense.weight"], p["dense.bias"]
     return linear(x, weight, bias) if weight.ndim == 2 else grouped_linear(x, weight, bias)
 

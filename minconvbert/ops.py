@@ -1,7 +1,7 @@
 """The bricks: each op with its backward directly below.
 
-An op is `y = f(x, ...)`; its backward is `dx, ... = f_backward(dy, ...)`. A backward takes dy and, from what the
-forward was given or returned, just what it needs: `linear` both operands, `softmax` its output, `layer_norm` its input.
+An op is `y = f(x, ...)`; its backward is `dx, ... = f_backward(dy, ...)`. A backward takes dy and only what it
+needs of the forward's inputs and output: `linear` both operands, `softmax` the output, `layer_norm` the input.
 """
 
 
@@ -62,16 +62,16 @@ def _check_groups(name, x, weight, axis):
 
 
 def embedding(ids, table):
-    """Row ids of the table.   ids (...) of integers in [0, V), table (V, E)  ->  (..., E)"""
+    """The rows of the table at `ids`.   ids (...) of integers in [0, V), table (V, E)  ->  (..., E)"""
     return table[ids]
 
 
 def embedding_backward(dy, ids, table, padding_idx=None):
-    """-> dtable (V, E): each row is the sum of the dy of its occurrences; that of `padding_idx` stays zero."""
+    """-> dtable (V, E): each row sums dy over the places of its id; that of `padding_idx` stays zero."""
     V, E = dims("table[V E]", table)
     dy_rows, ids = dy.reshape(-1, E), ids.reshape(-1)
     dtable = np.zeros_like(table)
-    # Sorted, the occurrences of an id are neighbours: one sum for each run of them (np.add.at takes 5 times as long).
+    # Sorting makes the occurrences of an id neighbours, so one sum covers each run (np.add.at takes 5 times as long).
     order = np.argsort(ids, kind="stable")
     rows, starts = np.unique(ids[order], return_index=True)
     if rows.size:
@@ -82,7 +82,7 @@ def embedding_backward(dy, ids, table, padding_idx=None):
 
 
 def layer_norm(x, weight, bias, eps):
-    """Bring every row of x to mean 0 and variance 1, then scale and shift it by what was learned.
+    """Bring every row of x to mean 0 and variance 1, then scale and shift it by the learned weight and bias.
 
     y = (x - mean) / sqrt(variance + eps) * weight + bias.   x (..., D), weight (D,), bias (D,)  ->  (..., D)
     """
@@ -112,7 +112,7 @@ def layer_norm_backward(dy, x, weight, eps):
 
 
 def standardize(x, eps):
-    """-> normed (..., D): x with mean 0 and variance 1;  rstd (..., 1): the factor it took"""
+    """-> normed (..., D): x with mean 0 and variance 1;  rstd (..., 1): the factor that scaled it"""
     D = x.shape[-1]
     centred = x - row_sum(x) / D
     rstd = 1 / np.sqrt(row_sum(centred * centred) / D + eps)
@@ -129,7 +129,7 @@ def softmax(x):
 
 
 def softmax_backward(dy, y):
-    """-> dx (..., N).   The rows of y always sum to 1, so only how dy differs from its y-weighted mean can count."""
+    """-> dx (..., N).   The rows of y always sum to 1, so dx depends only on dy less its y-weighted mean."""
     dims("dy[... N], y[... N]", dy, y)
     dx = dy * y
     dx -= y * row_sum(dx)
@@ -142,13 +142,13 @@ def row_sum(x):
 
 
 def require_generator(rng):
-    """Raises TypeError if `rng` is something else than a `numpy.random.Generator`."""
+    """Raises TypeError if `rng` is not a `numpy.random.Generator`."""
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy.random.Generator, but is {rng!r}; write np.random.default_rng(seed)")
 
 
 def dropout_mask(shape, p, rng, dtype):
-    """0 with probability p, else 1 / (1 - p), so that the mean stays; None if `rng` is None or p is 0.
+    """0 with probability p, else 1 / (1 - p), so that the mean is unchanged; None if `rng` is None or p is 0.
 
     `x * mask` is dropout, and `dy * mask` its backward.
     """
@@ -164,5 +164,5 @@ def dropout_mask(shape, p, rng, dtype):
 
 
 def dropout(x, mask):
-    """x * mask, or x itself where there is no mask; its own backward."""
+    """x * mask, or x itself if there is no mask; it is its own backward."""
     return x if mask is None else x * mask

@@ -11,7 +11,7 @@ NOT_DECAYED = re.compile("LayerNorm|layer_norm|bias")
 def learning_rate(step, peak, steps, warmup, decay_share=1.0):
     """peak x linear decay x linear warm-up, both counted from step 0; with a warm-up the first rate is 0.
 
-    decay_share: the share of the steps, the last ones, that decay. The original decays from the first step on (1).
+    decay_share: the share of the steps, at the end, in which the rate decays. The original decays in all of them (1).
     """
     return peak * min(1.0, max(0.0, 1 - step / steps) / decay_share) * min(1.0, step / warmup if warmup else 1.0)
 

@@ -13,10 +13,10 @@ FIRST, LAST = 24, 8                                    # lines of a long listing
 class Arrays(dict):
     """A dict of names to arrays that is shown as a table.
 
-    The end of a name is enough where only one name ends so: `acts["embeddings.out"]` finds
+    The end of a name is enough if only one name ends with it: `acts["embeddings.out"]` finds
     `acts["convbert.embeddings.out"]`.
 
-    Raises KeyError with the names that are nearest.
+    Raises KeyError, saying the nearest names, if no name or several end with it.
     """
 
     def __missing__(self, name):
@@ -41,7 +41,7 @@ class ModelOutput(Mapping):
     hidden_states: layers + 1 arrays (B, L, D), the last of them `last_hidden_state`; attentions: one (B, H, L, L) a
     layer, kernels: one (B, L, H, K) a layer; acts: every named intermediate.
 
-    As in Hugging Face's, `out.logits`, `out["logits"]` and, by its place among those that are there, `out[0]` are one.
+    As in Hugging Face's, `out.logits` and `out["logits"]` are the same field; `out[0]` is the first that is not None.
     """
 
     loss: np.floating | None = None
@@ -57,7 +57,7 @@ class ModelOutput(Mapping):
     _undo = None                                       # the backward of the call that gave this
 
     def backward(self, *upstream, **options):
-        """The gradients of the call that gave this answer, whatever was called since; arguments as of the model's.
+        """The gradients of the call that gave this answer, whatever was called since; arguments are the model's.
 
         Raises ValueError if that call kept nothing to go back through.
         """
@@ -133,7 +133,7 @@ def clipped(text):
 
 
 def folded(title, rows):
-    """The same as HTML that a notebook shows folded, with every row."""
+    """The title and all rows as HTML, which a notebook shows folded."""
     return f"<details><summary>{html.escape(title)}</summary>{_table(rows)}</details>"
 
 

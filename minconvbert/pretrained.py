@@ -17,20 +17,20 @@ def fill_mask(text, folder=SHIPPED, top=5):
 
     folder: a masked-word model, or a folder that has one in its `generator`; by default the weights that ship.
 
-    Raises ValueError if there is no [MASK] in the text, or the text is longer than the model.
+    Raises ValueError if there is no [MASK] in the text, or the text is longer than the model allows.
     """
     return words_of_masks(text, *load_generator(folder), top)
 
 
 def load_generator(folder):
-    """The masked-word model that stands in a folder, or in its `generator`  ->  cfg, params, tokenizer"""
+    """The masked-word model in a folder, or in its subfolder `generator`  ->  cfg, params, tokenizer"""
     folder = model_path(folder)
     generator = folder / "generator" if (folder / "generator").is_dir() else folder
     return *checkpoint.load(generator, task="masked_lm"), ConvBertTokenizerFast.from_pretrained(generator)
 
 
 def words_of_masks(text, cfg, params, tokenizer, top=5):
-    """As `fill_mask`, by a model that is loaded."""
+    """Like `fill_mask`, with a model that is already loaded."""
     ids = _encode(text, tokenizer, cfg)
     places = np.flatnonzero(ids[0] == tokenizer.mask_token_id)
     if not places.size:
@@ -42,11 +42,11 @@ def words_of_masks(text, cfg, params, tokenizer, top=5):
 
 
 def detect(text, folder=SHIPPED):
-    """How likely each piece of a text was put there by another hand.   ->  pieces, probabilities
+    """How likely it is that each piece of a text was replaced.   ->  pieces, probabilities
 
     folder: a discriminator with its head, as pretraining writes it; by default the weights that ship.
 
-    Raises ValueError if the folder has no discriminator head, or the text is longer than the model.
+    Raises ValueError if the folder has no discriminator head, or the text is longer than the model allows.
     """
     cfg, params, tokenizer = load_discriminator(folder)
     ids = _encode(text, tokenizer, cfg)
@@ -77,7 +77,7 @@ ANSWERS = {
           [0.10324868, -0.45013508, -0.58280784]]),
     ),
 }
-TOLERANCE = 1e-4                   # of all of these tests
+TOLERANCE = 1e-4                   # that all of these tests use
 
 
 def verify(model, name=None):

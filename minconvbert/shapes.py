@@ -28,7 +28,7 @@ def dims(spec, *arrays):
 
     A leading `...` stands for any axes at all, the same in every array. A number stands for itself.
 
-    Raises ValueError if a shape does not fit, TypeError if something is no array or floats of two widths meet.
+    Raises ValueError if a shape does not fit, TypeError if something is not an array or floats have two widths.
     """
     sizes, seen_in, floats = {}, {}, {}
     for (name, letters), array in zip(letters_of(spec), arrays, strict=True):
@@ -58,13 +58,13 @@ def dims(spec, *arrays):
 
 
 def sub(tensors, prefix):
-    """The entries whose names begin with `prefix.`, without it. No array is copied."""
+    """The entries whose names begin with `prefix.`, with that cut off. No array is copied."""
     cut = len(prefix) + 1
     return {name[cut:]: t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
 
 
 def take(tensors, prefix):
-    """As `sub`, but the entries leave `tensors`: their memory is free as soon as the caller has read them."""
+    """Like `sub`, but the entries leave `tensors`, so their memory is free as soon as the caller has read them."""
     names = [name for name in tensors if name.startswith(f"{prefix}.")]
     return {name[len(prefix) + 1 :]: tensors.pop(name) for name in names}
 
@@ -75,7 +75,7 @@ def under(prefix, tensors):
 
 
 def accumulate(grads, more):
-    """Add the gradients of `more` to `grads`, in place: what is read in two places gets the sum of both."""
+    """Add the gradients of `more` to `grads`, in place: a parameter that is read twice gets the sum of both."""
     for name, gradient in more.items():
         if name in grads:
             grads[name] += gradient

@@ -133,8 +133,8 @@ assert (batch["attention_mask"] == (batch["input_ids"] != tokenizer.pad_token_id
 # ## What is in the vocabulary?
 #
 # How long are the pieces, and how many of them begin a word? A vocabulary is *made* by counting in a large text: two
-# pieces that are neighbours more often than chance would have it become one piece, again and again, until there are as
-# many pieces as one wants.
+# pieces that stand together more often than by chance are merged into one, again and again, until there are as many
+# pieces as one wants.
 
 # %%
 # alt: Bars: how many pieces of the vocabulary have 1, 2, 3 and more letters. Most pieces that begin a word have

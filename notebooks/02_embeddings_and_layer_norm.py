@@ -123,10 +123,10 @@ assert np.allclose(standardize(row * 10, 1e-12)[0], normed)
 # loss grows for each unit that a number of the output grows. We want `dx`, the same for the input.
 #
 # 1. The weight multiplied `normed`. So `dnormed = dy * weight`.
-# 2. Moving `x` along (1, 1, 1, 1) changes nothing, so `dx` has no part along (1, 1, 1, 1). The part of `dnormed` in
-#    this direction is its mean, in every place. Subtract it.
+# 2. Moving `x` along (1, 1, 1, 1) changes nothing, so `dx` has no part along (1, 1, 1, 1). The part of `dnormed`
+#    along it is the vector with mean(`dnormed`) in every place. Subtract it.
 # 3. Moving `x` along `normed` only stretches the row and changes nothing, so `dx` has no part along `normed`. The
-#    part of `dnormed` in this direction is `mean(dnormed * normed) * normed`. Subtract it.
+#    part of `dnormed` along it is `mean(dnormed * normed) * normed`. Subtract it.
 # 4. Everything else passes unchanged, but for one factor. Why? Take a small step `v` that is orthogonal to both
 #    directions. Then `x + v` has the same mean as `x`. It has the same variance, too: the variance changes by 2
 #    mean(centred · v) = 0 and by mean(v²), which is of second order. So the norm subtracts the same mean and
@@ -134,9 +134,11 @@ assert np.allclose(standardize(row * 10, 1e-12)[0], normed)
 #    `rstd`.
 #
 # In one line: **dx = rstd · (dnormed − mean(dnormed) − normed · mean(dnormed · normed))**. The Jacobian of the norm
-# is a projection, times `rstd`. A projection is symmetric, so that going back through it is the same as going
-# forward. (With `eps`, moving along `normed` is not quite without effect, and yet the formula is exact: mean(normed²)
-# is then variance / (variance + eps), a little less than 1, and so a little of that part remains.)
+# is a projection, times `rstd`. Going back multiplies by the transposed Jacobian. This one is symmetric, so
+# the same matrix does. (With `eps`, stretching a row does move `normed` a little: by a share eps / (variance + eps) of
+# the stretch, because `rstd` shrinks by only variance / (variance + eps) of it. The formula leaves exactly that share,
+# because mean(normed²) = variance / (variance + eps): of `normed` itself, normed · (1 − mean(normed²)) remains. So it is
+# exact with `eps`, too, although the Jacobian is then no longer quite a projection.)
 #
 # By hand: the row (1, 2, 3, 6) again, weight 1, `dy` = (1, 0, 0, 0). The mean is ¼, so (¾, −¼, −¼, −¼) remains.
 # `normed` is (−1.0690, −0.5345, 0, 1.6036), and mean(dy · normed) = −0.2673. Minus −0.2673 · normed: (0.4643,
@@ -248,7 +250,7 @@ axis.set(title="size of word + position + type, before the norm", ylabel="root o
 # %%
 # Difficulty 3 of 5, about 15 minutes. You may call: embedding.
 def embedding_backward(dy, ids, table, padding_idx=None):
-    """-> dtable (V, E): each row is the sum of the dy of its occurrences; that of `padding_idx` stays zero."""
+    """-> dtable (V, E): each row sums dy over the places of its id; that of `padding_idx` stays zero."""
     raise NotImplementedError("your turn")
 
 check(embedding_backward, seed="your name")

@@ -289,8 +289,8 @@ view.one_token(out, tokens, token="bank")
 # two sentences has exactly the same query in both.
 #
 # The figure shows the kernels of *light* at place 2 of two sentences. Beside it is what a plain dynamic convolution
-# can do: there the kernel depends on the query alone, here by the same weights, with the span key of an average token
-# in place of the real one. It gives one kernel for both sentences, whatever its weights are.
+# can do. Its kernel depends on the query alone; to draw it we keep the weights and replace the span key by that of an
+# average token. It gives one kernel for both sentences, whatever its weights are.
 
 # %%
 # alt: Three bar charts of nine taps. Head 0 and head 1 of layer 0: light has two different kernels in its two sentences.
@@ -433,7 +433,7 @@ check(depthwise_conv, seed="your name")
 # %%
 # Difficulty 2 of 5, about 10 minutes. You may call: depthwise_conv.
 def dynamic_conv(value, kernel):
-    """out[t, h] = sum_j kernel[t, h, j] value[t + j - K // 2, h]: every token and head with a kernel of its own.
+    """out[t, h] = sum_j kernel[t, h, j] value[t + j - K // 2, h]: every token and head has a kernel of its own.
 
     value (B, L, H, Dh), kernel (B, L, H, K)  ->  (B, L, H, Dh)
     """

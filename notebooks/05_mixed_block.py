@@ -271,7 +271,7 @@ check(grouped_linear_backward, seed="your name")
 # %%
 # Difficulty 3 of 5, about 20 minutes. You may call: linear, self_attention, span_dynamic_conv.
 def mixed_attention(x, masks, p, cfg, rng=None):
-    """One half of the heads looks at every token, the other at the span around each; both ask with the same query.
+    """Half of the heads attend to every token, half convolve the span around each; both use the same query.
 
     x (B, L, D), masks = (attention bias (B, 1, 1, L), None or convolution mask (B, L, 1))  ->  (B, L, 2 H Dh), acts
     """
@@ -296,7 +296,7 @@ check(mixed_attention, seed="your name")
 #
 # 1. Without groups 384·1536 + 1536 + 1536·384 + 384 = 1,181,568; with two groups half of the products remain:
 #    591,744.
-# 2. Those of its own group only: half of the inputs. The attention block before it, whose last linear map has no
+# 2. Those of its own group only: with two groups, half of the inputs. The attention block before it, whose last linear map has no
 #    groups, and the sum that goes around the feed-forward layer carry the rest.
 # 3. Nothing: each half still meets the same columns.
 # 4. It is the sum of two gradients, one from each half.

@@ -105,16 +105,16 @@ steps(linear, x, weight, np.zeros(2), dout=dy).page(at="dx")
 #
 # Softmax has outputs y with sum 1. By hand: y = (0.5, 0.3, 0.2), `dy` = (1, 2, 4).
 #
-# 1. The three y always sum to 1, so they cannot all grow. Hence what the three `dy` have in common cannot matter. It is
-#    their mean, weighted by y: 0.5·1 + 0.3·2 + 0.2·4 = **1.9**.
+# 1. The three y always sum to 1, so they cannot all grow. Hence adding a constant to all three `dy` cannot matter. The
+#    constant to take out is their mean, weighted by y, as the Jacobian below shows: 0.5·1 + 0.3·2 + 0.2·4 = **1.9**.
 # 2. Subtract it: (−0.9, 0.1, 2.1).
 # 3. Multiply by y: `dx` = **(−0.45, 0.03, 0.42)**.
 #
 # The three sum to 0: adding the same to all inputs changes nothing.
 #
 # Why multiply by y? A small step of input 0 raises y₀ by y₀(1 − y₀) and lowers every other y by y₀ times that y: what one
-# gains, the others lose. (This is the Jacobian of softmax: ∂yᵢ/∂xⱼ = yᵢ(1 if i = j else 0) − yᵢyⱼ.) Each change of a y
-# changes the loss by its `dy`: y₀·dy₀ − y₀·(y₀·dy₀ + y₁·dy₁ + y₂·dy₂). That is y₀ times (dy₀ minus the mean of step 1).
+# gains, the others lose. (This is the Jacobian of softmax: ∂yᵢ/∂xⱼ = yᵢ(1 if i = j else 0) − yᵢyⱼ.) Multiply each
+# change of a y by its `dy` and add: dx₀ = y₀·dy₀ − y₀·(y₀·dy₀ + y₁·dy₁ + y₂·dy₂). That is y₀ times (dy₀ minus the mean of step 1).
 
 # %%
 dx = ops.softmax_backward(np.array([1.0, 2, 4]), np.array([0.5, 0.3, 0.2]))
@@ -162,8 +162,9 @@ axis.plot(x, y, color=BLUE, label="gelu(x) = x Φ(x)")
 axis.plot(x, slope, "--", color=ORANGE, label="its slope Φ(x) + x φ(x)")
 axis.set(xlabel="x", ylabel="value", title="the activation and its slope")
 axis.legend()
-show(activations.gelu, activations.normal_cdf, activations.activate_backward)
-show(activations.gelu_slope, fold="The source of the slope: try the exercise `activate_backward` below first")
+show(activations.gelu, activations.normal_cdf)
+show(activations.gelu_slope, activations.activate_backward,
+     fold="The sources of the slope: try the exercise `activate_backward` below first")
 
 # %% [markdown]
 # (The package's slope uses `gate(x, y)` = y / x for Φ(x), because the forward pass has computed y = x Φ(x) already:
@@ -266,7 +267,7 @@ print(f"0.1% too large: relative error {error:.1e}")
 # %% [markdown]
 # ### How far to go
 #
-# If the step is too large, the loss is no longer straight. If it is too small, the two losses differ by less than the
+# If the step is too large, the loss curves along it. If it is too small, the two losses differ by less than the
 # rounding of the machine. In between is a valley. In float64 it is wide and deep: with a step between 1e-7 and 1e-5 the
 # error is below 1e-8. In float32 only steps near 1e-3 are good to 1e-4, and with 1e-6 the measured gradient is off by
 # percents. One-sided differences (dotted) have a valley that is narrower and much less deep. **Check gradients two-sided,
@@ -447,7 +448,7 @@ check(linear_backward, seed="your name")
 # %%
 # Difficulty 3 of 5, about 15 minutes. You may call: softmax.
 def softmax_backward(dy, y):
-    """-> dx (..., N).   The rows of y always sum to 1, so only how dy differs from its y-weighted mean can count."""
+    """-> dx (..., N).   The rows of y always sum to 1, so dx depends only on dy less its y-weighted mean."""
     raise NotImplementedError("your turn")
 
 check(softmax_backward, seed="your name")
@@ -474,15 +475,14 @@ check(activate_backward, seed="your name")
 #    is about h + 1e-16 / h.
 # 3. The kernel of the first token has taps that fall on zeros. Do they get a gradient in `dkernel`? And in `dscores`?
 # 4. Which other parameters of the block have a gradient of exactly 0, if any?
-# 5. A fully trained softmax in float16: the hidden tokens get −10000, and the smallest float16 is −65504. What if −1e9 were
+# 5. Attention in float16: −10000 is added to the scores of hidden tokens, and the smallest float16 is −65504. What if −1e9 were
 #    added instead? (10 has the answer.)
 
 # %% [markdown]
 # <details><summary>Answers to the numbered questions</summary>
 #
-# 1. For those whose loss is no constant under it and whose gradient depends on all that matters: a linear map with
-#    `dy = ones` would still find a wrong `dx`, but not every transposition. No fixed `dy` is enough: random numbers
-#    cost nothing.
+# 1. For none with certainty. For a linear map it would find a wrong `dx`, but not every wrong transposition. Random
+#    numbers cost nothing.
 # 2. h + 1e-16/h is smallest at h = 1e-8, where it is 2e-8. Two-sided, h² + 1e-16/h is smallest near h = 4e-6, where
 #    it is about 4e-11.
 # 3. Their entries of `dkernel` are 0, because the zeros they met times `dout` are 0. But `dscores` is not: softmax

@@ -106,7 +106,7 @@ view.matrix(np.maximum(kept, 0), ["embeddings", *(f"after layer {i}" for i in ra
 #    probabilities.
 # 2. The loss is −log of the right one: −log 0.665 = **0.408**. It would be 0 if the model were sure and right.
 # 3. The gradient of the logits is the probabilities, minus 1 at the right label: **(−0.335, 0.245, 0.090)**. A step
-#    against it raises the right logit and lowers the others, each by how wrong it is. The three sum to 0.
+#    against it raises the right logit and lowers each other one in proportion to its probability. The three sum to 0.
 #
 # Why so simple? The slope of −log p at the right label r is −1/p_r, and 0 elsewhere. Rule 4 of 06 takes that through the
 # softmax: dzᵢ = pᵢ (dpᵢ − Σ p dp), and Σ p dp = p_r · (−1/p_r) = −1. So dzᵢ = pᵢ (0 + 1) = pᵢ for a wrong label, and
@@ -155,6 +155,12 @@ show(sequence_classification)
 
 # %% [markdown]
 # ## From the loss to every parameter
+#
+# A head goes back as it came. For `sequence_classification`, whose forward is above: the second linear map gives
+# ddropped = dlogits · out_proj (rule 1 of 06), and dout_proj = dlogitsᵀ · dropped; the mask of the dropout multiplies
+# once more; the activation multiplies by its slope, ddense = dactive · act′(dense); the first map gives dfirst = ddense ·
+# W, and the first mask multiplies. What comes out belongs to the first token. **The other tokens were not read, so
+# their gradient is 0.**
 #
 # The backward passes of the loss, the head and the model, one after the other, give the gradients of all parameters, in a
 # dict with the parameters' names. Every parameter has a gradient, of its own shape.
@@ -237,7 +243,7 @@ needs(model.project_add_norm_backward, model.feed_forward_backward, attention.mi
 # %%
 # Difficulty 3 of 5, about 15 minutes. You may call: softmax.
 def cross_entropy_backward(dloss, probs, labels, ignored=-100):
-    """-> dlogits (..., V): each row sums to zero, and one whose label is `ignored` is zero"""
+    """-> dlogits (..., V): each row sums to zero, and a row whose label is `ignored` is all zeros"""
     raise NotImplementedError("your turn")
 
 check(cross_entropy_backward, seed="your name")

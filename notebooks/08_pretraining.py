@@ -322,8 +322,8 @@ for width in (0.25, 0.5, 1.0):
 # The first step was 3.16 times the rate, not 1 times. m begins at 0 and needs some ten steps to grow; v begins at 0,
 # too, and needs a thousand. So at first √v is too small, even more than m is. The usual Adam divides m by 1 − 0.9ᵗ
 # and v by 1 − 0.999ᵗ to correct this. The original of ConvBERT does not. Its warm-up makes up for it: the rate begins
-# at 0 and rises while v settles. After the warm-up it falls in a straight line to 0. (Both factors are counted from
-# the first step, so that during the warm-up the fall has begun, too.)
+# at 0 and rises while v settles. After the warm-up it falls in a straight line to 0. (The rate is a rising factor
+# times a falling one, and both start at step 0: it already falls a little during the warm-up.)
 #
 # With a `decay_share` below 1 the rate does not fall until the last steps. Such a run can be finished at any time:
 # `pretrain --init-from` goes on from its state, with as many steps of decay as there is time for.
@@ -359,7 +359,7 @@ needs(activate_backward, linear_backward)
 # %%
 # Difficulty 2 of 5, about 10 minutes. You may call: binary_cross_entropy.
 def binary_cross_entropy_backward(dloss, logits, wanted):
-    """-> dlogits (...) = sigmoid(logits) - wanted, over their number"""
+    """-> dlogits (...) = dloss (sigmoid(logits) - wanted) / (number of logits)"""
     raise NotImplementedError("your turn")
 
 check(binary_cross_entropy_backward, seed="your name")

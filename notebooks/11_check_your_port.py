@@ -232,7 +232,7 @@ assert planted_name in report.mistakes
 # %% [markdown]
 # <details><summary>Answers to the numbered questions</summary>
 #
-# 1. The names in `pack["op.softmax"].truth`; the output's is the print shows it.
+# 1. The names are the keys of `pack["op.softmax"].truth`; print them to see which is the output.
 # 2. In the first loop `acts.span_mixed` departs first, in the last one `acts.out`: each is the first tensor that this
 #    line makes.
 # 3. The tensor that is computed first departs first: with both mistakes that is `acts.span_mixed`, by the reversed

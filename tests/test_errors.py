@@ -71,7 +71,7 @@ def test_kinds_of_fields(changes, message):
     ('{"id2label": {"²": "b"}}'.encode(), "id2label must map the numbers of labels to their names"),
     (b'{"id2label": {"0": "a", "2": "b"}}', "id2label must be a label for each number below num_labels = 2"),
     (b'{"num_labels": 3, "id2label": {"0": "a"}}',
-     "num_labels must be 1, because so many labels are in id2label, but is 3"),
+     "num_labels must be 1, because id2label has that many labels, but is 3"),
 ])
 def test_files_that_are_no_configuration(content, message, tmp_path):
     (tmp_path / "config.json").write_bytes(content)
@@ -122,7 +122,7 @@ IDS = np.arange(1, 7).reshape(2, 3)
      "(B or 1, H or 1, L or 1, L) with B, H, L"),
     (ValueError, dict(input_ids=[[1, 2], [3]]), "input_ids must have rows of one length, but they are ragged; pad the"),
     (ValueError, dict(input_ids=IDS, attention_mask=np.full((1, 1, 1, 3), -np.inf)),
-     "an attention_mask of four axes must be finite, but nan or infinity is among it; write np.finfo(dtype).min"),
+     "an attention_mask of four axes must be finite, but it has nan or infinity; write np.finfo(dtype).min"),
     (TypeError, dict(input_ids=IDS, rng=0),
      "rng must be a numpy.random.Generator, but is 0; write np.random.default_rng(seed)"),
     (TypeError, dict(input_ids=IDS, rng=np.random.RandomState(0)), "write np.random.default_rng(seed)"),
@@ -248,7 +248,7 @@ def test_parameters_are_checked_by_kind():
         ConvBertModel(cfg, list(params))
     with pytest.raises(TypeError, match="params must all be floats of one width, but they are float32, float64"):
         ConvBertModel(cfg, params | {"embeddings.LayerNorm.bias": np.zeros(24, np.float32)})
-    with pytest.raises(TypeError, match="params must be float32 or float64 to reckon with, but they are float16; use"):
+    with pytest.raises(TypeError, match="params must be float32 or float64 to compute with, but they are float16; use"):
         ConvBertModel(cfg, {name: x.astype(np.float16) for name, x in params.items()})
     with pytest.raises(TypeError, match="dtype must be a kind of float, but is int64"):
         ConvBertModel(cfg, dtype=np.int64)
@@ -286,7 +286,7 @@ def test_pretraining(given, kind, message):
         net.backward()
     with pytest.raises(TypeError, match="config must be a ConvBertConfig, but is NoneType"):
         ConvBertForPreTraining(cfg, None)
-    with pytest.raises(ValueError, match="generator_config must have vocab_size = 40, for both parts share the embed"):
+    with pytest.raises(ValueError, match="generator_config must have vocab_size = 40, because both parts share the"):
         ConvBertForPreTraining(cfg, generator_config(cfg).replace(vocab_size=50))
     with pytest.raises(TypeError, match="params must be a dict of names to NumPy arrays, but is a list"):
         ConvBertForPreTraining(cfg, generator_config(cfg), params=[1])

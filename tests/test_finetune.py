@@ -466,3 +466,7 @@ def test_a_head_is_kept_for_the_same_labels_alone(tmp_path):
     assert not np.array_equal(head([["a"], ["b"]]), stored)
     assert np.array_equal(head(["a", "c"]), head(["a", "c"])) and not np.array_equal(
         head(["a", "c"]), head(["a", "c"], seed=1))
+    write_model(tmp_path, "sequence_classification", num_labels=2, id2label={0: 0, 1: 1},
+                problem_type="single_label_classification")            # as transformers writes whole numbers
+    stored = read_safetensors(tmp_path / "model.safetensors")["classifier.dense.weight"]
+    assert np.array_equal(head(["0", "1"]), stored) and not np.array_equal(head(["0", "2"]), stored)

@@ -538,6 +538,8 @@ def test_tokenizer_lines(tmp_path):
     file = tmp_path / "tokenizer.jsonl"
     file.write_text("\n".join(json.dumps(dict(line=row["line"], input_ids=row["input_ids"])) for row in rows))
     assert check(tmp_path).ok
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert check(tmp_path).ok
     for mistake in ("tokenizer: accents kept", "tokenizer: ideographs not spread"):
         wrong = mistaken_port(read_pack()["tokenizer.lines"], mistake)
         lines = [json.dumps(dict(text=text, input_ids=wrong[f"line{i:02}.input_ids"].tolist()), ensure_ascii=False)

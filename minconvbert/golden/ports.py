@@ -112,7 +112,7 @@ def _check_npy(file):
 
 def _lines(file, inside):
     arrays = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n")):
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig").split("\n")):
         if not line.strip():
             continue
         entry = json.loads(line)

@@ -28,7 +28,7 @@ from ..tokenizer.hugging_face import ConvBertTokenizerFast
 from . import tasks
 from .progress import append_json_line, json_line, say
 from .runs import CURVES, LOCK, LOG, STATE, Every, draw_curves, due, load_state, loop, resume_log, run_folder
-from .tasks import batches
+from .tasks import batches, reading
 
 # What a run writes into its folder.
 SUMMARY = "training.json"
@@ -58,8 +58,7 @@ def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float3
         body = init_params(cfg, task.HEAD, np.random.default_rng([seed, BODY]), "original", dtype)
         return cfg, body | head(), tokenizer
     has_head = checkpoint.ARCHITECTURES[task.HEAD] in stored.unknown.get("architectures", ())
-    same_labels = (stored.num_labels, stored.id2label, stored.problem_type) == (
-        cfg.num_labels, cfg.id2label, cfg.problem_type)
+    same_labels = (reading.label_names(stored), stored.problem_type) == (reading.label_names(cfg), cfg.problem_type)
     new_head = None if has_head and same_labels else head
     _, params = checkpoint.load(folder, task.HEAD, dtype, config=cfg, new_head=new_head)
     return cfg, params, tokenizer
