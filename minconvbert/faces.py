@@ -136,7 +136,7 @@ class ConvBertModel(_Face):
     def resize_token_embeddings(self, new_num_tokens, rng=None):
         """Resize the tables to so many tokens, as after `tokenizer.add_tokens`  ->  the table.   rng: for new rows"""
         self.config, self.params = resize_tokens(self.config, self.params, new_num_tokens, rng)
-        self._ran = None
+        self._last.run = None
         return next(x for name, x in self.params.items() if name.endswith("word_embeddings.weight"))
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,

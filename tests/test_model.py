@@ -319,6 +319,8 @@ def test_a_table_of_another_size(tied):
     assert_close(face(**inputs).logits[..., 44], 2 * after[..., 44], 1e-12)   # so its bias is 0
     face(np.array([[44, 40]]))
     face.resize_token_embeddings(40)
+    with pytest.raises(ValueError, match="backward needs a forward before it"):
+        face.backward()                                                      # the call was of other tables
     assert_close(face(**inputs).logits, before, 1e-12)
     with pytest.raises(ValueError, match="vocab_size must be at least 1, but is 0"):
         face.resize_token_embeddings(0)

@@ -171,6 +171,14 @@ def test_the_loss_is_the_models(page, truth):
         r"= (0\.\d+)$", t.split("All")[0])[1]), float(truth["loss"])) for t in texts), texts
 
 
+def test_the_rows_of_a_padded_array_are_not_said_to_be_those_of_the_value(page):
+    find(page, "out · span")
+    page.run("for (const d of document.querySelectorAll('#hand details')) d.open = true")
+    titles = page.run("""return new Promise(done => setTimeout(() => done(
+        [...document.querySelectorAll("#hand th")].map(title => title.textContent)), 0))""")
+    assert "padded value" in titles and "value" not in titles and "kernel" in titles, titles
+
+
 @pytest.mark.parametrize("name", (
     "kernel ·", "match ·", "scores · span", "span_key ·", "value · span", "out · span", "weights ·", "dense · feed",
     "dscores · span", "dmatch ·", "dkernel ·", "dquery · span"))

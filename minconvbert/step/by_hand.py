@@ -265,7 +265,7 @@ def layer_norm_backward(dy, x, weight, eps):
 
 
 def pad(x, K):
-    return Cells.of(x.name or "padded", conv.pad(x.value(), K))
+    return Cells.of(f"padded {x.name}".strip(), conv.pad(x.value(), K))
 
 
 def depthwise_conv(x, weight):
