@@ -14,8 +14,8 @@ ARCHITECTURES = {
     None: "ConvBertModel", "discriminator": "ConvBertModel", "masked_lm": "ConvBertForMaskedLM",
     "sequence_classification": "ConvBertForSequenceClassification", "multiple_choice": "ConvBertForMultipleChoice",
     "token_classification": "ConvBertForTokenClassification", "question_answering": "ConvBertForQuestionAnswering"}
-HEAD_MODULES = ("generator_predictions", "generator_lm_head", "discriminator_predictions", "classifier", "qa_outputs",
-         "sequence_summary")
+HEAD_MODULES = ("generator_predictions", "generator_lm_head", "discriminator_predictions", "classifier",
+                "qa_outputs", "sequence_summary")
 TABLE, OUTPUT_TABLE = "embeddings.word_embeddings.weight", "generator_lm_head.weight"
 # In files of older versions, but no parameters: the numbers 0, 1, 2, ... and zeros.
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")

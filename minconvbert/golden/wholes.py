@@ -141,7 +141,7 @@ _head("multiple_choice", "multiple_choice", "One logit a choice, from the last t
 # Optimizer and training.
 
 ADAM = dict(beta1=0.9, beta2=0.999, eps=1e-6)
-BETAS = ADAM["beta1"], ADAM["beta2"]
+AS_OPTIONS = dict(betas=(ADAM["beta1"], ADAM["beta2"]), eps=ADAM["eps"])       # of `adam_step`
 SCHEDULE = dict(steps=20, warmup=4)
 
 
@@ -158,7 +158,7 @@ def _adam_run(given):
     state, found = optim.adam_state(params), {}
     for i in range(3):
         grads = sub(sub(given, "in"), f"step{i}")
-        optim.adam_step(params, grads, state, 0.125, decay=0.25, betas=BETAS, eps=ADAM["eps"])
+        optim.adam_step(params, grads, state, 0.125, decay=0.25, **AS_OPTIONS)
         found |= {f"acts.step{i}.{name}": x.copy() for name, x in [*state.items(), *params.items()]}
     return found
 
@@ -218,7 +218,7 @@ def _train_run(given, gradients=BY_HAND):
         losses.append(found["loss"])
         norms.append(optim.clip_by_global_norm(grads, 1.0))
         rate = optim.learning_rate(step, 0.01, **SCHEDULE)
-        optim.adam_step(params, grads, state, rate, decay=0.01, betas=BETAS, eps=ADAM["eps"])
+        optim.adam_step(params, grads, state, rate, decay=0.01, **AS_OPTIONS)
         if step in (1, 10):
             kept |= {f"acts.step{step}.{name}": x.copy() for name, x in params.items()}
     return {"acts.losses": np.array(losses), "acts.norms": np.array(norms, losses[0].dtype)} | kept
