@@ -8,19 +8,23 @@ from .conv import span_dynamic_conv, span_dynamic_conv_backward
 from .ops import dropout, dropout_mask, linear, linear_backward, softmax, softmax_backward
 from .shapes import dims, sub, under
 
+BLOCK = 2**20                                          # scores that are computed at a time
+
 
 def self_attention(query, key, value, bias, drop=None):
     """softmax(q k^T / sqrt(Dh) + bias) v, for each head.
 
-    query, key, value (B, L, H, Dh), bias (B or 1, H or 1, L or 1, L)  ->  out (B, L, H, Dh), acts
+    query (B, T, H, Dh), key, value (B, L, H, Dh), bias (B or 1, H or 1, T or 1, L)  ->  out (B, T, H, Dh), acts
+
+    T = L, but in `attention_in_blocks`, where T of the L tokens ask at a time.
     """
-    B, L, H, Dh = dims("query[B L H Dh], key[B L H Dh], value[B L H Dh]", query, key, value)
-    q, k, v = (x.transpose(0, 2, 1, 3) for x in (query, key, value))                 # (B, H, L, Dh)
-    scores = q @ k.swapaxes(2, 3)                                                    # (B, H, L, L)
+    B, T, H, Dh, L = dims("query[B T H Dh], key[B L H Dh], value[B L H Dh]", query, key, value)
+    q, k, v = (x.transpose(0, 2, 1, 3) for x in (query, key, value))                 # (B, H, T or L, Dh)
+    scores = q @ k.swapaxes(2, 3)                                                    # (B, H, T, L)
     scores *= 1 / math.sqrt(Dh)
     scores += bias
     weights = softmax(scores)
-    out = (dropout(weights, drop) @ v).transpose(0, 2, 1, 3)                         # (B, L, H, Dh)
+    out = (dropout(weights, drop) @ v).transpose(0, 2, 1, 3)                         # (B, T, H, Dh)
     acts = dict(query=query, key=key, value=value, weights=weights, out=out)
     return out, acts if drop is None else acts | dict(drop=drop)
 
@@ -39,10 +43,22 @@ def self_attention_backward(dout, acts):
     return tuple(dx.transpose(0, 2, 1, 3) for dx in (dq, dk, dv))
 
 
-def mixed_attention(x, masks, p, cfg, rng=None):
+def attention_in_blocks(query, key, value, bias):
+    """`self_attention` for a block of queries at a time, so that memory never holds (B, H, L, L).   ->  out"""
+    B, L, H, Dh = dims("query[B L H Dh], key[B L H Dh], value[B L H Dh]", query, key, value)
+    size, out = max(1, BLOCK // (B * H * L)), np.empty_like(query)
+    for start in range(0, L, size):
+        some = slice(start, start + size)
+        out[:, some], _ = self_attention(query[:, some], key, value, bias[:, :, some] if bias.shape[2] == L else bias)
+    return out
+
+
+def mixed_attention(x, masks, p, cfg, rng=None, maps=True):
     """Half of the heads attend to every token, half convolve the span around each; both use the same query.
 
     x (B, L, D), masks = (attention bias (B, 1, 1, L), None or convolution mask (B, L, 1))  ->  (B, L, 2 H Dh), acts
+
+    Without `maps`, attention works in blocks and leaves nothing in `acts`, so there is no way back.
     """
     B, L, D = dims("x[B L D]", x)
     H, Dh = cfg.heads, cfg.head_size
@@ -53,8 +69,11 @@ def mixed_attention(x, masks, p, cfg, rng=None):
     value = linear(x, p["value.weight"], p["value.bias"])
 
     drop = dropout_mask((B, H, L, L), cfg.attention_probs_dropout_prob, rng, x.dtype)
-    everywhere, attn = self_attention(
-        *(y.reshape(B, L, H, Dh) for y in (query, key, value)), attention_bias, drop)
+    heads = [y.reshape(B, L, H, Dh) for y in (query, key, value)]
+    if maps or drop is not None:
+        everywhere, attn = self_attention(*heads, attention_bias, drop)
+    else:
+        everywhere, attn = attention_in_blocks(*heads, attention_bias), {}
     nearby, conv = span_dynamic_conv(x, query, conv_mask, p, cfg)
 
     out = np.concatenate([everywhere, nearby], axis=2).reshape(B, L, 2 * H * Dh)     # (B, L, 2 H Dh)

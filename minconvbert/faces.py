@@ -15,13 +15,18 @@ from .initialize import init_params, resize_tokens
 from .inputs import as_array, model_inputs
 from .memory import keep_freed_memory
 from .model import convbert, convbert_backward
+from .ops import require_generator
 from .output import Arrays, ModelOutput, folded, listing
+from .shapes import accumulate
+from .threads import checked_threads, side_by_side, slices
 
 log = logging.getLogger(__name__)
 
 
 # The options of Hugging Face that choose what a call returns, and the field that each can leave out.
 RETURNED = {"output_attentions": "attentions", "output_hidden_states": "hidden_states", "return_dict": None}
+# What a user looks at, of the acts: hidden states, attention maps and kernels, and the logits.
+SEEN = re.compile(r"(^|\.)(embeddings(_project)?\.out|layer\.\d+\.out|attn\.weights|conv\.kernel|logits)$")
 
 
 class _Last(threading.local):
@@ -140,15 +145,18 @@ class ConvBertModel(_Face):
         return next(x for name, x in self.params.items() if name.endswith("word_embeddings.weight"))
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
-                 *, rng=None, keep=True, **returned):
+                 *, rng=None, keep=True, threads=1, **returned):
         """Run the model. Dropout happens if and only if `rng` is passed.
 
-        `keep=False` saves memory, but allows no backward.
+        `keep=False` saves memory, but allows no backward; with `output_attentions=False`, too, no whole attention map
+        is ever in memory.
+        threads: the rows are shared among so many, and `backward` does the same. Then `acts` has hidden states,
+        attention maps and kernels alone, and each part draws its dropout from a child of `rng`.
         returned: `output_attentions=False` and `output_hidden_states=False` leave these out; `return_dict=False` gives
         a tuple.
         """
-        return self._run((input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds), None, rng, keep,
-                         returned)
+        return self._run((input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds), None,
+                         dict(rng=rng, keep=keep, threads=threads, **returned))
 
     def backward(self, dlast_hidden_state, free=False):
         """The gradient of every parameter, under its own name, and of `inputs_embeds` if that was the input.
@@ -157,27 +165,59 @@ class ConvBertModel(_Face):
         """
         return self._backward(self._last.run, dlast_hidden_state, free)
 
-    def _run(self, given, labels, rng, keep, returned, cls_index=None, shape=None):
-        """given: what `model_inputs` takes, in its order; shape: (B, N) where a row is one of N choices."""
-        unknown = ", ".join(sorted(returned.keys() - RETURNED.keys()))
+    def _run(self, given, labels, how, cls_index=None, shape=None):
+        """given: what `model_inputs` takes, in its order; how: the options of a call; shape: (B, N) where a row is one
+        of N choices.
+        """
+        options = ("rng", "keep", "threads", *RETURNED)
+        unknown = ", ".join(sorted(how.keys() - set(options)))
         if unknown:
-            raise TypeError(f"beside its inputs, {type(self).__name__} takes rng, keep, {', '.join(RETURNED)}, but not"
-                            f" {unknown}")
+            raise TypeError(f"beside its inputs, {type(self).__name__} takes {', '.join(options)}, but not {unknown}")
         self._last.run = None                          # before new acts are made, so that memory never holds two runs
         inputs = model_inputs(self.config, *given, cls_index=cls_index)
-        scores, acts = self._forward(inputs, rng, keep)
-        acts, embeds_shape = Arrays(acts), np.shape(given[4])
+        scores, acts, parts = self._in_parts(inputs, how)
+        rows_shape, embeds_shape = scores.shape, np.shape(given[4])
         if shape is not None:
             scores, embeds_shape = scores.reshape(shape), embeds_shape and (*shape, *embeds_shape[1:])
         loss, loss_acts = (None, None) if labels is None else self._loss(scores, self._labels(labels, scores))
         out = ModelOutput(loss=loss, **self._fields(scores), **self._seen(acts), acts=acts)
-        if keep:
-            run = dict(acts=acts, scores=scores, loss_acts=loss_acts, embeds_shape=embeds_shape)
+        if how["keep"]:
+            run = dict(parts=parts, scores=scores, rows_shape=rows_shape, loss_acts=loss_acts,
+                       embeds_shape=embeds_shape)
             self._last.run, out._undo = run, partial(self._backward, run)
         for option, field in RETURNED.items():
-            if field and not returned.get(option, True):
+            if field and not how.get(option, True):
                 setattr(out, field, None)
-        return out if returned.get("return_dict", True) else out.to_tuple()
+        return out if how.get("return_dict", True) else out.to_tuple()
+
+    def _in_parts(self, inputs, how):
+        """-> scores; acts, or what is seen of them if there are several parts; (rows, acts) of each part"""
+        B, rng, keep = len(inputs["token_type_ids"]), how["rng"], how["keep"]
+        if not keep and not how.get("output_attentions", True):
+            keep = None
+        threads = checked_threads(how["threads"], B)
+        rows = slices(B, threads)
+
+        def forward(part):
+            some, own_rng = part
+            return self._forward({n: x[some] if len(x) == B else x for n, x in inputs.items()}, own_rng, keep)
+
+        scores, acts = zip(*side_by_side(forward, zip(rows, _streams(rng, threads)), threads))
+        acts = [Arrays(some) for some in acts]
+        if threads == 1:
+            return scores[0], acts[0], [(rows[0], acts[0])]
+        seen = [name for name in acts[0] if SEEN.search(name)]
+        together = Arrays({name: np.concatenate([some[name] for some in acts]) for name in seen})
+        return np.concatenate(scores), together, list(zip(rows, acts))
+
+    def _back(self, ran, dscores, backward):
+        """The gradients of a run.   backward(dscores, acts): of a part, -> dinputs_embeds, grads"""
+        dinputs_embeds, grads = [], {}
+        for dx, g in side_by_side(lambda part: backward(dscores[part[0]], part[1]), ran["parts"], len(ran["parts"])):
+            dinputs_embeds.append(dx)
+            accumulate(grads, g)
+        shape = ran["embeds_shape"]                    # () if the input was ids
+        return Arrays(grads | {"inputs_embeds": np.concatenate(dinputs_embeds).reshape(shape)} if shape else grads)
 
     def _forward(self, inputs, rng, keep):
         return convbert(inputs, self.params, self.config, rng, keep)
@@ -189,7 +229,7 @@ class ConvBertModel(_Face):
         layers = [f"{prefix}encoder.layer.{i}" for i in range(self.config.num_hidden_layers)]
         projected = acts.get(f"{prefix}embeddings_project.out", acts[f"{prefix}embeddings.out"])
         return dict(hidden_states=(projected, *(acts[f"{layer}.out"] for layer in layers)),
-                    attentions=tuple(acts[f"{layer}.attention.self.attn.weights"] for layer in layers),
+                    attentions=tuple(acts.get(f"{layer}.attention.self.attn.weights") for layer in layers),
                     kernels=tuple(acts[f"{layer}.attention.self.conv.kernel"] for layer in layers))
 
     def _backward(self, run, dlast_hidden_state, free=False):
@@ -200,7 +240,7 @@ class ConvBertModel(_Face):
                              f" {dhidden.dtype} of {dhidden.shape}")
         if free:
             run.clear()
-        return _gradients(*convbert_backward(dhidden, ran["acts"], self.params, self.config, free), ran)
+        return self._back(ran, dhidden, lambda d, acts: convbert_backward(d, acts, self.params, self.config, free))
 
 
 def checked_config(config):
@@ -218,20 +258,23 @@ def _kept(run):
     return dict(run)
 
 
-def _gradients(dinputs_embeds, grads, ran):
-    shape = ran["embeds_shape"]                        # () if the input was ids
-    return Arrays(grads | {"inputs_embeds": dinputs_embeds.reshape(shape)} if shape else grads)
+def _streams(rng, number):
+    """A random generator for each part."""
+    if rng is None or number == 1:
+        return [rng] * number
+    require_generator(rng)
+    return rng.spawn(number)
 
 
 class _WithHead(ConvBertModel):
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
-                 labels=None, *, rng=None, keep=True, **returned):
+                 labels=None, *, rng=None, keep=True, threads=1, **returned):
         """Run the model and, with labels, compute its loss; then `backward()` gives the gradients.
 
         The other options are those of `ConvBertModel`.
         """
-        return self._run((input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds), labels, rng, keep,
-                         returned)
+        return self._run((input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds), labels,
+                         dict(rng=rng, keep=keep, threads=threads, **returned))
 
     def backward(self, dloss=1.0, free=False):
         """The gradient of the loss for every parameter, under its name, and for `inputs_embeds` if that was the input.
@@ -266,8 +309,9 @@ class _WithHead(ConvBertModel):
         if free:
             run.clear()
         _, _, _, loss_backward = HEADS[self.task]
-        dlogits = loss_backward(dloss, ran["loss_acts"]).reshape(ran["acts"]["logits"].shape)
-        return _gradients(*task_model_backward(self.task, dlogits, ran["acts"], self.params, self.config, free), ran)
+        dlogits = loss_backward(dloss, ran["loss_acts"]).reshape(ran["rows_shape"])
+        return self._back(ran, dlogits, lambda d, acts: task_model_backward(
+            self.task, d, acts, self.params, self.config, free))
 
 
 class ConvBertForMaskedLM(_WithHead):
@@ -294,7 +338,7 @@ class ConvBertForMultipleChoice(_WithHead):
     task = "multiple_choice"
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
-                 labels=None, *, cls_index=None, rng=None, keep=True, **returned):
+                 labels=None, *, cls_index=None, rng=None, keep=True, threads=1, **returned):
         """Like the other heads, with an axis for the N choices after the batch axis; cls_index (B, N)."""
         rows, shape = _rows_of_choices(dict(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids,
@@ -304,7 +348,8 @@ class ConvBertForMultipleChoice(_WithHead):
             if cls_index.shape != shape:
                 raise ValueError(f"cls_index must be (B, N) = {shape}, but its shape is {cls_index.shape}")
             cls_index = cls_index.reshape(-1)
-        return self._run(tuple(rows.values()), labels, rng, keep, returned, cls_index, shape)
+        return self._run(tuple(rows.values()), labels, dict(rng=rng, keep=keep, threads=threads, **returned), cls_index,
+                         shape)
 
 
 def _rows_of_choices(inputs):
@@ -327,13 +372,13 @@ class ConvBertForQuestionAnswering(_WithHead):
     task = "question_answering"
 
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
-                 start_positions=None, end_positions=None, *, rng=None, keep=True, **returned):
+                 start_positions=None, end_positions=None, *, rng=None, keep=True, threads=1, **returned):
         """Like the other heads; positions of L and beyond are ignored, negative ones count as 0, as in Hugging Face."""
         if (start_positions is None) != (end_positions is None):
             raise ValueError("pass start_positions and end_positions together, but one of them came alone")
         labels = None if start_positions is None else (start_positions, end_positions)
-        return self._run((input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds), labels, rng, keep,
-                         returned)
+        return self._run((input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds), labels,
+                         dict(rng=rng, keep=keep, threads=threads, **returned))
 
     def _labels(self, labels, scores):
         starts, ends = (as_array(name, positions).reshape(-1) for name, positions in zip(

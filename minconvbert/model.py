@@ -25,7 +25,8 @@ def convbert(inputs, p, cfg, rng=None, keep=True):
     inputs: what `model_inputs` returns  ->  hidden states (B, L, D), acts
 
     Dropout happens if and only if an `rng` is passed. With `keep=False`, `acts` has only what a user looks at
-    (hidden states, attention maps, kernels), and the rest is freed layer by layer.
+    (hidden states, attention maps, kernels), and the rest is freed layer by layer. With `keep=None`, maps are left out,
+    too, and memory never holds a whole one.
     """
     x, embeddings_acts = embeddings(inputs, sub(p, "embeddings"), cfg, rng)
     acts = under("embeddings", embeddings_acts)
@@ -107,12 +108,11 @@ def embeddings_backward(dout, acts, p, cfg):
 
 def encoder(x, masks, p, cfg, rng=None, keep=True):
     """All layers, one after the other.   x (B, L, D)  ->  (B, L, D), acts"""
-    acts = {}
+    acts, seen = {}, ("out", "attention.self.attn.weights", "attention.self.conv.kernel")
     for i in range(cfg.num_hidden_layers):
-        x, layer_acts = layer(x, masks, sub(p, f"layer.{i}"), cfg, rng)
+        x, layer_acts = layer(x, masks, sub(p, f"layer.{i}"), cfg, rng, maps=keep is not None)
         if not keep:
-            seen = ("out", "attention.self.attn.weights", "attention.self.conv.kernel")
-            layer_acts = {name: layer_acts[name] for name in seen}
+            layer_acts = {name: layer_acts[name] for name in seen if name in layer_acts}
         acts |= under(f"layer.{i}", layer_acts)
     return x, acts
 
@@ -126,9 +126,9 @@ def encoder_backward(dx, acts, p, cfg, free=False):
     return dx, grads
 
 
-def layer(x, masks, p, cfg, rng=None):
+def layer(x, masks, p, cfg, rng=None, maps=True):
     """Mixed attention, then feed-forward; each adds its input and norms the sum.   x (B, L, D)  ->  same, acts"""
-    mixed, self_acts = mixed_attention(x, masks, sub(p, "attention.self"), cfg, rng)
+    mixed, self_acts = mixed_attention(x, masks, sub(p, "attention.self"), cfg, rng, maps)
     attended, attention_acts = project_add_norm(mixed, x, sub(p, "attention.output"), cfg, rng)
     wide, intermediate_acts = feed_forward(attended, sub(p, "intermediate"), cfg)
     out, output_acts = project_add_norm(wide, attended, sub(p, "output"), cfg, rng)

@@ -35,7 +35,7 @@ def words_of_masks(text, cfg, params, tokenizer, top=5):
     places = np.flatnonzero(ids[0] == tokenizer.mask_token_id)
     if not places.size:
         raise ValueError(f"the text must have a {tokenizer.mask_token} to fill, but it is {text!r}")
-    logits, _ = task_model("masked_lm", model_inputs(cfg, ids), params, cfg, keep=False)
+    logits, _ = task_model("masked_lm", model_inputs(cfg, ids), params, cfg, keep=None)
     probs = softmax(logits[0, places])
     best = np.argsort(-probs, axis=-1)[:, :top]
     return [[(tokenizer.convert_ids_to_tokens(int(i)), float(p[i])) for i in row] for p, row in zip(probs, best)]
@@ -50,7 +50,7 @@ def detect(text, folder=SHIPPED):
     """
     cfg, params, tokenizer = load_discriminator(folder)
     ids = _encode(text, tokenizer, cfg)
-    logits, _ = task_model("discriminator", model_inputs(cfg, ids), params, cfg, keep=False)
+    logits, _ = task_model("discriminator", model_inputs(cfg, ids), params, cfg, keep=None)
     return tokenizer.convert_ids_to_tokens(ids[0, 1:-1].tolist()), sigmoid(logits[0, 1:-1].astype(float))
 
 

@@ -165,8 +165,8 @@ def test_the_switches_of_hugging_face(pair):
     assert model(**batch, output_hidden_states=False).hidden_states is None
     found = model(**batch, return_dict=False)
     assert isinstance(found, tuple) and (found[0] == out.logits).all()
-    with pytest.raises(TypeError, match="takes rng, keep, output_attentions, output_hidden_states, return_dict, but"
-                                        " not output_attention$"):
+    with pytest.raises(TypeError, match="takes rng, keep, threads, output_attentions, output_hidden_states, return_dict,"
+                                        " but not output_attention$"):
         model(**batch, output_attention=True)
 
 

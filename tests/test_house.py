@@ -23,6 +23,7 @@ CORE = ("ops", "activations", "conv", "attention", "model", "heads", "losses", "
 NO_BACKWARD = {
     "dropout", "hide",                                            # their own backward
     "pad",                                                        # undone by unpad
+    "attention_in_blocks",                                        # keeps nothing to go back through
     "unpad", "dropout_mask", "attention_bias", "conv_mask", "model_inputs",  # read no parameters
     "as_array", "require_generator",                              # check what a user passes
     "standardize", "row_sum", "erf", "normal_cdf", "gate",        # inside others

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from dataclasses import asdict, fields, replace
 from types import SimpleNamespace
 
@@ -137,13 +138,29 @@ def masked_words_alone(run, base):
     assert not [name for name in run.before if "discriminator" in name]
 
 
+def parts_are_computed_at_once(run, base):
+    """Three threads get two rows each, and the step is the same but for rounding."""
+    assert run.losses == pytest.approx(base.losses, rel=1e-12) and run.tokens == base.tokens
+    assert close(run.change, base.change, 1e-7)
+    shapes, honest = [], pretrain.pretraining_loss
+    try:
+        pretrain.pretraining_loss = lambda batch, *rest: (
+            shapes.append((len(batch["input_ids"]), threading.current_thread())), honest(batch, *rest))[1]
+        pretrained(1, threads=3)
+    finally:
+        pretrain.pretraining_loss = honest
+    rows, threads = zip(*shapes)
+    assert rows == (2, 2, 2) and threading.main_thread() not in threads
+
+
 PRETRAINING = {
     "learning_rate": (0.02, rate_is_higher), "steps": (4, rate_falls_to_zero_at_the_last_step),
     "warmup": (2, rate_rises_first), "decay_share": (0.5, rate_falls_at_the_end_alone),
     "generator_rate": (0.03, generator_learns_at_its_own_rate), "decay": (0.1, weights_decay),
     "clip": (0.25, gradients_are_clipped), "dropout": (True, noise_comes_in), "seed": (5, all_is_drawn_differently),
     "batch_size": (12, more_examples), "generator_width": (1.0, a_wider_generator),
-    "generator_layers": (2.0, a_deeper_generator), "objective": ("masked-lm", masked_words_alone)}
+    "generator_layers": (2.0, a_deeper_generator), "objective": ("masked-lm", masked_words_alone),
+    "threads": (3, parts_are_computed_at_once)}
 
 
 @pytest.mark.parametrize("field", PRETRAINING)
@@ -220,6 +237,13 @@ def parts_of_a_batch_are_one_batch(run, base):
     assert shapes == [2] * 6
 
 
+def as_many_parts_as_threads(run, base):
+    """Two at once are the same bits as two one after the other, and four are four."""
+    one_by_one = tuned(accumulate=2)
+    assert run.losses == one_by_one.losses != base.losses and close(run.change, one_by_one.change, 0)
+    assert tuned(accumulate=2, threads=2).losses == tuned(accumulate=4).losses
+
+
 def another_order(run, base):
     assert run.losses != base.losses and sum(run.tokens) == sum(base.tokens) and tuned(seed=5).losses == run.losses
 
@@ -230,7 +254,7 @@ FINETUNING = {
     "layer_decay": (0.5, layers_further_down_learn_less({"layer.1": 2, "layer.0": 3, "embeddings": 4})),
     "layer_decay_off_by_one": (False, layers_further_down_learn_less({"layer.1": 1, "layer.0": 2, "embeddings": 3})),
     "clip": (0.25, gradients_are_clipped), "accumulate": (2, parts_of_a_batch_are_one_batch),
-    "seed": (5, another_order)}
+    "threads": (2, as_many_parts_as_threads), "seed": (5, another_order)}
 
 
 @pytest.mark.parametrize("field", FINETUNING)
@@ -282,7 +306,8 @@ PRETRAIN_OPTIONS = {
     "--decay-share": (["0.5"], ("recipe", "decay_share"), 0.5), "--dropout": ([], ("recipe", "dropout"), True),
     "--generator-width": (["0.75"], ("recipe", "generator_width"), 0.75),
     "--generator-layers": (["0.25"], ("recipe", "generator_layers"), 0.25),
-    "--length": (["16"], ("recipe", "length"), 16), "--log-every": (["4"], ("every", "log"), 4),
+    "--length": (["16"], ("recipe", "length"), 16), "--threads": (["2"], ("recipe", "threads"), 2),
+    "--log-every": (["4"], ("every", "log"), 4),
     "--save-every": (["5"], ("every", "save"), 5), "--eval-every": (["6"], ("every", "measure"), 6),
     "--preset": (["small"], ("recipe", "model"), PRESETS["small"].model)}
 
@@ -360,7 +385,7 @@ def tuning(monkeypatch, tuning_files, tmp_path, task, *options, data=None):
 TUNE_OPTIONS = {
     "--epochs": ("2", 2), "--batch-size": ("7", 7), "--learning-rate": ("0.5", 0.5), "--warmup": ("0.5", 0.5),
     "--decay": ("0.25", 0.25), "--layer-decay": ("0.75", 0.75), "--clip": ("2", 2.0), "--accumulate": ("2", 2),
-    "--seed": ("9", 9), "--layer-decay-correct": (None, False)}
+    "--threads": ("3", 3), "--seed": ("9", 9), "--layer-decay-correct": (None, False)}
 
 
 @pytest.mark.parametrize("option", TUNE_OPTIONS)

@@ -1,13 +1,14 @@
 """`python -m minconvbert evaluate TASK`: measure a fine-tuned model."""
 
 import argparse
+import math
 
 from ..checkpoint import NoHeadError
 from ..files import write_atomic
 from ..training import tasks
 from ..training.finetune import load
 from ..training.progress import json_line
-from . import task_options
+from . import check_ranges, task_options
 
 
 def read_files(task, files, labelled=True, **options):
@@ -29,12 +30,14 @@ def reader(name, description):
     parser.add_argument("--column", metavar="NAME", help="token classification: the column of CoNLL-U (upos)")
     parser.add_argument("--no-answer-threshold", dest="threshold", type=float, metavar="X",
                         help="question answering: margin above which there is no answer (as in training)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="read N batches at once")
     parser.add_argument("--out", metavar="FILE", help="write the answers here, as JSON lines")
     return parser
 
 
 def loaded(args):
     """-> task, options by function, (cfg, params, tokenizer), options of `encode`, options of the answers"""
+    check_ranges(args, 1, math.inf, "threads")
     task, options = tasks.get(args.task), task_options(args, tasks)
     try:
         cfg, params, tokenizer, encode, decode = load(task, args.model, args.length)
@@ -49,7 +52,7 @@ def main(argv):
     task, options, (cfg, params, tokenizer), encode, decode = loaded(args)
     examples = read_files(task, args.data, **options["read"])
     features = task.encode(examples, tokenizer, cfg, **encode)
-    figures, answers = task.evaluate(examples, features, params, cfg, **decode)
+    figures, answers = task.evaluate(examples, features, params, cfg, threads=args.threads, **decode)
     print_figures(figures)
     if args.out:
         write_answers(args.out, answers)

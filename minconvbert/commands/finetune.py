@@ -20,7 +20,8 @@ NUMBERS = (
     ("learning_rate", float, "the highest rate, of the head"), ("warmup", float, "share of the steps of warm-up"),
     ("decay", float, "weight decay"), ("layer_decay", float, "rate of a layer over that of the layer above"),
     ("clip", float, "largest norm of the gradients"),
-    ("accumulate", int, "parts that a batch is computed in, to save memory"), ("seed", int, "of all that is random"))
+    ("accumulate", int, "parts that a batch is computed in, to save memory"),
+    ("threads", int, "parts that are computed at once, each on its own core"), ("seed", int, "of all that is random"))
 
 
 def main(argv):
@@ -84,7 +85,8 @@ def parse(argv):
     parser.add_argument("--save-every", type=int, default=200, metavar="STEPS")
     parser.add_argument("--eval-every", type=int, metavar="STEPS", help="(each epoch)")
     args = parser.parse_args(argv)
-    check_ranges(args, 1, math.inf, "epochs", "batch_size", "accumulate", "log_every", "save_every", "eval_every")
+    check_ranges(args, 1, math.inf, "epochs", "batch_size", "accumulate", "threads", "log_every", "save_every",
+                 "eval_every")
     check_ranges(args, 0, math.inf, "learning_rate", "decay", "layer_decay", "seed", "stride")
     check_ranges(args, 0, 1, "warmup")
     check_ranges(args, 1e-9, math.inf, "clip")

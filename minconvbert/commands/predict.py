@@ -25,7 +25,7 @@ def main(argv):
     examples = ([task.example(given, "the command line", labelled=False)] if given
                 else read_files(task, args.data, labelled=False))
     _, _, model, encode, decode = loaded(args)
-    answers = task.predict(examples, model, encode, decode)
+    answers = task.predict(examples, model, encode, decode, args.threads)
     if args.out:
         write_answers(args.out, answers)
     else:

@@ -59,10 +59,13 @@ def parse(argv):
     parser.add_argument("--log-every", type=int, default=20, metavar="STEPS")
     parser.add_argument("--save-every", type=int, default=200, metavar="STEPS")
     parser.add_argument("--eval-every", type=int, default=1000, metavar="STEPS")
+    parser.add_argument("--threads", type=int, metavar="N",
+                        help="compute each batch in N parts at once, each on its own core")
     parser.add_argument("--processes", type=int, default=1, metavar="N",
-                        help="share each batch among N processes (extra: mpi)")
+                        help="share each batch among N processes, which may have threads (extra: mpi)")
     args = parser.parse_args(argv)
-    check_ranges(args, 1, math.inf, "steps", "batch_size", "log_every", "save_every", "eval_every", "processes")
+    check_ranges(args, 1, math.inf, "steps", "batch_size", "log_every", "save_every", "eval_every", "threads",
+                 "processes")
     check_ranges(args, 0, math.inf, "learning_rate", "generator_rate", "warmup", "generator_width", "generator_layers",
                  "seed")
     return args

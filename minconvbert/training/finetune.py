@@ -24,6 +24,8 @@ from ..config import ConvBertConfig
 from ..files import is_part, model_path, read_json, write_atomic
 from ..initialize import init_head, init_params
 from ..optim import adam_state, adam_step, clip_by_global_norm, learning_rate
+from ..shapes import accumulate
+from ..threads import side_by_side
 from ..tokenizer.hugging_face import ConvBertTokenizerFast
 from . import tasks
 from .progress import append_json_line, json_line, say
@@ -116,29 +118,32 @@ def train(task, state, features, cfg, recipe):
 def train_step(task, state, features, cfg, recipe, steps, scale):
     """One step, in place: loss, gradients, clipping, Adam.
 
-    A batch in parts gives the gradient of the whole batch: each part counts by its share of the labels.
+    A batch in parts gives the gradient of the whole batch: each part counts by its share of the labels. There are
+    `accumulate` parts for each of `threads`, and what they are decides the bits, not how many are computed at once.
 
     Raises FloatingPointError, and changes nothing, if a gradient is not finite.
     """
     params, step = state["params"], state["step"]
-    rng = np.random.default_rng([recipe.seed, DROPOUT, step])
-    rows, parts = range(len(features)), []
-    for i in range(min(recipe.accumulate, len(features))):
-        chosen = slice(i, None, recipe.accumulate)
-        parts.append(task.stack(features[chosen], cfg, (recipe.seed, step, rows[chosen])))
-    count = sum(part["count"] for part in parts)
-    loss, grads, tokens = 0.0, None, 0
-    for part in parts:
-        share = part["count"] / count
-        value, acts = task.loss(part, params, cfg, rng)
-        g = task.loss_backward(share, acts, params, cfg)
-        grads = g if grads is None else {name: grads[name] + g[name] for name in grads}
-        loss += share * float(value)
-        tokens += int(part["inputs"]["attention_mask"].sum())
+    number = min(recipe.accumulate * recipe.threads, len(features))
+    rows, every = range(len(features)), [slice(i, None, number) for i in range(number)]
+    parts = [task.stack(features[some], cfg, (recipe.seed, step, rows[some])) for some in every]
+    count = max(1, sum(part["count"] for part in parts))
+
+    def gradient(i):
+        share, rng = parts[i]["count"] / count, np.random.default_rng([recipe.seed, DROPOUT, step, i])
+        loss, acts = task.loss(parts[i], params, cfg, rng)
+        loss = share * float(loss) if share else 0.0   # a mean over no labels is nan
+        return loss, task.loss_backward(share, acts, params, cfg)
+
+    loss, grads = 0.0, {}
+    for part_loss, g in side_by_side(gradient, range(number), recipe.threads):
+        loss += part_loss
+        accumulate(grads, g)
     norm = clip_by_global_norm(grads, recipe.clip)
     rate = learning_rate(step, recipe.learning_rate, steps, int(recipe.warmup * steps))
     adam_step(params, grads, state["moments"], rate, recipe.decay, scale=scale)
     state["step"] += 1
+    tokens = sum(int(part["inputs"]["attention_mask"].sum()) for part in parts)
     return dict(loss=loss, norm=norm, rate=rate, tokens=tokens)
 
 
@@ -177,7 +182,8 @@ def _run(out, task, model, features, recipe, dev, about, every):
     training = train(task, state, features, cfg, recipe)
     for step, _ in loop(out, state, partial(next, training), steps, every, made_by):
         if dev is not None and due(step, every.measure, steps):
-            entry = dict(step=step, dev=task.evaluate(*dev, state["params"], cfg, **about.get("decode", {}))[0])
+            figures, _ = task.evaluate(*dev, state["params"], cfg, threads=recipe.threads, **about.get("decode", {}))
+            entry = dict(step=step, dev=figures)
             append_json_line(out / LOG, **entry)
             best = better(entry, best)
         if best is not None and best["step"] == step:

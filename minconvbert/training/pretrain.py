@@ -23,7 +23,8 @@ from ..electra import (
 from ..initialize import init_params
 from ..losses import negative_log_likelihood
 from ..optim import adam_state, adam_step, clip_by_global_norm, learning_rate
-from ..shapes import sub, under
+from ..shapes import accumulate, sub, under
+from ..threads import side_by_side, slices
 from ..tokenizer import vocab
 from . import corpus
 from .metrics import area_under_curve
@@ -53,23 +54,32 @@ def fresh_state(cfg, generator_cfg, recipe, dtype=np.float32):
 def train_step(state, examples, special, cfg, generator_cfg, recipe, ranks=Ranks()):
     """One step, in place: every rank takes its share of the batch, gradients are added up, all ranks update alike.
 
+    The share of a rank is computed in as many parts as there are threads.
+
     Raises FloatingPointError, and changes nothing, if a gradient is not finite.
     """
     params, step, B = state["params"], state["step"], recipe.batch_size
     mine = np.array_split(np.arange(B), ranks.size)[ranks.rank]
     rows = corpus.batch_rows(step, B, len(examples), recipe.seed)[mine]
-    rng = RowRandom(recipe.seed, step, mine)
-    batch, places = masked_batch(examples[rows], rng, special)
-    counts = np.array([len(places["labels"]), batch["attention_mask"].sum()], np.float64)
+    parts = [(RowRandom(recipe.seed, step, mine[some]), examples[rows[some]])
+             for some in slices(len(mine), recipe.threads)]
+    parts = [(rng, *masked_batch(part, rng, special)) for rng, part in parts]
+    counts = np.array([sum(len(places["labels"]) for _, _, places in parts),
+                       sum(batch["attention_mask"].sum() for _, batch, _ in parts)], np.float64)
     ranks.add_up(counts)
 
-    if recipe.objective == "masked-lm":
-        loss, acts = masked_word_loss(batch, places, params, cfg, rng if recipe.dropout else None, counts[0])
-        losses, grads = dict(loss=loss), masked_word_loss_backward(1.0, acts, params, cfg)
-    else:
+    def gradient(part):
+        rng, batch, places = part
+        if recipe.objective == "masked-lm":
+            loss, acts = masked_word_loss(batch, places, params, cfg, rng if recipe.dropout else None, counts[0])
+            return dict(loss=loss), masked_word_loss_backward(1.0, acts, params, cfg)
         losses, acts = pretraining_loss(batch, places, params, cfg, generator_cfg, rng, recipe.dropout, counts)
-        grads = pretraining_loss_backward(acts, params, cfg, generator_cfg)
+        return losses, pretraining_loss_backward(acts, params, cfg, generator_cfg)
 
+    losses, grads = {}, {}
+    for part_losses, g in side_by_side(gradient, parts, recipe.threads):
+        accumulate(losses, part_losses)
+        accumulate(grads, g)
     if ranks.size > 1:
         grads = _add_up_all(grads, ranks)
         summed = np.array(list(losses.values()))
@@ -116,25 +126,28 @@ def evaluate(params, held_out, special, cfg, generator_cfg, recipe, batch_size=6
     hidden; hidden_loss, hidden_accuracy: of the hidden places alone; auc, accuracy: of the discriminator over real
     tokens; replaced: the share of these that were replaced
     """
-    nll, right, hidden, logits, labels = [], [], [], [], []
-    for start in range(0, len(held_out), batch_size):
+    def measured(start):
+        """-> of each place: -log p, whether it is right, whether it is hidden; of each real token: logit, label"""
         rows = held_out[start : start + batch_size]
         rng = RowRandom(0, 0, range(start, start + len(rows)))
         batch, places = masked_batch(rows, rng, special)
+        tokens = []
         if recipe.objective == "masked-lm":
             _, acts = masked_word_loss(batch, places, params, cfg)
         else:
             _, acts = pretraining_loss(batch, places, params, cfg, generator_cfg, rng)
             real = batch["attention_mask"] != 0
-            logits.append(acts["discriminator.logits"][real])
-            labels.append(acts["replaced"][real])
+            tokens = [acts["discriminator.logits"][real], acts["replaced"][real]]
             acts = sub(acts, "generator")
-        nll.append(negative_log_likelihood(acts["words"], places["labels"])[0])
-        right.append(acts["words"].argmax(-1) == places["labels"])
-        hidden.append(batch["masked_ids"][places["rows"], places["positions"]] == special["mask"])
-    figures = place_figures(*map(np.concatenate, (nll, right, hidden)))
-    if logits:
-        logits, labels = np.concatenate(logits), np.concatenate(labels)
+        return (negative_log_likelihood(acts["words"], places["labels"])[0],
+                acts["words"].argmax(-1) == places["labels"],
+                batch["masked_ids"][places["rows"], places["positions"]] == special["mask"], *tokens)
+
+    starts = range(0, len(held_out), batch_size)
+    nll, right, hidden, *tokens = map(np.concatenate, zip(*side_by_side(measured, starts, recipe.threads)))
+    figures = place_figures(nll, right, hidden)
+    if tokens:
+        logits, labels = tokens
         figures |= dict(auc=area_under_curve(logits, labels), accuracy=float(((logits > 0) == labels).mean()),
                         replaced=float(labels.mean()))
     return figures

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..threads import checked_threads
+
 OBJECTIVES = ("replaced-token-detection", "masked-lm")
 
 
@@ -24,12 +26,14 @@ class PretrainingRecipe:
     length: int = 128                                  # tokens of an example
     decay_share: float = 1.0                           # of the steps, the last ones: there the rate falls to 0
     generator_rate: float | None = None                # of the parameters that only the generator has
+    threads: int = 1                                   # parts of a batch that are computed at once
 
     def __post_init__(self):
         if not 0 < self.decay_share <= 1:
             raise ValueError(f"--decay-share must be above 0 and at most 1, but is {self.decay_share}")
         if self.generator_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"--generator-rate needs a --learning-rate above 0, but it is {self.learning_rate}")
+        checked_threads(self.threads, self.batch_size)
 
 
 _ORIGINAL = dict(vocab_size=30522, max_position_embeddings=512, num_hidden_layers=12, pad_token_id=0)
@@ -55,7 +59,7 @@ class FinetuningRecipe:
     """How to fine-tune; the defaults are the original's (configure_finetuning.py) but for the tiny model's own.
 
     warmup: share of the steps; layer_decay: the rate of each layer over that of the layer above; accumulate: parts that
-    a batch is computed in, one after the other, to save memory.
+    a batch is computed in, one after the other, to save memory; threads: parts that are computed at once.
     """
 
     epochs: int = 3
@@ -67,7 +71,11 @@ class FinetuningRecipe:
     layer_decay_off_by_one: bool = True
     clip: float = 1.0
     accumulate: int = 1
+    threads: int = 1
     seed: int = 0
+
+    def __post_init__(self):
+        checked_threads(self.threads, self.batch_size)
 
 
 def default_recipe(task, cfg):

@@ -10,6 +10,7 @@ from ...heads import HEADS, task_model, task_model_backward
 from ...inputs import model_inputs
 from ...losses import IGNORED
 from ...shapes import sub, under
+from ...threads import side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -97,17 +98,21 @@ def rows_by_length(rows):
         yield from (numbers[start : start + some] for start in range(0, len(numbers), some))
 
 
-def read_all(head, features, p, cfg):
+def read_all(head, features, p, cfg, threads=1):
     """The logits of each feature; one that has several rows has an array of as many.
 
     Rows of one length go through the model together, so there is no padding, and an answer does not depend on what else
-    is read.
+    is read. Up to `threads` of these batches are read at once.
     """
     rows = [pair for feature in features for pair in zip(feature["input_ids"], feature["token_type_ids"])]
-    logits = [None] * len(rows)
-    for chosen in rows_by_length(rows):
+    logits, batches = [None] * len(rows), list(rows_by_length(rows))
+
+    def logits_of(chosen):
         ids, types = (np.array(part) for part in zip(*(rows[number] for number in chosen)))
-        found, _ = task_model(head, model_inputs(cfg, ids, token_type_ids=types), p, cfg, keep=False)
+        found, _ = task_model(head, model_inputs(cfg, ids, token_type_ids=types), p, cfg, keep=None)
+        return found
+
+    for chosen, found in zip(batches, side_by_side(logits_of, batches, threads)):
         for number, z in zip(chosen, found):
             logits[number] = z
     if head != "multiple_choice":
@@ -116,20 +121,20 @@ def read_all(head, features, p, cfg):
     return [np.array([next(logits) for _ in feature["input_ids"]]) for feature in features]
 
 
-def evaluate(head, decode, measure, examples, features, p, cfg, **options):
+def evaluate(head, decode, measure, examples, features, p, cfg, threads=1, **options):
     """-> metrics, answers.   decode, measure: the task's; options: of `decode`"""
-    answers = decode(examples, features, read_all(head, features, p, cfg), cfg, **options)
+    answers = decode(examples, features, read_all(head, features, p, cfg, threads), cfg, **options)
     return measure(examples, answers, cfg), answers
 
 
-def predict(head, encode, decode, examples, model, encoding, decoding=()):
+def predict(head, encode, decode, examples, model, encoding, decoding=(), threads=1):
     """The answers to examples without labels.
 
     model: (cfg, params, tokenizer); encode, decode: the task's functions; encoding, decoding: their options
     """
     cfg, p, tokenizer = model
     features = encode(examples, tokenizer, cfg, **encoding)
-    return decode(examples, features, read_all(head, features, p, cfg), cfg, **dict(decoding))
+    return decode(examples, features, read_all(head, features, p, cfg, threads), cfg, **dict(decoding))
 
 
 def functions(head, encode, decode, measure):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...electra import RowRandom, mask_tokens, masked_word_loss, masked_word_loss_backward
 from ...pretrained import words_of_masks
+from ...threads import side_by_side
 from .. import corpus
 from . import batches, reading
 
@@ -78,36 +79,39 @@ def loss_backward(dloss, acts, p, cfg):
     return masked_word_loss_backward(dloss, acts, p, cfg)
 
 
-def evaluate(examples, features, p, cfg, batch_size=16):
+def evaluate(examples, features, p, cfg, batch_size=16, threads=1):
     """-> metrics, and no answers: log_likelihood, the mean over the drawn words, in nats; perplexity; accuracy
 
     The same words are drawn every time. 15% of them stay visible, as in training.
     """
     order = sorted(range(len(features)), key=lambda i: len(features[i]["input_ids"][0]))
-    total, right, count = 0.0, 0, 0
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
+
+    def measured(chosen):
         batch = stack([features[i] for i in chosen], cfg, (0, 0, chosen))
         value, acts = loss(batch, p, cfg)
-        total += float(value) * batch["count"]
-        right += int((acts["words"].argmax(-1) == batch["places"]["labels"]).sum())
-        count += batch["count"]
+        right = int((acts["words"].argmax(-1) == batch["places"]["labels"]).sum())
+        return float(value) * batch["count"], right, batch["count"]
+
+    parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    total, right, count = map(sum, zip(*side_by_side(measured, parts, threads)))
     mean = total / max(1, count)
     return dict(log_likelihood=-mean, perplexity=math.exp(min(mean, 700.0)), accuracy=right / max(1, count)), []
 
 
-def predict(examples, model, encoding=(), decoding=()):
+def predict(examples, model, encoding=(), decoding=(), threads=1):
     """The likeliest words for the masks of each text.
 
     Raises ValueError, with the place, for a text without a mask.
     """
-    (cfg, p, tokenizer), answers = model, []
-    for one in examples:
+    cfg, p, tokenizer = model
+
+    def answer(one):
         try:
-            answers.append(dict(text=one["text"], words=words_of_masks(one["text"], cfg, p, tokenizer)))
+            return dict(text=one["text"], words=words_of_masks(one["text"], cfg, p, tokenizer))
         except ValueError as error:
             raise ValueError(f"{one['where']}: {error}") from None
-    return answers
+
+    return list(side_by_side(answer, examples, threads))
 
 
 decode_options, check_alike = batches.no_options, batches.any_examples
