@@ -1,6 +1,6 @@
-"""Time of a fine-tuning step of each head: ours against transformers eager, same optimizer, in turn, same threads.
+"""Time of a fine-tuning step of each head: ours against transformers eager, same optimizer, in turn, same cores.
 
-    OMP_NUM_THREADS=2 python benchmarks/finetune.py [--size tiny] [--batch-size 32] [--length 64] [--repeats 15]
+    python benchmarks/finetune.py [--size tiny] [--batch-size 32] [--length 64] [--repeats 15] [--threads 2]
 
 A step is forward, backward, clipping and Adam, with dropout. Ours makes its arrays from lists in every step, theirs
 gets tensors. Needs the extra `parity`. Nothing else should run on the machine.
@@ -8,10 +8,11 @@ gets tensors. Needs the extra `parity`. Nothing else should run on the machine.
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from in_turn import PEAK, SIDES, compared, in_turn, serve
+from in_turn import CORES, PEAK, SIDES, compared, in_turn, linear_maps, products, serve
 
 from minconvbert.config import ConvBertConfig
 from minconvbert.initialize import init_params
@@ -20,6 +21,7 @@ from minconvbert.training.finetune import fresh_state, layer_scales, train_step
 from minconvbert.training.recipes import PRESETS, FinetuningRecipe
 
 CHOICES, LABELS = 4, 17
+LIMIT = "products: "                                   # of a task, by its name
 RECIPE, STEPS = FinetuningRecipe(), 1000
 
 
@@ -53,7 +55,31 @@ def made(name, args):
 def our_step(name, args):
     task, cfg, params, features = made(name, args)
     state, scale = fresh_state(params), layer_scales(params, cfg.num_hidden_layers)
-    return lambda: train_step(task, state, features, cfg, RECIPE, STEPS, scale)
+    recipe = replace(RECIPE, threads=args.threads)
+    return lambda: train_step(task, state, features, cfg, recipe, STEPS, scale)
+
+
+def product_step(name, args):
+    _, _, params, _ = made(name, args)
+    rows = args.batch_size * args.length
+    if args.side == "theirs":
+        import torch
+        params = {key: torch.tensor(x) for key, x in params.items()}
+    maps = list(linear_maps(params, rows, round(0.15 * rows) if name == "masked-lm" else 0))
+    return products(maps, maps)
+
+
+def measured(names, size, batch_size, length, repeats, threads):
+    """-> {name of a task or of its products: (ours, theirs)}, as `in_turn` gives them"""
+    same = ["--size", size, "--batch-size", batch_size, "--length", length, "--threads", threads, "--tasks", *names]
+    return in_turn(__file__, same, (*names, PEAK, *(LIMIT + name for name in names)), repeats)
+
+
+def lines(title, medians):
+    """What `measured` found, to be printed."""
+    for name in medians:
+        if not name.startswith(LIMIT):
+            yield compared(title, name, medians, LIMIT + name)
 
 
 def their_step(name, args):
@@ -72,15 +98,17 @@ def main():
     parser.add_argument("--length", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--tasks", nargs="+", choices=tasks.TASKS, default=tasks.TASKS)
+    parser.add_argument("--threads", type=int, default=CORES, help="of ours (all cores)")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
         step = our_step if args.side == "ours" else their_step
-        serve({name: step(name, args) for name in args.tasks})
+        serve({name: step(name, args) for name in args.tasks}
+              | {LIMIT + name: product_step(name, args) for name in args.tasks})
         return
-    same = ["--size", args.size, "--batch-size", args.batch_size, "--length", args.length, "--tasks", *args.tasks]
-    for name, pair in in_turn(same, (*args.tasks, PEAK), args.repeats).items():
-        print(compared(args.size, name, pair), flush=True)
+    found = measured(args.tasks, args.size, args.batch_size, args.length, args.repeats, args.threads)
+    for line in lines(args.size, found):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

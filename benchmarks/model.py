@@ -1,22 +1,26 @@
-"""Ours against transformers eager, in turn, same threads: forward, and forward with backward of the masked-word model.
+"""Ours against transformers eager, in turn, on the same cores: the masked-word model forward, and forward and backward.
 
-    OMP_NUM_THREADS=2 python benchmarks/model.py [--sizes base medium-small] [--batch 8] [--length 128] [--repeats 7]
+    python benchmarks/model.py [--sizes base medium-small] [--batch 8] [--length 128] [--repeats 7] [--threads 2]
 
-Prints medians and their ratio, and the peak memory of each. "Products alone" are the matrix products of all linear
-maps, forward and backward, and nothing else: what NumPy's library and PyTorch's take for them on this machine. Needs
-the extra `parity`. Nothing else should run.
+Prints medians and their ratio, the peak memory of each, and each beside the matrix products of all its linear maps
+alone: no step can take less with that library on that machine. Needs the extra `parity`. Nothing else should run.
 """
 
 import argparse
 
 import numpy as np
-from in_turn import PEAK, SIDES, compared, in_turn, serve
+from in_turn import CORES, PEAK, PRODUCTS, SIDES, compared, in_turn, linear_maps, products, serve
 
 from minconvbert.config import ConvBertConfig
 from minconvbert.faces import ConvBertForMaskedLM
 from minconvbert.training.recipes import PRESETS
 
-FORWARD, TRAINING, PRODUCTS = "forward", "forward + backward", "products alone"
+FORWARD, TRAINING, FORWARD_PRODUCTS = "forward", "forward + backward", "products of a forward"
+
+
+def config(size, length):
+    model = PRESETS[size].model
+    return ConvBertConfig(**model | dict(max_position_embeddings=max(length, model["max_position_embeddings"])))
 
 
 def inputs_of(cfg, batch, length):
@@ -28,19 +32,26 @@ def inputs_of(cfg, batch, length):
     return ids, mask, labels
 
 
-def our_steps(cfg, batch, length):
+def product_steps(params, rows, places):
+    """places: how many rows go back through the map to the vocabulary"""
+    return {FORWARD_PRODUCTS: products(linear_maps(params, rows, rows)),
+            PRODUCTS: products(linear_maps(params, rows, rows), linear_maps(params, rows, places))}
+
+
+def our_steps(cfg, batch, length, threads):
     net = ConvBertForMaskedLM(cfg, rng=np.random.default_rng(0))
     ids, mask, labels = inputs_of(cfg, batch, length)
+    threads = min(threads, batch)
 
     def training():
-        net(ids, mask, labels=labels)
+        net(ids, mask, labels=labels, threads=threads)
         net.backward(free=True)
 
-    return {FORWARD: lambda: net(ids, mask, keep=False), TRAINING: training,
-            PRODUCTS: products(net.params, batch * length)}
+    return {FORWARD: lambda: net(ids, mask, keep=False, output_attentions=False, threads=threads),
+            TRAINING: training} | product_steps(net.params, batch * length, int((labels >= 0).sum()))
 
 
-def their_steps(cfg, batch, length):
+def their_steps(cfg, batch, length, threads):
     import torch
     import transformers
     options = {name: value for name, value in cfg.to_dict().items() if name != "model_type"}
@@ -56,30 +67,22 @@ def their_steps(cfg, batch, length):
             x.grad = None
         net(ids, attention_mask=mask, labels=labels).loss.backward()
 
-    params = {name: x.detach() for name, x in net.named_parameters()}
-    return {FORWARD: forward, TRAINING: training, PRODUCTS: products(params, batch * length)}
+    return {FORWARD: forward, TRAINING: training} | product_steps(
+        {name: x.detach() for name, x in net.named_parameters()}, batch * length, batch * length)
 
 
-def products(params, rows):
-    """-> a function that multiplies as the linear maps do: y = x W^T, dx = dy W, dW = dy^T x.   NumPy or PyTorch"""
-    weights = []
-    for name, weight in params.items():
-        if name.endswith("pointwise.weight"):
-            weights.append(weight[:, :, 0])
-        elif name.endswith("dense.weight") and weight.ndim == 3:
-            weights += [weight[group].T for group in range(weight.shape[0])]
-        elif weight.ndim == 2 and ("embeddings" not in name or "word_embeddings" in name):
-            weights.append(weight)
-    like = weights[0]
-    ones = like.new_ones if hasattr(like, "new_ones") else lambda shape: np.ones(shape, like.dtype)
-    inputs = {width: ones((rows, width)) for weight in weights for width in weight.shape}
+def measured(size, batch, length, repeats, threads, steps=(FORWARD, TRAINING)):
+    """-> {name of a step: (ours, theirs)}, as `in_turn` gives them"""
+    limits = [{FORWARD: FORWARD_PRODUCTS, TRAINING: PRODUCTS}[step] for step in steps]
+    return in_turn(__file__, ["--sizes", size, "--batch", batch, "--length", length, "--threads", threads],
+                   (*steps, PEAK, *limits), repeats)
 
-    def multiply():
-        for weight in weights:
-            x, dy = (inputs[width] for width in weight.shape[::-1])
-            x @ weight.T, dy @ weight, dy.T @ x
 
-    return multiply
+def lines(title, medians):
+    """What `measured` found, to be printed."""
+    limits = {FORWARD: FORWARD_PRODUCTS, TRAINING: PRODUCTS}
+    for name in medians:
+        yield compared(title, name, medians, limits.get(name))
 
 
 def main():
@@ -88,17 +91,16 @@ def main():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=CORES, help="of ours (all cores)")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     for size in args.sizes:
         if args.side:
-            cfg = ConvBertConfig(**PRESETS[size].model)
-            serve((our_steps if args.side == "ours" else their_steps)(cfg, args.batch, args.length))
+            steps = our_steps if args.side == "ours" else their_steps
+            serve(steps(config(size, args.length), args.batch, args.length, args.threads))
             return
-        same = ["--sizes", size, "--batch", args.batch, "--length", args.length]
-        for name, pair in in_turn(same, (FORWARD, TRAINING, PEAK, PRODUCTS), args.repeats).items():
-            print(compared(size, name, pair), flush=True)
-
+        for line in lines(size, measured(size, args.batch, args.length, args.repeats, args.threads)):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,27 @@ def best(repeats, make, run):
     return [min(column) for column in zip(*seconds, strict=True)]
 
 
+def cases(texts, vocab):
+    """name -> (what makes a tokenizer, what reads the texts with it)"""
+    def ours():
+        return ConvBertTokenizerFast(vocab)
+
+    def theirs():
+        return rust(vocab)
+
+    return {
+        "tokenizers (Rust), ids alone: encode_batch_fast": (
+            theirs, lambda made: [one.ids for one in made.encode_batch_fast(texts, add_special_tokens=False)]),
+        "ours, ids alone: encode_ids": (ours, lambda made: [made.encode_ids(text) for text in texts]),
+        "tokenizers (Rust), offsets and words: encode_batch": (
+            theirs, lambda made: [(one.ids, one.offsets, one.word_ids) for one in made.encode_batch(texts)]),
+        "ours, offsets and words: calling the tokenizer": (ours, lambda made: made(texts, return_offsets_mapping=True)),
+        "ours, nothing remembered": (ours, lambda made: [made._work_out(text) for text in texts]),
+        "ours, the slow tokenizer's rules": (
+            lambda: ConvBertTokenizer(vocab), lambda made: [made.encode_ids(text) for text in texts]),
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("corpus")
@@ -65,28 +86,10 @@ def main():
     options = parser.parse_args()
     texts = list(paragraphs(options.corpus, options.megabytes * 1e6))
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
-
-    def ours():
-        return ConvBertTokenizerFast(options.vocab)
-
-    def theirs():
-        return rust(options.vocab)
-
-    cases = {
-        "tokenizers (Rust), ids alone: encode_batch_fast": (
-            theirs, lambda made: [one.ids for one in made.encode_batch_fast(texts, add_special_tokens=False)]),
-        "ours, ids alone: encode_ids": (ours, lambda made: [made.encode_ids(text) for text in texts]),
-        "tokenizers (Rust), offsets and words: encode_batch": (
-            theirs, lambda made: [(one.ids, one.offsets, one.word_ids) for one in made.encode_batch(texts)]),
-        "ours, offsets and words: calling the tokenizer": (ours, lambda made: made(texts, return_offsets_mapping=True)),
-        "ours, nothing remembered": (ours, lambda made: [made._work_out(text) for text in texts]),
-        "ours, the slow tokenizer's rules": (
-            lambda: ConvBertTokenizer(options.vocab), lambda made: [made.encode_ids(text) for text in texts]),
-    }
     print(f"{len(texts):,} texts, {megabytes:.2f} MB, tokenizers {tokenizers.__version__}\n")
     print(f"{'MB/s':>40}{'':<18}{'first':>7}{'warm':>7}   of Rust, first")
     speed = {}
-    for name, (make, run) in cases.items():
+    for name, (make, run) in cases(texts, options.vocab).items():
         first, warm = best(options.repeats, make, run)
         speed[name] = megabytes / first
         rival = next(other for other in reversed(speed) if "Rust" in other)

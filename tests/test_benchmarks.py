@@ -1,5 +1,6 @@
-"""What the scripts in benchmarks/ measure of weights, found another way on little models."""
+"""What the scripts in benchmarks/ say, found another way on little models."""
 
+import importlib
 import json
 import lzma
 import sys
@@ -12,12 +13,14 @@ import pytest
 from minconvbert.config import ConvBertConfig
 from minconvbert.electra import generator_config, part_params
 from minconvbert.heads import task_model
+from minconvbert.initialize import init_params
 from minconvbert.inputs import model_inputs
 from minconvbert.training import pretrain
 from minconvbert.training.recipes import PRESETS
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import blimp  # noqa: E402
+import in_turn  # noqa: E402
 
 import weights  # noqa: E402
 
@@ -137,3 +140,49 @@ def test_words_that_fill_the_places():
     assert (words["own"] == 7).all()
     assert np.bincount(words["frequency"], minlength=8) / 4000 == pytest.approx(shares, abs=0.03)
     assert np.bincount(words["even"], minlength=8) / 4000 == pytest.approx([0] * 5 + [1 / 3] * 3, abs=0.03)
+
+
+# Timings
+
+def test_the_products_that_a_step_cannot_do_without():
+    """Numbers of weights times rows, by hand: D = 16, E = 8, F = 32, A = 8, K = 3, V = 50, two layers in groups of two."""
+    cfg = ConvBertConfig(vocab_size=50, hidden_size=16, embedding_size=8, num_hidden_layers=2, num_attention_heads=4,
+                         intermediate_size=32, max_position_embeddings=32, conv_kernel_size=3, num_groups=2)
+    params = init_params(cfg, "masked_lm", np.random.default_rng(0))
+    layer = 5 * 16 * 8 + 8 * 2 * 3 + 16 * 16 + (16 * 32 + 32 * 16) // 2        # q k v, span key, value; kernel; out; F
+    body, head = 8 * 16 + 2 * layer, 16 * 8 + 8 * 50
+    cost = lambda maps: sum(weight.size * rows for weight, rows in maps)
+    assert cost(in_turn.linear_maps(params, 7, 3)) == 7 * body + 3 * head
+    assert cost(in_turn.linear_maps(params, 7)) == 7 * body
+    classifier = init_params(cfg, "sequence_classification", np.random.default_rng(0))
+    assert cost(in_turn.linear_maps(classifier, 7)) == 7 * body
+
+
+def test_a_product_forward_and_two_backward():
+    shapes = []
+
+    class Noted(np.ndarray):
+        def __array_ufunc__(self, ufunc, method, *inputs, **options):
+            out = getattr(ufunc, method)(*(np.asarray(x) for x in inputs), **options)
+            shapes.append((ufunc.__name__, out.shape))
+            return out
+
+    weight = np.ones((4, 3)).view(Noted)
+    in_turn.products([(weight, 5)])()
+    assert shapes == [("matmul", (5, 4))]
+    in_turn.products([(weight, 5)], [(weight, 2)])()
+    assert shapes[1:] == [("matmul", (5, 4)), ("matmul", (2, 3))]             # dW = dy^T x reads no weight
+
+
+def test_lines_of_timings():
+    medians = {"step": (0.1, 0.2), "least": (0.05, 0.16), in_turn.PEAK: (300.0, 400.0)}
+    line = in_turn.compared("tiny", "step", medians, "least")
+    assert line.split("minconvbert")[1].split() == [
+        "100.0", "ms", "transformers", "200.0", "ms", "ratio", "0.50", "of", "own", "products", "2.00,", "1.25"]
+    assert in_turn.compared("tiny", in_turn.PEAK, medians).split()[-6:] == [
+        "MiB", "transformers", "400", "MiB", "ratio", "0.75"]
+    table = importlib.import_module("all")
+    assert table.row("tiny", "step", medians["step"], medians["least"]) == (
+        "| tiny | step | 100 ms | 200 ms | 0.50 | 2.00 (1.25) |")
+    assert table.row("tiny", in_turn.PEAK, medians[in_turn.PEAK], None) == (
+        "| tiny | peak memory | 300 MiB | 400 MiB | 0.75 |  |")
