@@ -14,7 +14,7 @@ import finetune
 import model
 import pretrain
 import tokenizer
-from in_turn import CORES, PEAK, PRODUCTS, machine
+from in_turn import CORES, PEAK, PRODUCTS, machine, table_row
 
 from minconvbert.files import default_model
 from minconvbert.training import tasks
@@ -37,13 +37,6 @@ def table(repeats):
     found = finetune.measured(tasks.TASKS, "tiny", 32, 64, 2 * repeats, CORES)
     yield from rows("tiny, 32 x 64, fine-tuning", found, {name: finetune.LIMIT + name for name in tasks.TASKS})
     yield from rows("tiny, 64 x 128", pretrain.measured(64, 2 * repeats, CORES), {pretrain.STEP: PRODUCTS})
-
-
-def row(what, step, pair, limits):
-    """A line of the table."""
-    ours, theirs = (f"{x:,.0f} MiB" if step == PEAK else f"{1000 * x:,.0f} ms" for x in pair)
-    beside = "" if limits is None else "{:.2f} ({:.2f})".format(*(x / least for x, least in zip(pair, limits)))
-    return f"| {what} | {step} | {ours} | {theirs} | {pair[0] / pair[1]:.2f} | {beside} |"
 
 
 def of_tokenizer(corpus, repeats, megabytes=5):
@@ -92,7 +85,7 @@ def main():
     print("| model, rows x tokens | step | minconvbert | transformers | ratio | of own products |")
     print("|---|---|---|---|---|---|")
     for found in table(options.repeats):
-        print(row(*found), flush=True)
+        print(table_row(*found), flush=True)
     if options.corpus:
         print(*of_tokenizer(options.corpus, options.repeats), sep="\n", flush=True)
     if options.picture:

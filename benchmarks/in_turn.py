@@ -40,6 +40,13 @@ def compared(title, name, medians, limit=None):
     return line
 
 
+def table_row(what, step, pair, limits):
+    """The same as a row of a Markdown table.   pair, limits: (ours, theirs), of the step and of its products"""
+    ours, theirs = (f"{x:,.0f} MiB" if step == PEAK else f"{1000 * x:,.0f} ms" for x in pair)
+    beside = "" if limits is None else "{:.2f} ({:.2f})".format(*(x / least for x, least in zip(pair, limits)))
+    return f"| {what} | {step} | {ours} | {theirs} | {pair[0] / pair[1]:.2f} | {beside} |"
+
+
 def _ask(worker, what):
     time.sleep(0.05)                                   # the threads of the other side wait a while before they sleep
     print(what, file=worker.stdin, flush=True)
