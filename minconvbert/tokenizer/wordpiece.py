@@ -27,9 +27,11 @@ PREFIX = "##"  # of a piece that continues a word
 # Stretches of a text that have nothing to do with each other, so that each can be worked out, and remembered, alone:
 # white space parts them, and so does a plain punctuation mark, one that no accent and no control character follows.
 # Then come words of plain letters; whatever is left over stays together up to the next white space.
-SPACED = re.compile(r"[^\t\n\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+# Each is a group, so that `re.split` gives what lies between them, too.
+_SPACED = r"[^\t\n\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
+SPACED = re.compile(f"({_SPACED})")
 _MARK = r"[!-/:-@\[-`{-~](?=[\t\n\r -~]|\Z)"
-CHUNK = re.compile(rf"{_MARK}|[A-Za-z0-9]+(?=[\t\n\r ]|{_MARK}|\Z)|{SPACED.pattern}")
+CHUNK = re.compile(rf"({_MARK}|[A-Za-z0-9]+(?=[\t\n\r ]|{_MARK}|\Z)|{_SPACED})")
 
 
 class Rules(NamedTuple):
