@@ -235,7 +235,7 @@ class _Tokenizer:
                 words.append(number)
                 number += 1
                 continue
-            parts = self._chunk.split(text[start:end])             # chunks, with white space or nothing before and after
+            parts = self._chunk.split(text[start:end])         # chunks, with white space or nothing before and after
             found = [remembered[chunk] for chunk in parts[1::2]]
             starts = [*accumulate(map(len, parts), initial=start)][1::2]
             ids += joined([part.ids for part in found])
