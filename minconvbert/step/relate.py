@@ -40,21 +40,61 @@ def _pair_within(recording, call):
         if len(ahead) == len(back):
             for one, other in zip(ahead, reversed(back)):
                 _pair(recording, one, other)
+    if call.partner is None:                           # a function that goes there and back has both kinds of lines
+        steps = [recording.steps[number] for number in call.steps]
+        _note(_by_calls(steps, steps))
 
 
 def _pair(recording, ahead, back):
     ahead.partner, back.partner = back.number, ahead.number
     steps, calls = recording.steps, recording.calls
-    for step in (steps[number] for number in ahead.steps):
-        slopes = {f"d{name}" for name in step.writes}
-        for other in (steps[number] for number in back.steps):
-            if other.writes and slopes & set(other.reads) and not step.source.startswith("return"):
-                step.mates.append(other.number)
-                other.mates.append(step.number)
-                _pair_called(recording, step, other)
+    ones, others = ([steps[number] for number in call.steps] for call in (ahead, back))
+    pairs = []
+    for rule in (_by_parameters, _by_slopes, _by_calls):
+        paired = {step.number for step, _ in pairs}    # what one rule has found, the next need not guess
+        pairs += [(step, other) for step, other in rule(ones, others) if step.number not in paired]
+    for step, other in _note(pairs):
+        _pair_called(recording, step, other)
     for one in calls:
         if one.caller == ahead.number and one.partner is None:
             _pair_by_order(recording, one, ahead, back)
+
+
+def _note(pairs):
+    for step, other in pairs:
+        step.mates.append(other.number)
+        other.mates.append(step.number)
+    return pairs
+
+
+def _by_parameters(ones, others):
+    """(forward step, backward step): one reads a parameter p["x"], the other makes its gradient g["x"]."""
+    return [(step, other) for step in ones if step.writes for other in others
+            if any(name.startswith('p["') and f"g{name[1:]}" in other.writes for name in step.reads)]
+
+
+def _by_slopes(ones, others):
+    """One makes x, the other reads dx. Where x changes its shape on the way, dx is taken in the shape of its x."""
+    pairs, shapes = [], {}
+    for step in ones:
+        for name, x in step.writes.items():
+            shapes.setdefault(name, set()).add(x.shape)
+    for step in ones:
+        slopes = {} if step.source.startswith("return") else {f"d{name}": x.shape for name, x in step.writes.items()}
+        changing = {name for name in slopes if len(shapes[name[1:]]) > 1}
+        pairs += [(step, other) for other in others if other.writes and any(
+            name in slopes and (name not in changing or slopes[name] == x.shape) for name, x in other.reads.items())]
+    return pairs
+
+
+def _by_calls(ones, others):
+    """One calls a function, the other its backward, equally often: the last goes with the first, and so on."""
+    pairs = []
+    for name in dict.fromkeys(name for step in ones for name in step.says):
+        ahead = [step for step in ones if name in step.says]
+        back = [step for step in others if f"{name}_backward" in step.says]
+        pairs += zip(ahead, reversed(back)) if len(ahead) == len(back) else ()
+    return pairs
 
 
 def _pair_called(recording, step, other):
