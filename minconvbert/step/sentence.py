@@ -30,10 +30,10 @@ from .relate import name_arrays, relate
 MOST_TOKENS = 48
 STATIONS = {                                           # its title, what it is for, its array, and the one of its way back
     "embeddings": Station("Embeddings", "words to vectors", "normed", "dtotal"),
-    "mixed_attention": Station("Mixed attention", "both halves in one", "out", "dx"),
+    "mixed_attention": Station("Mixed attention", "both halves", "out", "dx"),
     "self_attention": Station("Attention", "over all words", "weights", "dweights"),
-    "span_dynamic_conv": Station("Convolution", "over the words nearby", "kernel", "dkernel"),
-    "project_add_norm": Station("Add and norm", "around each part", "out", "dx"),
+    "span_dynamic_conv": Station("Convolution", "over words nearby", "kernel", "dkernel"),
+    "project_add_norm": Station("Add and norm", "after each part", "out", "dx"),
     "feed_forward": Station("Feed-forward", "word by word", "out", "ddense"),
     "masked_lm": Station("Head", "which word is it?", "logits", "dhidden"),
     "discriminator": Station("Head", "was it replaced?", "logits", "dhidden"),
