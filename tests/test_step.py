@@ -4,6 +4,7 @@ import functools
 import inspect
 import re
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -415,6 +416,12 @@ def test_a_masked_word_model_is_walked_through():
     assert {"embeddings", "span_dynamic_conv", "masked_lm", "classes_loss", "masked_lm_backward"} <= {
         call.function for call in page.recording.calls}
     assert set(grads) == set(p)
+
+
+def test_a_sentence_is_recorded_there_and_back_in_under_two_seconds():
+    begun = time.thread_time()
+    recording = sentence_page("The bank of the river was steep and green.", default_model(), backward=True).recording
+    assert time.thread_time() - begun < 2 and len(recording) > 300
 
 
 def test_only_the_chosen_layer_is_recorded():

@@ -27,6 +27,9 @@ class Head(NamedTuple):
     notes: tuple = ()
 
 
+PLAIN = Head()
+
+
 class Station(NamedTuple):
     """A call that the walk goes through, and the array that one comes there to see."""
 
@@ -36,7 +39,7 @@ class Station(NamedTuple):
     gradient: str                                      # and the one that its backward is about
 
 
-def page(recording, tokens=(), at=None, token=None, stations=None, pictures=(), head=Head(), height=900):
+def page(recording, tokens=(), at=None, token=None, stations=None, pictures=(), head=PLAIN, height=900):
     """The page on which a recording is walked through.
 
     tokens: labels of the L positions, where there is one sentence; token: the position that is followed

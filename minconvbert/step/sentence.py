@@ -28,7 +28,7 @@ from .record import record
 from .relate import name_arrays, relate
 
 MOST_TOKENS = 48
-STATIONS = {                                           # its title, what it is for, its array, and the one of its way back
+STATIONS = {                                           # by function, in the order of the way
     "embeddings": Station("Embeddings", "words to vectors", "normed", "dtotal"),
     "mixed_attention": Station("Mixed attention", "both halves", "out", "dx"),
     "self_attention": Station("Attention", "over all words", "weights", "dweights"),

@@ -143,7 +143,7 @@ function label(axes, axis, i, n) {
   if (letter === "L + K - 1" && words && words < n) return data.tokens[i - (n - words >> 1)] ?? "zero";
   if (letter === "H") return "head " + i;
   if (letter === "K" && n % 2) return "offset " + signed(i - (n >> 1));
-  const inner = /^H (Dh|K)$/.exec(letter)?.[1], size = sizes[inner];
+  const inner = letter === "A" && n === sizes.H * sizes.Dh ? "Dh" : /^H (Dh|K)$/.exec(letter)?.[1], size = sizes[inner];
   if (size && n % size === 0) return `head ${Math.floor(i / size)}, ${label([inner], 0, i % size, size)}`;
   return String(i);
 }
@@ -216,7 +216,7 @@ function termLabel(factors, at, k, n) {
     const [here, there] = [k, k ? k - 1 : n > 1 ? 1 : k].map(i => indexOf(array, leafPlace(leaf, [...at, i])));
     here.forEach((i, axis) => {                        // of "head 1, offset +2" only what differs from the next term
       const [own, other] = [i, there[axis]].map(j => label(axes, axis, j, array.full[axis]).split(", "));
-      if (i !== there[axis]) own.filter((part, j) => part !== other[j]).forEach(part => found.add(part));
+      if (i !== there[axis]) own.filter((part, j) => part !== other[j] || own.length === 1).forEach(part => found.add(part));
     });
   }
   return [...found].join(", ");
@@ -692,9 +692,12 @@ function drawSource(parent, number, here) {
   });
   const marked = list.querySelectorAll(here ? ".lit" : ".mate"), [first, last] = [marked[0], [...marked].at(-1)];
   if (first) {
+    const height = last.offsetTop + last.offsetHeight - first.offsetTop;
+    if (height + 12 > scroll.clientHeight) scroll.style.maxHeight = height + 24 + "px";
+    const lead = Math.max(6, Math.min(scroll.clientHeight / 3, 80, scroll.clientHeight - height - 6));
     const fits = top => first.offsetTop >= top && last.offsetTop + last.offsetHeight <= top + scroll.clientHeight;
     const before = state.scrolled?.call === number ? state.scrolled.top : -1;
-    scroll.scrollTop = here && before >= 0 && fits(before) ? before : first.offsetTop - Math.min(scroll.clientHeight / 3, 80);
+    scroll.scrollTop = here && before >= 0 && fits(before) ? before : first.offsetTop - lead;
     if (here) state.scrolled = { call: number, top: scroll.scrollTop };
   }
 }
@@ -1025,7 +1028,7 @@ function buildFind() {                                 // every array once for e
     }
     const group = element(find, "optgroup");
     group.label = time > 1 ? `${name}, call ${time}` : name;
-    for (const [made, n] of names) element(group, "option", `${made}, line ${data.steps[n].l}`).value = n;
+    for (const [made, n] of [...names].sort((one, other) => one[1] - other[1])) element(group, "option", `${made}, line ${data.steps[n].l}`).value = n;
     if (!names.size) group.remove();
   }
   find.addEventListener("change", () => { if (find.value) go(+find.value); find.value = ""; });
