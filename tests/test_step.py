@@ -182,6 +182,32 @@ def test_forward_and_backward_lines_light_together(whole_layer):
     assert norms[0].partner > norms[1].partner, "what is done last is undone first"
 
 
+@pytest.mark.parametrize("ahead, back", [
+    ("query = linear(", ['g["query.weight"]']), ("key = linear(", ['g["key.weight"]']),
+    ("value = linear(", ['g["value.weight"]']), ("value = hide(linear(", ["dx_value"]),
+    ("value = value.reshape(", ["dvalue"]), ("out = (dropout(weights", ["dout", "dv", "dweights"]),
+    ("nearby, conv = span", ["dquery_conv"]), ("span_key, span_mixed = sep", ["dx_span"])])
+def test_a_line_belongs_to_its_own_backward_alone(whole_layer, ahead, back):
+    recording, _, _ = whole_layer
+    (step,) = at_line(recording, ahead)
+    mates = [recording[number] for number in step.mates]
+    assert len(mates) == len(back) and all(name in mate.writes for name, mate in zip(back, mates)), mates
+
+
+def test_lines_of_calls_belong_together_where_no_name_says_so():
+    recording = sentence_page("the bank", default_model(), backward=True).recording
+    pairs = {"dense = dense_linear(x, p)": "dx, g = dense_linear_backward(dropout(dtotal",
+             "normed = layer_norm(total": "dtotal, g[", "word = embedding(": 'g["word_embeddings.weight"] = (',
+             "return mean(binary_nll(": "return binary_nll_backward(", "logits, acts = task_model(":
+             "_, grads = task_model_backward(", "loss, loss_acts = loss_of(": "dlogits = loss_of_backward("}
+    for ahead, back in pairs.items():
+        step = at_line(recording, ahead)[0]
+        (mate,) = [recording[number] for number in step.mates]
+        assert mate.source.startswith(back) and step.number in mate.mates, (ahead, mate.source)
+    for step in at_line(recording, "dense = dense_linear(x, p)", "project_add_norm"):
+        assert recording[step.mates[0]].call == recording.calls[step.call].partner
+
+
 def test_golden_names_are_those_of_the_pack(whole_layer):
     recording, _, _ = whole_layer
     said = {name for step in recording.steps for name in step.golden.values()}

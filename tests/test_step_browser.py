@@ -378,11 +378,10 @@ def test_every_jump_leaves_line_and_result_in_view(screen):
         screen.run("""scrollTo(0, 0);
             document.querySelectorAll("#stations button[data-call]")[arguments[0]].click()""", i)
         looks_right(f"station {i}")
-    for name in ("kernel", "query", "normed", "dkernel", "out · self_attention", "dx · mixed_attention_backward"):
-        for place in (0, 10**6):
-            screen.run("scrollTo(0, arguments[0])", place)
-            find(screen, name)
-            looks_right(name)
+    for name, place in (("kernel", 0), ("normed", 10**6), ("dx · mixed_attention_backward", 10**6)):
+        screen.run("scrollTo(0, arguments[0])", place)
+        find(screen, name)
+        looks_right(name)
         screen.run("document.activeElement.blur()")
         screen.keys("d")
         looks_right(f"D at {name}")
@@ -445,6 +444,14 @@ def test_the_chosen_number_is_scrolled_into_view(screen):
             "#numbers [aria-pressed=true], #numbers .row")].reverse().map(e => e.getBoundingClientRect()).map(
             b => [b.left, b.right])""")
         assert frame[0] - 1 <= box[0] and box[1] <= frame[1] + 1, (box, frame)
+
+
+def test_a_single_number_needs_no_title(page):
+    press(page, "#stations button", "Loss")
+    assert page.run("return document.querySelector('#numbers').textContent") == page.run(
+        "return document.querySelector('#numbers [data-place]').textContent")
+    heads = page.run("return [...document.querySelectorAll('#hand th')].map(th => th.textContent)")
+    assert heads[::2] == ["logits", "wanted", "counted", "term"] and heads[-1] == "sum so far", "each factor once"
 
 
 def test_what_is_unfolded_stays_so(page):
@@ -583,8 +590,9 @@ def test_the_terms_of_a_product_say_which_word_they_are_of(page, made):
     rows = page.run("return [...document.querySelectorAll('#hand tbody tr')].map(r => [...r.cells].map(c => c.textContent))")
     place = re.match(r"out\[bank, (head \d, \d+)\]", page.run(
         "return document.querySelector('#hand .hand-name').textContent"))[1]
-    assert [(row[0], row[2]) for row in rows] == [
-        (f"[bank, {place.split(', ')[0]}, {offset}]", f"[{word}, {place}]") for offset, word in zip(offsets, words)]
+    assert [(row[0], row[2]) for row in rows] == list(zip(offsets, words))
+    assert page.run("return [...document.querySelectorAll('#hand th')].map(th => th.textContent)") == [
+        "kernel", f"[bank, {place.split(', ')[0]}, …]", "padded value", f"[…, {place}]", "term", "sum so far"]
     find(page, "match · span")
     assert re.search(r"The numbers are query\[bank, (head \d, \d+)\] = .*; span_key\[bank, \1\] = ",
                      page.run("return document.getElementById('hand').textContent"))

@@ -74,17 +74,15 @@ def _by_parameters(ones, others):
 
 
 def _by_slopes(ones, others):
-    """One makes x, the other reads dx. Where x changes its shape on the way, dx is taken in the shape of its x."""
-    pairs, shapes = [], {}
-    for step in ones:
+    """One makes x, the other reads dx: in the shape of x where x is reshaped on the way."""
+    pairs, made = {}, [step for step in ones if not step.source.startswith("return")]
+    for step in made:
         for name, x in step.writes.items():
-            shapes.setdefault(name, set()).add(x.shape)
-    for step in ones:
-        slopes = {} if step.source.startswith("return") else {f"d{name}": x.shape for name, x in step.writes.items()}
-        changing = {name for name in slopes if len(shapes[name[1:]]) > 1}
-        pairs += [(step, other) for other in others if other.writes and any(
-            name in slopes and (name not in changing or slopes[name] == x.shape) for name, x in other.reads.items())]
-    return pairs
+            found = [other for other in others if other.writes and f"d{name}" in other.reads]
+            in_shape = [other for other in found if other.reads[f"d{name}"].shape == x.shape]
+            reshaped = any(name in one.writes and one.writes[name].shape != x.shape for one in made)
+            pairs |= {(step.number, other.number): (step, other) for other in (reshaped and in_shape or found)}
+    return list(pairs.values())
 
 
 def _by_calls(ones, others):

@@ -150,8 +150,8 @@ function label(axes, axis, i, n) {
 
 const indexOf = (array, place) => array.full.map((n, axis) => Math.floor(place / array.fullSteps[axis]) % n);
 
-function entryName(name, array, axes, place) {
-  const at = indexOf(array, place).map((i, axis) => [array.full[axis], i]).map(([n, i], axis) => n === 1 && array.full.length > 1 ? null : label(axes, axis, i, n)).filter(part => part !== null);
+function entryName(name, array, axes, place, open = []) {
+  const at = indexOf(array, place).map((i, axis) => [array.full[axis], i]).map(([n, i], axis) => open.includes(axis) ? "…" : n === 1 && array.full.length > 1 ? null : label(axes, axis, i, n)).filter(part => part !== null);
   return name + (at.length ? "[" + at.join(", ") + "]" : "");
 }
 
@@ -182,8 +182,8 @@ function written(rule, at, most = 9) {
   const [kind, ...parts] = rule;
   if (kind === "at") return shown(value(rule, at));
   if (kind === "sum" || kind === "largest") {
-    const n = parts[0], few = n <= most ? n : 3, varying = leaves(parts[1]);
-    const term = k => captioned(bracket(parts[1], 1, [...at, k], most, true), termLabel(varying, at, k, n));
+    const n = parts[0], few = n <= most ? n : 3, factors = leaves(parts[1]);
+    const term = k => captioned(bracket(parts[1], 1, [...at, k], most, true), termLabel(factors, at, k, n));
     const terms = Array.from({ length: few }, (_, k) => term(k));
     if (few < n) terms.push(`… ${n - few - 1} more terms …`, term(n - 1));
     return kind === "sum" ? added(terms) : `max(${terms.join(", ")})`;
@@ -209,15 +209,18 @@ const added = terms => terms.join(" + ").replace(/ \+ (\x01[^\x02]*\x02)?−/g, 
 
 const captioned = (term, caption) => caption ? `\x01${caption}\x02${term.replace(/\x01[^\x02]*\x02|\x03/g, "")}\x03` : term;
 
+function varying(leaf, at, k, n) {                     // the axes along which the terms go, and where term k is on them
+  const array = arrays[leaf[1]], axes = letters.get(leaf[1]);
+  const [here, there] = [k, k ? k - 1 : n > 1 ? 1 : k].map(i => indexOf(array, leafPlace(leaf, [...at, i])));
+  const names = i => label(axes, i, here[i], array.full[i]), parts = i => label(axes, i, there[i], array.full[i]).split(", ");
+  return here.flatMap((_, axis) => here[axis] === there[axis] ? [] : [{ axis, name: names(axis), other: parts(axis) }]);
+}
+
 function termLabel(factors, at, k, n) {
   const found = new Set();
-  for (const leaf of factors) {
-    const array = arrays[leaf[1]], axes = letters.get(leaf[1]);
-    const [here, there] = [k, k ? k - 1 : n > 1 ? 1 : k].map(i => indexOf(array, leafPlace(leaf, [...at, i])));
-    here.forEach((i, axis) => {                        // of "head 1, offset +2" only what differs from the next term
-      const [own, other] = [i, there[axis]].map(j => label(axes, axis, j, array.full[axis]).split(", "));
-      if (i !== there[axis]) own.filter((part, j) => part !== other[j] || own.length === 1).forEach(part => found.add(part));
-    });
+  for (const leaf of factors) for (const { name, other } of varying(leaf, at, k, n)) {
+    const own = name.split(", ");                      // of "head 1, offset +2" only what differs from the next term
+    own.filter((part, j) => part !== other[j] || own.length === 1).forEach(part => found.add(part));
   }
   return [...found].join(", ");
 }
@@ -318,17 +321,22 @@ function drawHand() {
 }
 
 function drawTerms(box, { rule: [, n, term], at }) {
-  const factors = leaves(term);
+  const factors = [...new Map(leaves(term).map(leaf => [String(leaf), leaf])).values()];
   unfolding(box, "terms", `All ${n} terms of the sum, one by one`, n <= 12, details => {
     const frame = element(details, "div", undefined, "terms"), table = element(frame, "table"), head = element(element(table, "thead"), "tr");
-    for (const title of [...factors.flatMap(leaf => [leaf[2], ""]), "term", "sum so far"]) element(head, "th", title).scope = "col";
+    const title = text => element(head, "th", text).scope = "col";
+    for (const leaf of factors) {
+      title(leaf[2]);
+      title(entryName("", arrays[leaf[1]], letters.get(leaf[1]), leafPlace(leaf, [...at, 0]), varying(leaf, at, 0, n).map(one => one.axis)));
+    }
+    ["term", "sum so far"].forEach(title);
     const body = element(table, "tbody");
     for (let k = 0, sum = 0; k < n; k++) {
       const row = element(body, "tr"), here = [...at, k], x = value(term, here);
       sum += x;
       for (const leaf of factors) {
         const array = arrays[leaf[1]], place = leafPlace(leaf, here);
-        element(row, "td", entryName("", array, letters.get(leaf[1]), place), "of");
+        element(row, "td", varying(leaf, at, k, n).map(one => one.name).join(", "), "of");
         element(row, "td", shown(array.at(place)));
       }
       element(row, "td", shown(x));
@@ -564,7 +572,7 @@ function fillRow(frame, one, upright = false) {
   const n = inner === undefined ? 1 : array.shape[inner], groups = plan.C / n;
   const whole = Math.abs(rowSum(array, plan, r, 0, n) - 1) < 1e-4 && groups * n === plan.C && n > 1 && array.range()[0] >= 0;
   const offsets = axes?.[inner] === "K" && n % 2 === 1, near = offsets && plan.words && data.tokens.length;
-  const titles = Array.from({ length: n }, (_, c) => label(axes, inner, c * array.every[inner], array.full[inner]).replace(offsets ? "offset " : "", ""));
+  const titles = n === 1 ? [""] : Array.from({ length: n }, (_, c) => label(axes, inner, c * array.every[inner], array.full[inner]).replace(offsets ? "offset " : "", ""));
   const groupTitle = g => {
     const at = array.index(entryAt(array, plan, r, g * n));
     return plan.columns.length > 1 ? plan.columns.slice(0, -1).map(axis => label(axes, axis, at[axis], array.full[axis])).join(", ") : "";
@@ -580,7 +588,7 @@ function fillRow(frame, one, upright = false) {
     cells.forEach((cell, j) => drawCell(line, one, cell, i ? "row" : "col"));
   });
   if (!upright && table.scrollWidth > frame.clientWidth) table.className = "tight";
-  if (!upright && n <= 64 && groups <= 4 && table.scrollWidth > frame.clientWidth) {
+  if (!upright && n <= 12 && groups <= 4 && table.scrollWidth > frame.clientWidth) {
     table.remove();
     fillRow(frame, one, true);
     return;
