@@ -208,6 +208,12 @@ def test_lines_of_calls_belong_together_where_no_name_says_so():
         assert recording[step.mates[0]].call == recording.calls[step.call].partner
 
 
+def test_the_padded_array_of_a_formula_has_its_letters():
+    name = "span_dynamic_conv"
+    packed = Packed(steps(reference(name), *case(name, 0)))
+    assert ["B", "L + K - 1", "H", "Dh"] in packed.axes.values() and ["B", "L", "H", "K"] in packed.axes.values()
+
+
 def test_golden_names_are_those_of_the_pack(whole_layer):
     recording, _, _ = whole_layer
     said = {name for step in recording.steps for name in step.golden.values()}

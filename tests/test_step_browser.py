@@ -520,6 +520,24 @@ def test_the_heading_names_the_line_of_the_other_direction(page, made, name, the
     assert lit(page)[0] == here or name.startswith("dense")
 
 
+def test_a_turn_of_a_loop_goes_with_the_same_turn(page):
+    find(page, "out · span_dynamic_conv")
+    page.run("document.activeElement.blur()")
+    page.keys(DOWN)
+    turns = []
+    for _ in range(40):
+        if lit(page)[0].startswith("out += kernel"):
+            here = page.run("return state.step")
+            page.keys("d")
+            turns.append(page.run("return within(stepNow().c).filter(n => data.steps[n].l === stepNow().l).indexOf(state.step)"))
+            page.keys("d")
+            assert page.run("return state.step") == here
+        if lit(page)[0].startswith("return"):
+            break
+        page.keys(RIGHT)
+    assert turns == list(range(9))
+
+
 def test_a_gradient_says_what_it_is_and_which_line_makes_it(page, made):
     find(page, "kernel")
     made_at = next(step.line for step in made.recording.made("dkernel", "span_dynamic_conv_backward"))

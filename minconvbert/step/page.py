@@ -165,7 +165,8 @@ class Packed:
         return step.letters.get(name, ()), step.acts.get(name, ""), step.golden.get(name, "")
 
     def info(self, array, letters, acts, golden):
-        number = self.array(array, MOST_BYTES if "L" in letters or id(array) in self.wanted else MOST_ASIDE)
+        whole = id(array) in self.wanted and 2 * array.size <= MOST_BYTES            # samples are no use to a formula
+        number = self.array(array, MOST_BYTES if "L" in letters or whole else MOST_ASIDE)
         return self.once(self.infos, (number, letters, acts, golden), [number, list(letters), acts, golden])
 
     def formulas(self, step):

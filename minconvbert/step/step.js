@@ -342,6 +342,7 @@ function drawTerms(box, { rule: [, n, term], at }) {
       element(row, "td", shown(x));
       element(row, "td", shown(sum));
     }
+    if (factors.some(leaf => leaf[2].startsWith("padded "))) element(details, "p", "Padded: with zeros before the first word and after the last.", "note");
   });
 }
 
