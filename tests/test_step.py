@@ -19,7 +19,8 @@ from minconvbert.inputs import model_inputs
 from minconvbert.model import layer
 from minconvbert.ops import linear, softmax
 from minconvbert.step import steps
-from minconvbert.step.page import Packed
+from minconvbert.step.page import Packed, landings
+from minconvbert.step.sentence import STATIONS
 from minconvbert.step.still import by_hand_text
 from minconvbert.step.trace import Changes, arrays, tracing
 
@@ -448,6 +449,11 @@ def test_a_masked_word_model_is_walked_through():
     assert {"embeddings", "span_dynamic_conv", "masked_lm", "classes_loss", "masked_lm_backward"} <= {
         call.function for call in page.recording.calls}
     assert set(grads) == set(p)
+    found = landings(page.recording, STATIONS)
+    assert [one["title"] for one in found if not one["back"]] == [
+        "Embeddings", "Mixed attention", "Attention", "Convolution", "Add and norm", "Feed-forward", "Add and norm", "Head",
+        "Loss"] and len(found) == 18
+    assert all(one["makes"] in page.recording[one["step"]].writes for one in found), found
 
 
 def test_a_sentence_is_recorded_there_and_back_in_under_two_seconds():

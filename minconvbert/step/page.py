@@ -56,7 +56,7 @@ def page(recording, tokens=(), at=None, token=None, stations=None, pictures=(), 
              if (_bare(call.function) in stations if stations else call.caller is None)]
     known = dict(
         title=recording.title, **head._asdict(), tokens=list(tokens), token=token or 0,
-        start=_start(recording, at, mains), mains=mains, stations=_shown(recording, stations), calls=packed.calls,
+        start=_start(recording, at, mains), mains=mains, stations=landings(recording, stations), calls=packed.calls,
         sources=packed.sources, steps=packed.steps, infos=packed.infos, arrays=packed.arrays, blobs=packed.blobs,
         axes=list(packed.axes.items()), pictures=[dict(title=title, html=picture.html) for title, picture in pictures])
     text = json.dumps(known, separators=(",", ":")).encode()
@@ -106,17 +106,17 @@ def _whole(made):
     return next((step.number for step in reversed(made) if not step.source.startswith("return")), made[-1].number)
 
 
-def _shown(recording, stations):
+def landings(recording, stations):
     """What the page knows of each station: its call, its texts, and the step that makes its array."""
-    shown = []
+    found = []
     for call in recording.calls:
         back, station = call.function.endswith("_backward"), stations.get(_bare(call.function))
         if station and call.steps:
             name = station.gradient if back else station.makes
             made = [step for step in map(recording.steps.__getitem__, call.steps) if name in step.writes]
-            shown.append(dict(call=call.number, title=station.title, about=station.about, makes=name, back=back,
+            found.append(dict(call=call.number, title=station.title, about=station.about, makes=name, back=back,
                               step=_whole(made) if made else call.steps[0]))
-    return shown
+    return found
 
 
 class Packed:
@@ -165,9 +165,13 @@ class Packed:
         return step.letters.get(name, ()), step.acts.get(name, ""), step.golden.get(name, "")
 
     def info(self, array, letters, acts, golden):
-        whole = id(array) in self.wanted and 2 * array.size <= MOST_BYTES            # samples are no use to a formula
-        number = self.array(array, MOST_BYTES if "L" in letters or whole else MOST_ASIDE)
+        number = self.array(array, self.most(array, letters, id(array) in self.wanted))
         return self.once(self.infos, (number, letters, acts, golden), [number, list(letters), acts, golden])
+
+    @staticmethod
+    def most(array, letters, wanted):
+        """Bytes for an array: many if a formula reads it and all of it fits; samples are no use to a formula."""
+        return MOST_BYTES if "L" in letters or wanted and 2 * array.size <= MOST_BYTES else MOST_ASIDE
 
     def formulas(self, step):
         found = {}
@@ -185,12 +189,12 @@ class Packed:
             letters = ["L + K - 1" if letter == "L" else letter for letter in within]
         if self.narrow and array.dtype == np.float64:
             array = array.astype(np.float32)           # worked out for the formula alone, as wide as the rest
-        number = self.array(array)
+        number = self.array(array, self.most(array, letters or (), True))
         if letters and len(letters) == array.ndim:
             self.axes.setdefault(number, list(letters))
         return number, name
 
-    def array(self, array, most=MOST_BYTES):
+    def array(self, array, most):
         """The number of an array: its numbers exactly, in as few bytes as hold them; of a large one every n-th."""
         known = self.numbered.get((id(array), most))
         if known is None:                              # the array is kept, too, so that no other takes its id
