@@ -580,7 +580,7 @@ def test_inside_a_call_the_page_says_where_one_is(page):
     assert re.match(r"step \d+ of \d+$", told()[0]) and told()[1] == ""
     page.run("document.activeElement.blur()")
     page.keys(DOWN)
-    assert told() == ["step 1 of 4 in softmax", f"You are inside softmax, one call below the walk: ↑ out to line {line}"
+    assert told() == ["step 1 of 4 in softmax", f"You are inside softmax, one call deep: ↑ out to line {line}"
                       " of span_dynamic_conv"]
     assert "1 deep" in page.run("return document.getElementById('live').textContent")
     press(page, "#inside button", "↑ out")
@@ -591,7 +591,7 @@ def test_inside_a_call_the_page_says_where_one_is(page):
         page.keys(RIGHT)
     page.keys(DOWN)
     assert page.run("return document.getElementById('inside').textContent").startswith(
-        "You are inside depthwise_conv, 2 calls below the walk: ↑ out to line ")
+        "You are inside depthwise_conv, 2 calls deep: ↑ out to line ")
     find(page, "out · mixed_attention")
     page.keys(UP, UP)
     assert told()[1] == "You are in forward_and_backward, which calls the stations: ↓ goes back into them."

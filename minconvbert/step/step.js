@@ -151,7 +151,10 @@ function label(axes, axis, i, n) {
 const indexOf = (array, place) => array.full.map((n, axis) => Math.floor(place / array.fullSteps[axis]) % n);
 
 function entryName(name, array, axes, place, open = []) {
-  const at = indexOf(array, place).map((i, axis) => [array.full[axis], i]).map(([n, i], axis) => open.includes(axis) ? "…" : n === 1 && array.full.length > 1 ? null : label(axes, axis, i, n)).filter(part => part !== null);
+  const at = indexOf(array, place).flatMap((i, axis) => {
+    const n = array.full[axis];
+    return open.includes(axis) ? "…" : n === 1 && array.full.length > 1 ? [] : label(axes, axis, i, n);
+  });
   return name + (at.length ? "[" + at.join(", ") + "]" : "");
 }
 
@@ -586,7 +589,7 @@ function fillRow(frame, one, upright = false) {
   const table = element(frame, "table"), lines = upright ? rows[0].map((_, i) => rows.map(row => row[i])) : rows;
   lines.forEach((cells, i) => {
     const line = element(i ? table.tBodies[0] ?? element(table, "tbody") : element(table, "thead"), "tr");
-    cells.forEach((cell, j) => drawCell(line, one, cell, i ? "row" : "col"));
+    cells.forEach(cell => drawCell(line, one, cell, i ? "row" : "col"));
   });
   if (!upright && table.scrollWidth > frame.clientWidth) table.className = "tight";
   if (!upright && n <= 12 && groups <= 4 && table.scrollWidth > frame.clientWidth) {
@@ -595,7 +598,7 @@ function fillRow(frame, one, upright = false) {
     return;
   }
   if (near) element(frame, "p", `The offset counts words from “${data.tokens[state.token]}”: −1 is the word before, +1 the word after; zero stands where there is no word.`, "note");
-  const pressed = frame.querySelector("[aria-pressed=true]")?.parentElement, first = lines[0].length && table.rows[0].cells[0].offsetWidth;
+  const pressed = frame.querySelector("[aria-pressed=true]")?.parentElement, first = table.rows[0].cells[0].offsetWidth;
   if (pressed && (pressed.offsetLeft + pressed.offsetWidth > frame.scrollLeft + frame.clientWidth || pressed.offsetLeft < frame.scrollLeft + first))
     frame.scrollLeft = pressed.offsetLeft - frame.clientWidth / 2;
 }
@@ -776,13 +779,13 @@ function drawCrumbs() {
   element(crumbs, "b", name);
   const inside = get("inside"), deep = depth(step);
   inside.replaceChildren();
-  inside.hidden = isMain(step) || !deep && !step.i && !callerOf.has(step.c) && data.mains.length === 1;
+  inside.hidden = isMain(step);
   if (inside.hidden) return;
   if (!deep) {
     inside.append(`You are in ${name}, which calls the stations: ↓ goes back into them.`);
     return;
   }
-  inside.append(`You are inside ${name}, ${deep === 1 ? "one call" : deep + " calls"} below the walk: `);
+  inside.append(`You are inside ${name}, ${deep === 1 ? "one call" : deep + " calls"} deep: `);
   link(inside, above.at(-1), `↑ out to line ${data.steps[above.at(-1)].l} of ${callOf(data.steps[above.at(-1)]).name}`);
 }
 
