@@ -4,6 +4,7 @@ import functools
 import inspect
 import re
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from minconvbert.inputs import model_inputs
 from minconvbert.model import layer
 from minconvbert.ops import linear, softmax
 from minconvbert.step import steps
-from minconvbert.step.page import Packed
+from minconvbert.step.page import Packed, landings
+from minconvbert.step.sentence import STATIONS
 from minconvbert.step.still import by_hand_text
 from minconvbert.step.trace import Changes, arrays, tracing
 
@@ -179,6 +181,38 @@ def test_forward_and_backward_lines_light_together(whole_layer):
                 {call.function, f"{call.function}_backward"}, {other.function, f"{other.function}_backward"})
     norms = [call for call in recording.calls if call.function == "project_add_norm"]
     assert norms[0].partner > norms[1].partner, "what is done last is undone first"
+
+
+@pytest.mark.parametrize("ahead, back", [
+    ("query = linear(", ['g["query.weight"]']), ("key = linear(", ['g["key.weight"]']),
+    ("value = linear(", ['g["value.weight"]']), ("value = hide(linear(", ["dx_value"]),
+    ("value = value.reshape(", ["dvalue"]), ("out = (dropout(weights", ["dout", "dv", "dweights"]),
+    ("nearby, conv = span", ["dquery_conv"]), ("span_key, span_mixed = sep", ["dx_span"])])
+def test_a_line_belongs_to_its_own_backward_alone(whole_layer, ahead, back):
+    recording, _, _ = whole_layer
+    (step,) = at_line(recording, ahead)
+    mates = [recording[number] for number in step.mates]
+    assert len(mates) == len(back) and all(name in mate.writes for name, mate in zip(back, mates)), mates
+
+
+def test_lines_of_calls_belong_together_where_no_name_says_so():
+    recording = sentence_page("the bank", default_model(), backward=True).recording
+    pairs = {"dense = dense_linear(x, p)": "dx, g = dense_linear_backward(dropout(dtotal",
+             "normed = layer_norm(total": "dtotal, g[", "word = embedding(": 'g["word_embeddings.weight"] = (',
+             "return mean(binary_nll(": "return binary_nll_backward(", "logits, acts = task_model(":
+             "_, grads = task_model_backward(", "loss, loss_acts = loss_of(": "dlogits = loss_of_backward("}
+    for ahead, back in pairs.items():
+        step = at_line(recording, ahead)[0]
+        (mate,) = [recording[number] for number in step.mates]
+        assert mate.source.startswith(back) and step.number in mate.mates, (ahead, mate.source)
+    for step in at_line(recording, "dense = dense_linear(x, p)", "project_add_norm"):
+        assert recording[step.mates[0]].call == recording.calls[step.call].partner
+
+
+def test_the_padded_array_of_a_formula_has_its_letters():
+    name = "span_dynamic_conv"
+    packed = Packed(steps(reference(name), *case(name, 0)))
+    assert ["B", "L + K - 1", "H", "Dh"] in packed.axes.values() and ["B", "L", "H", "K"] in packed.axes.values()
 
 
 def test_golden_names_are_those_of_the_pack(whole_layer):
@@ -415,6 +449,17 @@ def test_a_masked_word_model_is_walked_through():
     assert {"embeddings", "span_dynamic_conv", "masked_lm", "classes_loss", "masked_lm_backward"} <= {
         call.function for call in page.recording.calls}
     assert set(grads) == set(p)
+    found = landings(page.recording, STATIONS)
+    assert [one["title"] for one in found if not one["back"]] == [
+        "Embeddings", "Mixed attention", "Attention", "Convolution", "Add and norm", "Feed-forward", "Add and norm", "Head",
+        "Loss"] and len(found) == 18
+    assert all(one["makes"] in page.recording[one["step"]].writes for one in found), found
+
+
+def test_a_sentence_is_recorded_there_and_back_in_under_two_seconds():
+    begun = time.thread_time()
+    recording = sentence_page("The bank of the river was steep and green.", default_model(), backward=True).recording
+    assert time.thread_time() - begun < 2 and len(recording) > 300
 
 
 def test_only_the_chosen_layer_is_recorded():

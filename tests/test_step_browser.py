@@ -16,12 +16,13 @@ from minconvbert.golden.wholes import task_passes
 from minconvbert.heads import task_model
 from minconvbert.inputs import model_inputs
 from minconvbert.shapes import sub
+from minconvbert.step.page import Head
 from minconvbert.step.page import page as page_of
 from minconvbert.step.sentence import STATIONS
 from minconvbert.view import palette
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
-LEFT, UP, RIGHT, DOWN, PAGE_DOWN = "ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown", "PageDown"
+LEFT, UP, RIGHT, DOWN, PAGE_UP, PAGE_DOWN = "ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown", "PageUp", "PageDown"
 SENTENCE, LAYER = "The bank of the river was steep and green.", 3
 READY = """return new Promise(done => { const wait = () => "ready" in document.documentElement.dataset
     ? done(0) : setTimeout(wait, 10); wait(); })"""
@@ -77,11 +78,12 @@ def slide(page, number):
         s.dispatchEvent(new Event("input"))""", number)
 
 
-def find(page, name):
-    """Choose an array in the list of all that are made."""
-    page.run("""const f = document.getElementById("find");
-        f.value = [...f.options].find(o => o.textContent.startsWith(arguments[0])).value;
-        f.dispatchEvent(new Event("change"))""", name)
+def find(page, wanted):
+    """Choose an array in the list of all that are made: "kernel" or "kernel · span_dynamic_conv"."""
+    page.run("""const find = document.getElementById("find"), [name, call = ""] = arguments[0].split(" · ");
+        find.value = [...find.querySelectorAll("option")].find(o => o.textContent.startsWith(name + ",")
+            && o.parentElement.label.startsWith(call)).value;
+        find.dispatchEvent(new Event("change"))""", wanted)
 
 
 def lit(page):
@@ -119,13 +121,13 @@ def numbers_of_cards(page):
         for (const d of document.querySelectorAll("#seen figure details, #numbers details")) d.open = true;
         const row = box => [...box.querySelectorAll("[data-place]")].map(b => [b.dataset.place, b.textContent]);
         return new Promise(done => setTimeout(() => done([...document.querySelectorAll("#seen figure")].map(f => [
-            f.dataset.name, [...f.querySelectorAll("small")].map(s => s.textContent).join(" "),
+            f.dataset.name, [...f.querySelectorAll("figcaption small")].map(s => s.textContent).join(" "),
             row(f.querySelector("details, .row") ? f : document.getElementById("numbers"))])), 0))""")]
 
 
 def cards(page):
     return page.run("""return [...document.querySelectorAll("#writes .card")].map(c => [c.dataset.name,
-        [...c.querySelectorAll("small")].map(s => s.textContent).join(" ")])""")
+        [...c.querySelectorAll("figcaption small")].map(s => s.textContent).join(" ")])""")
 
 
 def agrees(shown, value):
@@ -142,9 +144,9 @@ def test_the_numbers_of_all_stations_are_those_of_acts_and_gradients(page, truth
     found, stations = {}, set()
     for step in range(page.run("return +document.getElementById('slider').max") + 1):
         slide(page, step)
-        stations.add(page.run("return document.querySelector('#stations [aria-current]').firstChild.textContent"))
+        stations.add(page.run("return document.querySelector('#stations [aria-current]').dataset.call"))
         for name, labels, row in numbers_of_cards(page):
-            known = re.search(r'acts\["(.*)"\]|golden pack: (\w+)\.(.*)', labels)
+            known = re.search(r'acts\["(.*)"\]|reference numbers: (\w+)\.(.*)', labels)
             kind, full = (known[2] or "acts", known[1] or known[3]) if known else ("", "")
             if full in truth.get(kind, ()) and "Too large" not in labels:
                 array = truth[kind][full].reshape(-1)
@@ -157,8 +159,8 @@ def test_the_numbers_of_all_stations_are_those_of_acts_and_gradients(page, truth
     assert not {name for name in kept - found["acts"] if not any(truth["acts"][name] is truth["acts"][other]
                                                                  for other in found["acts"])}
     assert len(found["dacts"]) >= 20 and len(found["grads"]) >= 15 and len(found["params"]) >= 15
-    titles = {title for title, _ in STATIONS.values()}
-    assert stations == titles | {f"d {title}" for title in titles}
+    assert stations == {str(call.number) for call in made.recording.calls
+                        if call.function.removesuffix("_backward") in STATIONS}
 
 
 def test_the_loss_is_the_models(page, truth):
@@ -180,13 +182,16 @@ def test_the_rows_of_a_padded_array_are_not_said_to_be_those_of_the_value(page):
 
 
 @pytest.mark.parametrize("name", (
-    "kernel ·", "match ·", "scores · span", "span_key ·", "value · span", "out · span", "weights ·", "dense · feed",
-    "dscores · span", "dmatch ·", "dkernel ·", "dquery · span"))
+    "kernel", "match", "scores · span", "span_key", "value · span", "out · span", "weights", "dense · feed",
+    "dscores · span", "dmatch", "dkernel", "dquery · span"))
 def test_by_hand_the_terms_come_to_the_number(page, name):
     find(page, name)
     page.run("for (const d of document.querySelectorAll('#hand details')) d.open = true")
     formula, rows = page.run("""return new Promise(done => setTimeout(() => done([
-        [...document.querySelectorAll("#hand .formula")].map(p => p.textContent),
+        [...document.querySelectorAll("#hand .formula")].map(p => {
+            const plain = p.cloneNode(true);
+            plain.querySelectorAll("rt").forEach(caption => caption.remove());
+            return plain.textContent; }),
         [...document.querySelectorAll("#hand tbody tr")].map(tr => [...tr.cells].map(td => td.textContent))]), 0))""")
     pressed = page.run("return document.querySelector('#numbers [aria-pressed=true]')?.textContent") or next(
         iter(page.run("""for (const d of document.querySelectorAll("#numbers details")) d.open = true;
@@ -214,8 +219,8 @@ def test_the_kernel_says_why_its_row_sums_to_one(page):
         "return document.getElementById('hand').textContent")
     assert page.run("return [...document.querySelectorAll('#numbers td.sum')].map(td => td.textContent)") == [
         "1.0000", "1.0000"]
-    words = page.run("return [...document.querySelectorAll('#numbers thead small')].map(s => s.textContent)")
-    assert words == ["zero", "zero", "[CLS]", "the", "bank", "of", "the", "river", "was"]
+    words = page.run("return [...document.querySelectorAll('#numbers th small')].map(s => s.textContent)")
+    assert words == ["offset", "zero", "zero", "[CLS]", "the", "bank", "of", "the", "river", "was"]
 
 
 # Walking
@@ -282,20 +287,20 @@ def test_a_click_on_a_name_shows_where_it_is_made_and_used(page):
                          'match, kernel, value = acts["match"], acts["kernel"], acts["value"]']
     assert marked[1][0] == "out = dynamic_conv(value, kernel)"
     assert any(line.startswith("dscores = softmax_backward(dkernel, kernel)") for line in marked[1])
-    assert re.match(r"kernel made: line \d+ line \d+  used: line \d+", page.run(
-        "return document.getElementById('uses').textContent"))
+    assert re.match(r"kernel ● made: line 115, line 128 of the backward ○ used: line 118, line 120, line \d+ of the b",
+                    page.run("return document.getElementById('uses').textContent"))
 
 
 def test_stations_and_page_keys(page):
     titles = page.run("return [...document.querySelectorAll('#stations button')].map(b => b.firstChild.textContent)")
     assert titles[:9] == ["Embeddings", "Mixed attention", "Attention", "Convolution", "Add and norm", "Feed-forward",
                           "Add and norm", "Head", "Loss"] and titles[9] == "Kernel beside attention"
-    assert titles[10:] == [f"d {title}" for title in titles[:9]]
+    assert sorted(titles[10:]) == sorted(titles[:9])
     page.run("document.activeElement.blur()")
     page.keys(PAGE_DOWN, PAGE_DOWN)
-    assert lit(page)[0].startswith("B, L, H, Dh = dims(")
-    page.run("[...document.querySelectorAll('#stations button')].at(-1).click()")
-    assert "cross" in lit(page)[0] or "labels" in lit(page)[0]
+    assert lit(page)[0] == "weights = softmax(scores)"
+    page.keys(PAGE_UP)
+    assert lit(page)[0].startswith("out = np.concatenate")
 
 
 # Following a word
@@ -316,7 +321,7 @@ def test_a_word_is_followed_everywhere(page, truth):
     x = left + geometry["gutter"] + 7.5 * geometry["wide"]
     page.hover(x, top + geometry["head"] + 2.5 * geometry["tall"])
     tip = page.run("return document.querySelector('#writes .tip').textContent")
-    assert tip.startswith("scores[bank, 7] = ")
+    assert tip.startswith("scores[bank, head 0, offset +3] = ")
     page.hover(x, top + geometry["head"] + 2.5 * geometry["tall"], press=True)
     assert page.run("return document.querySelector('#tokens input:checked').value") == "2"
     pressed = page.run("""const b = document.querySelector("#numbers [aria-pressed=true]");
@@ -335,6 +340,302 @@ def test_the_picture_of_view_is_a_station(page):
     page.run("document.querySelector('#stations button').click()")
     assert page.run("return [document.getElementById('picture').hidden, document.getElementById('desk').hidden]") == [
         True, False]
+
+
+# In view, on a wide and on a narrow screen
+
+@pytest.fixture(params=((1280, 800), (390, 800)), ids=("wide", "narrow"))
+def screen(chromium, file, request):
+    width, height = request.param
+    chromium.screen(width=width, height=height, touch=width < 700)
+    chromium.open(file())
+    chromium.run(READY)
+    return chromium
+
+
+def out_of_view(page):
+    """What of the current line, the heading of its result and the top of its picture is not on the screen."""
+    return page.run("""const top = document.querySelector(".bar").getBoundingClientRect().bottom, hidden = [];
+        const look = (name, box, low = box.bottom) => {
+            if (box.top < top - 1 || low > innerHeight + 1) hidden.push(`${name} ${box.top} ${box.bottom}`); };
+        const scroll = document.querySelector(".source.here .scroll").getBoundingClientRect();
+        for (const line of document.querySelectorAll(".line.lit")) {
+            const box = line.getBoundingClientRect();
+            look("line", box);
+            if (box.top < scroll.top - 1 || box.bottom > scroll.bottom + 1) hidden.push("line in its box"); }
+        look("result", document.getElementById("made").getBoundingClientRect());
+        const picture = document.querySelector("#writes canvas")?.getBoundingClientRect();
+        if (picture) look("picture", picture, picture.top + 40);
+        return hidden""")
+
+
+def test_every_jump_leaves_line_and_result_in_view(screen):
+    def looks_right(after):
+        assert out_of_view(screen) == [], after
+        assert lit(screen)[0], after
+
+    for i in range(screen.run("return document.querySelectorAll('#stations button[data-call]').length")):
+        screen.run("""scrollTo(0, 0);
+            document.querySelectorAll("#stations button[data-call]")[arguments[0]].click()""", i)
+        looks_right(f"station {i}")
+    for name, place in (("kernel", 0), ("normed", 10**6), ("dx · mixed_attention_backward", 10**6)):
+        screen.run("scrollTo(0, arguments[0])", place)
+        find(screen, name)
+        looks_right(name)
+        screen.run("document.activeElement.blur()")
+        screen.keys("d")
+        looks_right(f"D at {name}")
+        screen.keys("d")
+        looks_right(f"D back to {name}")
+    find(screen, "kernel")
+    press(screen, ".source.here .lit .name", "kernel")
+    for i in range(screen.run("return document.querySelectorAll('#uses .where').length")):
+        screen.run("document.querySelectorAll('#uses .where')[arguments[0]].click()", i)
+        looks_right(f"place {i} of kernel")
+        find(screen, "kernel")
+    for choice in ("#reads .where", "#mates .where", "#says .where", "#writes .where"):
+        find(screen, "kernel")
+        screen.run("const e = document.querySelector(arguments[0]); e.scrollIntoView(); e.click()", choice)
+        looks_right(choice)
+
+
+def test_a_line_that_is_clicked_has_its_result_beside_it(screen):
+    find(screen, "span_key")
+    screen.run("""[...document.querySelectorAll(".source.here .line.ran")].find(
+        line => line.textContent.includes("match = query")).setAttribute("id", "wanted")""")
+    (screen.tap if screen.run("return innerWidth") < 700 else lambda x, y: screen.hover(x, y, press=True))(
+        *screen.centre("#wanted .no"))
+    screen.run("return new Promise(done => setTimeout(() => done(0), 400))")
+    assert lit(screen)[0] == "match = query * span_key" and out_of_view(screen) == []
+
+
+def test_nothing_is_cut_at_the_side(screen):
+    find(screen, "kernel")
+    assert screen.run("""const cut = [];
+        for (const e of document.querySelectorAll("#stations button, .moves button, .line code, .source > p, .card"))
+            if (e.scrollWidth > e.clientWidth && e.clientWidth) cut.push([e.textContent, e.scrollWidth, e.clientWidth]);
+        return cut""") == []
+    assert screen.run("""const frame = document.querySelector("#numbers .row").getBoundingClientRect();
+        const numbers = [...document.querySelectorAll("#numbers [data-place]")].map(e => e.getBoundingClientRect());
+        return [numbers.length, numbers.filter(box => box.left < frame.left || box.right > frame.right + 1).length]
+        """) == [18, 0]
+
+
+def test_no_picture_is_taller_than_a_part_of_the_screen(screen):
+    for station in ("embeddings", "embeddings_backward"):
+        first = screen.run("""const find = document.getElementById("find"), group = [...find.children].find(
+            g => g.label === arguments[0]); find.value = group.children[0].value;
+            find.dispatchEvent(new Event("change")); return +document.getElementById("slider").value""", station)
+        for step in range(first, first + 8):
+            slide(screen, step)
+            sizes = screen.run("""return [...document.querySelectorAll("#seen canvas")].map(c => {
+                const box = c.getBoundingClientRect(); return [box.width, box.height]; })""")
+            assert all(wide <= 700 and 0 < tall <= 240 for wide, tall in sizes), sizes
+            assert screen.run("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_chosen_number_is_scrolled_into_view(screen):
+    find(screen, "word")
+    screen.run("document.querySelector('#numbers summary').click()")
+    for place in (-1, 0):
+        screen.run("""return new Promise(done => setTimeout(() => done([...document.querySelectorAll(
+            "#numbers [data-place]")].at(arguments[0]).click()), 0))""", place)
+        box, frame = screen.run("""return [...document.querySelectorAll(
+            "#numbers [aria-pressed=true], #numbers .row")].reverse().map(e => e.getBoundingClientRect()).map(
+            b => [b.left, b.right])""")
+        assert frame[0] - 1 <= box[0] and box[1] <= frame[1] + 1, (box, frame)
+
+
+def test_a_single_number_needs_no_title(page):
+    press(page, "#stations button", "Loss")
+    assert page.run("return document.querySelector('#numbers').textContent") == page.run(
+        "return document.querySelector('#numbers [data-place]').textContent")
+    heads = page.run("return [...document.querySelectorAll('#hand th')].map(th => th.textContent)")
+    assert heads[::2] == ["logits", "wanted", "counted", "term"] and heads[-1] == "sum so far", "each factor once"
+
+
+def test_what_is_unfolded_stays_so(page):
+    find(page, "kernel")
+    shown = "return [...document.querySelectorAll('#seen details')].map(d => d.open && d.children.length > 1)"
+    page.run("""for (const summary of document.querySelectorAll("#seen summary")) summary.click();
+        return new Promise(done => setTimeout(() => done(0), 50))""")
+    before = page.run(shown)
+    assert sorted(before) == [False, True, True], "the terms were open, the rows were not"
+    page.screen(width=1100)
+    page.run("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))")
+    assert page.run(shown) == before
+    page.run("document.querySelectorAll('#tokens input')[5].click()")
+    assert page.run(shown) == before
+
+
+def test_a_pointer_leaves_the_current_line_its_colour(page):
+    find(page, "kernel")
+    colour = "return getComputedStyle(document.querySelector(arguments[0])).backgroundColor"
+    for line in (".line.lit", ".line.mate"):
+        x, y = page.centre(line)
+        page.hover(1, 1)
+        before = page.run(colour, line)
+        page.hover(x, y)
+        assert page.run("return document.querySelector(arguments[0]).matches(':hover')", line)
+        assert page.run(colour, line) == before != page.run(colour, ".line:not(.lit, .mate)")
+
+
+# What it says
+
+@pytest.mark.parametrize("back", (False, True))
+def test_every_station_lands_on_its_array(page, made, back):
+    calls = {call.number: call for call in made.recording.calls}
+    for number, says in page.run("""return [...document.querySelectorAll("#stations button[data-call]")].map(
+            b => [+b.dataset.call, b.getAttribute("aria-label") ?? b.textContent])"""):
+        function = calls[number].function
+        if function.endswith("_backward") != back:
+            continue
+        station = STATIONS[function.removesuffix("_backward")]
+        array = station.gradient if back else station.makes
+        page.run("document.querySelector(`#stations [data-call='${arguments[0]}']`).click()", number)
+        assert array in [name for name, _ in cards(page)], (function, cards(page))
+        assert page.run("return document.querySelector('.source.here > p span').textContent") == function
+        assert ("the loss" if array == "result" else array) in says and says.startswith("backward of ") == back
+
+
+@pytest.mark.parametrize("name, there, word", (
+    ("kernel", "dscores = softmax_backward(dkernel, kernel)", "Backward"),
+    ("dscores · span", "kernel = softmax(scores.reshape(B, L, H, K))", "Forward"),
+    ("query · mixed_attention", 'dx_part, g[f"{name}.weight"], g[f"{name}.bias"] = linear_backward(', "Backward"),
+    ("dense · project_add_norm", 'dx, g = dense_linear_backward(dropout(dtotal, acts.get("drop"))', "Backward"),
+    ("normed · embeddings", 'dtotal, g["LayerNorm.weight"], g["LayerNorm.bias"] = layer_norm_backward(', "Backward")))
+def test_the_heading_names_the_line_of_the_other_direction(page, made, name, there, word):
+    find(page, name)
+    (step,) = [step for step in made.recording.steps if step.number in page.run("return matesOf(stepNow())")]
+    told = page.run("return document.getElementById('mates').textContent")
+    module = made.recording.calls[step.call].module.rpartition(".")[2]
+    assert told.startswith(f"{word} of this line: {module}.py line {step.line}: {there}"[:90]), told
+    here = lit(page)[0]
+    press(page, "#mates button", module)
+    assert lit(page)[0].startswith(there[:40])
+    if name.startswith("query"):
+        assert 'g["query.weight"]' in [card for card, _ in cards(page)], "the turn of the loop that is the query's"
+    page.run("document.activeElement.blur()")
+    page.keys("d")
+    assert lit(page)[0] == here or name.startswith("dense")
+
+
+def test_a_turn_of_a_loop_goes_with_the_same_turn(page):
+    find(page, "out · span_dynamic_conv")
+    page.run("document.activeElement.blur()")
+    page.keys(DOWN)
+    turns = []
+    for _ in range(40):
+        if lit(page)[0].startswith("out += kernel"):
+            here = page.run("return state.step")
+            page.keys("d")
+            turns.append(page.run("return within(stepNow().c).filter(n => data.steps[n].l === stepNow().l).indexOf(state.step)"))
+            page.keys("d")
+            assert page.run("return state.step") == here
+        if lit(page)[0].startswith("return"):
+            break
+        page.keys(RIGHT)
+    assert turns == list(range(9))
+
+
+def test_a_gradient_says_what_it_is_and_which_line_makes_it(page, made):
+    find(page, "kernel")
+    made_at = next(step.line for step in made.recording.made("dkernel", "span_dynamic_conv_backward"))
+    (labels,) = [labels for name, labels in cards(page) if name == "dkernel"]
+    assert f"gradient of kernel: how the loss changes with each of its numbers made by conv.py line {made_at}" in labels
+    press(page, "#writes .where", "made by conv.py")
+    assert lit(page)[0].startswith("dvalue, dkernel = dynamic_conv_backward")
+
+
+def test_the_keys_stand_at_the_top(screen):
+    keys, stations = screen.run("""return [".keys", "#stations"].map(
+        one => document.querySelector(one).getBoundingClientRect().bottom)""")
+    assert keys < stations < 800
+    text = screen.run("return document.querySelector('.keys').textContent.replace(/\\s+/g, ' ')")
+    assert all(f"{key} " in text for key in ("→", "←", "↓", "↑", "D", "PgDn", "PgUp")), text
+
+
+def test_plain_words(screen):
+    find(screen, "kernel")
+    everything = screen.run("return document.querySelector('main').textContent")
+    for word in ("other pass", "there_and_back", "d Convolution", " of 0 to ", "tap ", "arrives", "golden pack:"):
+        assert word not in everything, word
+    header = screen.run("return document.querySelector('header').textContent")
+    assert "layer 3 of the 4 layers, which are numbered from 0" in header
+    assert not re.search(r"\b(left|right|above|below)\b", header), "what is beside the code on a wide screen is under it"
+    assert "in the golden pack of reference numbers: " in everything and "kept for the backward as acts[" in everything
+    assert "The offset counts words from “bank”: −1 is the word before" in everything
+    assert [label.split() for label in screen.run(
+        "return [...document.querySelectorAll('.moves button')].map(b => b.innerText)")] == [
+        ["←", "back"], ["→", "next"], ["↓", "into"], ["↑", "out"], ["⇄", "backward"]]
+
+
+def test_inside_a_call_the_page_says_where_one_is(page):
+    def told():
+        return page.run("""return ["count", "inside"].map(id => document.getElementById(id)).map(
+            e => e.checkVisibility() ? e.textContent : "")""")
+
+    find(page, "kernel")
+    line = page.run("return stepNow().l")
+    assert re.match(r"step \d+ of \d+$", told()[0]) and told()[1] == ""
+    page.run("document.activeElement.blur()")
+    page.keys(DOWN)
+    assert told() == ["step 1 of 4 in softmax", f"You are inside softmax, one call deep: ↑ out to line {line}"
+                      " of span_dynamic_conv"]
+    assert "1 deep" in page.run("return document.getElementById('live').textContent")
+    press(page, "#inside button", "↑ out")
+    assert page.run("return stepNow().l") == line and told()[1] == ""
+    find(page, "span_key")
+    page.keys(DOWN)
+    while not lit(page)[0].startswith("mixed = depthwise_conv"):
+        page.keys(RIGHT)
+    page.keys(DOWN)
+    assert page.run("return document.getElementById('inside').textContent").startswith(
+        "You are inside depthwise_conv, 2 calls deep: ↑ out to line ")
+    find(page, "out · mixed_attention")
+    page.keys(UP, UP)
+    assert told()[1] == "You are in forward_and_backward, which calls the stations: ↓ goes back into them."
+    page.keys(DOWN)
+    assert page.run("return document.querySelector('.source.here > p span').textContent") == "layer"
+
+
+def test_the_terms_of_a_product_say_which_word_they_are_of(page, made):
+    find(page, "out · span_dynamic_conv")
+    words = ["zero", "zero", *made.tokens]
+    offsets = [f"offset {sign}{abs(d)}" for d in range(-4, 5) for sign in ["−" if d < 0 else "+" if d else ""]]
+    assert page.run("return [...document.querySelectorAll('#hand rt')].map(rt => rt.textContent)") == [
+        f"{offset}, {word}" for offset, word in zip(offsets, words)]
+    rows = page.run("return [...document.querySelectorAll('#hand tbody tr')].map(r => [...r.cells].map(c => c.textContent))")
+    place = re.match(r"out\[bank, (head \d, \d+)\]", page.run(
+        "return document.querySelector('#hand .hand-name').textContent"))[1]
+    assert [(row[0], row[2]) for row in rows] == list(zip(offsets, words))
+    assert page.run("return [...document.querySelectorAll('#hand th')].map(th => th.textContent)") == [
+        "kernel", f"[bank, {place.split(', ')[0]}, …]", "padded value", f"[…, {place}]", "term", "sum so far"]
+    find(page, "match · span")
+    assert re.search(r"The numbers are query\[bank, (head \d, \d+)\] = .*; span_key\[bank, \1\] = ",
+                     page.run("return document.getElementById('hand').textContent"))
+    find(page, "word · embeddings")
+    assert re.search(r'It is p\["word_embeddings.weight"\]\[bank, \d+\]\. This line computes nothing',
+                     page.run("return document.getElementById('hand').textContent"))
+
+
+def test_the_list_of_arrays_is_in_order_and_names_each_once(page, made):
+    groups = page.run("""return [...document.querySelectorAll("#find optgroup")].map(g => [g.label,
+        [...g.children].map(o => [o.textContent.split(", line")[0], +o.textContent.split(", line ")[1], +o.value])])""")
+    labels = [label for label, _ in groups]
+    assert len(set(labels)) == len(labels) and labels[0] == "embeddings" and "project_add_norm, call 2" in labels
+    starts = [min(made.recording.calls[made.recording[options[0][2]].call].steps) for _, options in groups]
+    assert starts == sorted(starts)
+    for label, options in groups:
+        names, numbers = [name for name, _, _ in options], [number for _, _, number in options]
+        assert len(set(names)) == len(names) and numbers == sorted(numbers), label
+        for name, line, number in options:
+            step = made.recording[number]
+            assert name in step.writes and step.line == line
+            assert made.recording.calls[step.call].function == label.split(",")[0]
+        (call,) = {made.recording[number].call for number in numbers}
+        assert set(names) == {name for number in made.recording.calls[call].steps
+                              for name, x in made.recording[number].writes.items() if x.dtype.kind in "biuf"}
 
 
 # Everywhere else
@@ -360,7 +661,7 @@ def test_a_notebook_frame_shows_it(chromium, file):
 def test_no_sentence_can_run_a_script(chromium, tmp_path):
     recording, _, _ = exercise("softmax")
     recording.title = " ".join(HOSTILE)
-    page_of(recording, HOSTILE, notes=HOSTILE).save(tmp_path / "hostile.html")
+    page_of(recording, HOSTILE, head=Head(*HOSTILE[:2], HOSTILE)).save(tmp_path / "hostile.html")
     opened(chromium, tmp_path / "hostile.html")
     assert chromium.complaints() == []
     assert chromium.run("return [document.title.startsWith('Step by step'), document.images.length]") == [True, 0]
@@ -398,7 +699,7 @@ def test_every_control_has_a_name(page):
             roles.setdefault(node["role"]["value"], []).append(node.get("name", {}).get("value", ""))
     for role in ("radio", "button", "combobox", "slider", "image", "heading", "navigation", "region"):
         assert roles.get(role) and all(name.strip() for name in roles[role]), (role, roles.get(role))
-    assert "kernel[bank, head 0, tap 0] = " in " ".join(roles["button"])
+    assert "kernel[bank, head 0, offset 0] = " in " ".join(roles["button"])
     assert page.run("return document.getElementById('slider').getAttribute('aria-valuetext')").startswith(
         "line 115 of span_dynamic_conv: kernel = softmax(scores.reshape(B, L, H, K))")
 

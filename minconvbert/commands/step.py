@@ -15,15 +15,15 @@ from ..losses import IGNORED
 from ..pretrained import load_discriminator, load_generator
 from ..shapes import sub
 from ..step import steps
-from ..step.page import page
+from ..step.page import Head, page
 from ..step.sentence import STATIONS, walk
 from ..view.interactive import page as picture
 from ..view.look import look, piece, unknown_words
 from ..view.selection import chosen, seen
 
 WAY = {
-    False: "A sentence goes through the model, from left to right.",
-    True: "A sentence goes through the model, from left to right, and the gradients of the loss come back."}
+    False: "A sentence goes through the model, station by station.",
+    True: "A sentence goes through the model, station by station, and the gradients of the loss come back."}
 LOSS = {
     "discriminator": "The loss asks of every word whether it was replaced; here none was.",
     "masked_lm": "The loss asks which word is at each place."}
@@ -73,9 +73,13 @@ def sentence_page(sentence, folder, layer=0, token=None, backward=False):
     recording.title = sentence
     unknown = unknown_words(tokenizer, sentence)
     notes = [f"Not in the vocabulary, and seen as {tokenizer.unk_token}: {', '.join(unknown)}."] if unknown else []
-    eyebrow = f"{folder.name}, layer {layer} of 0 to {cfg.num_hidden_layers - 1}. {WAY[backward]} {LOSS[task]}"
-    return page(recording, shown.tokens, STATIONS, token=followed, eyebrow=eyebrow, notes=notes,
+    head = Head(f"{folder.name}, {_which(layer, cfg.num_hidden_layers)}. {WAY[backward]} {LOSS[task]}", notes=notes)
+    return page(recording, shown.tokens, token=followed, stations=STATIONS, head=head,
                 pictures=[("Kernel beside attention", picture(out, tokens, layer=layer, token=followed))])
+
+
+def _which(layer, count):
+    return f"layer {layer} of the {count} layers, which are numbered from 0" if count > 1 else "its only layer"
 
 
 def load_with_head(folder):

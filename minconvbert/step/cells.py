@@ -195,10 +195,9 @@ class Cells(np.lib.mixins.NDArrayOperatorsMixin):
 
     def bulk(self):
         """The sum of what is added and taken off, without signs: how much may cancel."""
-        if self.kind in ("+", "-", "sum"):
-            parts = self.parts[0] if self.kind == "sum" else self.parts
-            return sum(part.bulk() for part in parts)
-        return float(np.abs(self.value()))
+        if self.kind in ("+", "-"):
+            return self.parts[0].bulk() + self.parts[1].bulk()
+        return self.parts[0].bulk().sum(-1) if self.kind == "sum" else np.abs(self.value())
 
     def leaves(self):
         """Every leaf, from left to right."""

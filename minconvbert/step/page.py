@@ -4,6 +4,8 @@ import base64
 import json
 import math
 import zlib
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,32 +17,48 @@ MOST_BYTES = 2**17                                     # of one array; a larger 
 MOST_ASIDE = 2**14                                     # and so is a smaller one that no formula reads and has no tokens
 
 NUMERIC = "biuf"                                       # kinds of dtypes that are drawn
-EYEBROW = "Every line that ran, with its numbers"
-LEAD = ("On the left is the code, with the line that has just run; on the right are the arrays that it made and read."
-        " Go on with → and click any line, name or number.")
+
+class Head(NamedTuple):
+    """The text at the top of the page, in plain words; notes are lines of their own."""
+
+    eyebrow: str = "Every line that ran, with its numbers"
+    lead: str = ("The marked line of code has just run; with it are the arrays that it made and read. Click any line,"
+                 " name or number.")
+    notes: tuple = ()
 
 
-def page(recording, tokens=(), stations=None, at=None, token=None, eyebrow=EYEBROW, lead=LEAD, notes=(), pictures=(),
-         height=900):
+PLAIN = Head()
+
+
+class Station(NamedTuple):
+    """A call that the walk goes through, and the array that one comes there to see."""
+
+    title: str
+    about: str
+    makes: str                                         # the array that its forward is about
+    gradient: str                                      # and the one that its backward is about
+
+
+def page(recording, tokens=(), at=None, token=None, stations=None, pictures=(), head=PLAIN, height=900):
     """The page on which a recording is walked through.
 
     tokens: labels of the L positions, where there is one sentence; token: the position that is followed
-    stations: {function: (title, what it is for)} of the calls that the walk goes through, by default those at the top
     at: the step to open with: its number, or the name of an array that is then whole; by default the first to make one
-    eyebrow, lead, notes: lines of text at the top; pictures: (title, `Page`) of pages to show as stations of their own
+    stations: {function: `Station`} of the calls that the walk goes through, by default those at the top
+    pictures: (title, `Page`) of pages to show as stations of their own
 
     Raises ValueError if there is no step `at`.
     """
     if not recording.steps:
         raise ValueError(f"{recording.title} must run at least one line to be shown, but it ran none")
-    packed = Packed(recording)
+    stations, packed = stations or {}, Packed(recording)
     mains = [call.number for call in recording.calls
-             if (call.caller is None if stations is None else _bare(call.function) in stations)]
+             if (_bare(call.function) in stations if stations else call.caller is None)]
     known = dict(
-        title=recording.title, eyebrow=eyebrow, lead=lead, notes=list(notes), tokens=list(tokens), token=token or 0,
-        start=_start(recording, at, mains), mains=mains, stations=stations or {}, calls=packed.calls,
+        title=recording.title, **head._asdict(), tokens=list(tokens), token=token or 0,
+        start=_start(recording, at, mains), mains=mains, stations=landings(recording, stations), calls=packed.calls,
         sources=packed.sources, steps=packed.steps, infos=packed.infos, arrays=packed.arrays, blobs=packed.blobs,
-        pictures=[dict(title=title, html=picture.html) for title, picture in pictures])
+        axes=list(packed.axes.items()), pictures=[dict(title=title, html=picture.html) for title, picture in pictures])
     text = json.dumps(known, separators=(",", ":")).encode()
     pressed = zlib.compress(len(text).to_bytes(4, "little") + text + packed.bytes, 9)
     title, packed = f"Step by step: {recording.title}", base64.b64encode(pressed).decode()
@@ -77,11 +95,28 @@ def _start(recording, at, mains):
         if not made:
             names = dict.fromkeys(name for step in recording.steps for name in step.writes)
             raise ValueError(f"at must be an array that a line makes, one of {', '.join(names)}, but is {at!r}")
-        first = [step for step in made if step.call == made[0].call]
-        return next((step.number for step in reversed(first) if not step.source.startswith("return")), first[-1].number)
+        return _whole([step for step in made if step.call == made[0].call])
     if not 0 <= at < len(recording):
         raise ValueError(f"at must be the number of a step, from 0 to {len(recording) - 1}, but is {at}")
     return at
+
+
+def _whole(made):
+    """Of the steps of a call that make an array, the last that is more than handing it back."""
+    return next((step.number for step in reversed(made) if not step.source.startswith("return")), made[-1].number)
+
+
+def landings(recording, stations):
+    """What the page knows of each station: its call, its texts, and the step that makes its array."""
+    found = []
+    for call in recording.calls:
+        back, station = call.function.endswith("_backward"), stations.get(_bare(call.function))
+        if station and call.steps:
+            name = station.gradient if back else station.makes
+            made = [step for step in map(recording.steps.__getitem__, call.steps) if name in step.writes]
+            found.append(dict(call=call.number, title=station.title, about=station.about, makes=name, back=back,
+                              step=_whole(made) if made else call.steps[0]))
+    return found
 
 
 class Packed:
@@ -90,7 +125,7 @@ class Packed:
     def __init__(self, recording):
         self.recording = recording
         self.sources, self.infos, self.arrays, self.blobs = [], [], [], []
-        self.seen, self.bytes = {}, bytearray()
+        self.seen, self.numbered, self.axes, self.bytes = {}, {}, {}, bytearray()
         self.wanted = {id(leaf.array) for step in recording.steps for cells, _ in step.by_hand.values()
                        for leaf in cells.leaves()}
         self.narrow = any(array.dtype == np.float32 for step in recording.steps for array in step.writes.values())
@@ -130,27 +165,43 @@ class Packed:
         return step.letters.get(name, ()), step.acts.get(name, ""), step.golden.get(name, "")
 
     def info(self, array, letters, acts, golden):
-        number = self.array(array, MOST_BYTES if "L" in letters or id(array) in self.wanted else MOST_ASIDE)
+        number = self.array(array, self.most(array, letters, id(array) in self.wanted))
         return self.once(self.infos, (number, letters, acts, golden), [number, list(letters), acts, golden])
+
+    @staticmethod
+    def most(array, letters, wanted):
+        """Bytes for an array: many if a formula reads it and all of it fits; samples are no use to a formula."""
+        return MOST_BYTES if "L" in letters or wanted and 2 * array.size <= MOST_BYTES else MOST_ASIDE
 
     def formulas(self, step):
         found = {}
         for name, (cells, places) in step.by_hand.items():
             try:
-                rule = cells.rule(self.leaf)
+                rule = cells.rule(partial(self.leaf, step))
                 found[name] = [rule] if places is None else [rule, *_region(places)]
             except Unclear:
                 continue
         return found
 
-    def leaf(self, array, name):
+    def leaf(self, step, array, name):
+        letters = step.letters_before.get(name) or step.letters.get(name)
+        if name.startswith("padded ") and (within := step.letters.get(name.removeprefix("padded "))):
+            letters = ["L + K - 1" if letter == "L" else letter for letter in within]
         if self.narrow and array.dtype == np.float64:
             array = array.astype(np.float32)           # worked out for the formula alone, as wide as the rest
-        return self.array(array), name
+        number = self.array(array, self.most(array, letters or (), True))
+        if letters and len(letters) == array.ndim:
+            self.axes.setdefault(number, list(letters))
+        return number, name
 
-    def array(self, array, most=MOST_BYTES):
+    def array(self, array, most):
         """The number of an array: its numbers exactly, in as few bytes as hold them; of a large one every n-th."""
-        array = np.asarray(array)
+        known = self.numbered.get((id(array), most))
+        if known is None:                              # the array is kept, too, so that no other takes its id
+            known = self.numbered[id(array), most] = self.pack(np.asarray(array), most), array
+        return known[0]
+
+    def pack(self, array, most):
         steps = _sampling(array, most)
         kept = array[tuple(slice(None, None, n) for n in steps)]
         data = np.ascontiguousarray(_narrowest(kept))

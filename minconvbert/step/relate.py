@@ -40,21 +40,59 @@ def _pair_within(recording, call):
         if len(ahead) == len(back):
             for one, other in zip(ahead, reversed(back)):
                 _pair(recording, one, other)
+    if call.partner is None:                           # a function that goes there and back has both kinds of lines
+        steps = [recording.steps[number] for number in call.steps]
+        _note(_by_calls(steps, steps))
 
 
 def _pair(recording, ahead, back):
     ahead.partner, back.partner = back.number, ahead.number
     steps, calls = recording.steps, recording.calls
-    for step in (steps[number] for number in ahead.steps):
-        slopes = {f"d{name}" for name in step.writes}
-        for other in (steps[number] for number in back.steps):
-            if other.writes and slopes & set(other.reads) and not step.source.startswith("return"):
-                step.mates.append(other.number)
-                other.mates.append(step.number)
-                _pair_called(recording, step, other)
+    ones, others = ([steps[number] for number in call.steps] for call in (ahead, back))
+    pairs = []
+    for rule in (_by_parameters, _by_slopes, _by_calls):
+        paired = {step.number for step, _ in pairs}    # what one rule has found, the next need not guess
+        pairs += [(step, other) for step, other in rule(ones, others) if step.number not in paired]
+    for step, other in _note(pairs):
+        _pair_called(recording, step, other)
     for one in calls:
         if one.caller == ahead.number and one.partner is None:
             _pair_by_order(recording, one, ahead, back)
+
+
+def _note(pairs):
+    for step, other in pairs:
+        step.mates.append(other.number)
+        other.mates.append(step.number)
+    return pairs
+
+
+def _by_parameters(ones, others):
+    """(forward step, backward step): one reads a parameter p["x"], the other makes its gradient g["x"]."""
+    return [(step, other) for step in ones if step.writes for other in others
+            if any(name.startswith('p["') and f"g{name[1:]}" in other.writes for name in step.reads)]
+
+
+def _by_slopes(ones, others):
+    """One makes x, the other reads dx: in the shape of x where x is reshaped on the way."""
+    pairs, made = {}, [step for step in ones if not step.source.startswith("return")]
+    for step in made:
+        for name, x in step.writes.items():
+            found = [other for other in others if other.writes and f"d{name}" in other.reads]
+            in_shape = [other for other in found if other.reads[f"d{name}"].shape == x.shape]
+            reshaped = any(name in one.writes and one.writes[name].shape != x.shape for one in made)
+            pairs |= {(step.number, other.number): (step, other) for other in (reshaped and in_shape or found)}
+    return list(pairs.values())
+
+
+def _by_calls(ones, others):
+    """One calls a function, the other its backward, equally often: the last goes with the first, and so on."""
+    pairs = []
+    for name in dict.fromkeys(name for step in ones for name in step.says):
+        ahead = [step for step in ones if name in step.says]
+        back = [step for step in others if f"{name}_backward" in step.says]
+        pairs += zip(ahead, reversed(back)) if len(ahead) == len(back) else ()
+    return pairs
 
 
 def _pair_called(recording, step, other):

@@ -23,19 +23,22 @@ from ..model import (
     project_add_norm_backward,
 )
 from ..ops import layer_norm, linear, linear_backward, softmax, softmax_backward
+from .page import Station
 from .record import record
 from .relate import name_arrays, relate
 
 MOST_TOKENS = 48
-STATIONS = {                                           # function: its title, and what it is for
-    "embeddings": ("Embeddings", "words to vectors"),
-    "mixed_attention": ("Mixed attention", "query, key, value"),
-    "self_attention": ("Attention", "over all words"),
-    "span_dynamic_conv": ("Convolution", "makes the kernel"),
-    "project_add_norm": ("Add and norm", "around each part"),
-    "feed_forward": ("Feed-forward", "word by word"),
-    "masked_lm": ("Head", "which word is it?"), "discriminator": ("Head", "was it replaced?"),
-    "classes_loss": ("Loss", "how wrong?"), "tokens_loss": ("Loss", "how wrong?")}
+STATIONS = {                                           # by function, in the order of the way
+    "embeddings": Station("Embeddings", "words to vectors", "normed", "dtotal"),
+    "mixed_attention": Station("Mixed attention", "both halves", "out", "dx"),
+    "self_attention": Station("Attention", "over all words", "weights", "dweights"),
+    "span_dynamic_conv": Station("Convolution", "over words nearby", "kernel", "dkernel"),
+    "project_add_norm": Station("Add and norm", "after each part", "out", "dx"),
+    "feed_forward": Station("Feed-forward", "word by word", "out", "ddense"),
+    "masked_lm": Station("Head", "which word is it?", "logits", "dhidden"),
+    "discriminator": Station("Head", "was it replaced?", "logits", "dhidden"),
+    "classes_loss": Station("Loss", "how wrong?", "loss", "dlogits"),
+    "tokens_loss": Station("Loss", "how wrong?", "result", "dlogits")}
 BLOCKS = (embeddings, embeddings_backward, mixed_attention, mixed_attention_backward, self_attention,
           self_attention_backward, span_dynamic_conv, span_dynamic_conv_backward, project_add_norm,
           project_add_norm_backward, feed_forward, feed_forward_backward, layer, layer_backward)
@@ -43,7 +46,7 @@ BRICKS = (linear, linear_backward, softmax, softmax_backward, layer_norm, separa
           depthwise_conv, depthwise_conv_backward, dynamic_conv, dynamic_conv_backward)
 
 
-def there_and_back(task, inputs, labels, p, cfg, back=True):
+def forward_and_backward(task, inputs, labels, p, cfg, back=True):
     """A model with its head and its loss, and with `back` all gradients.   ->  loss (), acts, grads"""
     _, _, loss_of, loss_of_backward = HEADS[task]
     logits, acts = task_model(task, inputs, p, cfg)
@@ -76,11 +79,11 @@ def walk(task, inputs, labels, p, cfg, number=0, backward=False):
         return frame.f_code in (layer.__code__, layer_backward.__code__) and turn != number
 
     def run():
-        results.extend(there_and_back(task, inputs, labels, p, cfg, backward))
+        results.extend(forward_and_backward(task, inputs, labels, p, cfg, backward))
 
     head_and_loss = [f for f in HEADS[task] if backward or not f.__name__.endswith("_backward")]
     recording, originals = record(
-        run, [there_and_back, *BLOCKS, *BRICKS, *head_and_loss], another_layer, sizes=dict(B=1, L=L))
+        run, [forward_and_backward, *BLOCKS, *BRICKS, *head_and_loss], another_layer, sizes=dict(B=1, L=L))
     relate(recording, 0)
     name_arrays(recording, originals, [results[1]], [results[2]], [p])
     recording.results = tuple(results)

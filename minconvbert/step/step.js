@@ -1,5 +1,5 @@
-let data, arrays, callerOf, mainSteps, letters;
-const state = { step: 0, token: 0, chosen: {}, name: null, picture: null, unfolded: new Set() };
+let data, arrays, callerOf, mainSteps, letters, sizes;
+const state = { step: 0, token: 0, chosen: {}, name: null, picture: null, unfolded: new Set(), open: new Map() };
 const MINUS = "−";
 
 // Reading what was packed: bytes are kept place by place, first bytes of all numbers first
@@ -66,13 +66,28 @@ const callOf = step => data.calls[step.c];
 const isMain = step => data.mains.includes(step.c);
 const within = call => data.calls[call].steps;
 const path = step => isMain(step) ? mainSteps : within(step.c);
+const isBack = call => call.name.endsWith("_backward");
+const placeOf = step => `${callOf(step).file.split("/").pop()} line ${step.l}`;
+
+function depth(step) {                                 // how many calls below the walk; 0 in what calls the stations, too
+  let deep = 0;
+  for (; !isMain(step); deep++) {
+    if (!callerOf.has(step.c)) return 0;
+    step = data.steps[callerOf.get(step.c)];
+  }
+  return deep;
+}
+
 const bare = name => name.split('["').pop().replace('"]', "");
 const text = step => data.sources[callOf(step).source].slice(step.l - callOf(step).first, step.e - callOf(step).first + 1)
-  .map(line => line.replace(/ +# .*/, "").trim()).join(" ");
+  .map(line => line.replace(/ +# .*/, "").trim()).join(" ").replace(/\( /g, "(");
+const clipped = (title, most) => title.length > most ? title.slice(0, most - 2) + " …" : title;
 
 function index() {
   arrays = data.arrays.map(entry => new Numbers(entry, data.bytes));
-  letters = new Map(data.infos.map(([array, axes]) => [array, axes]));
+  letters = new Map([...data.axes, ...data.infos.map(([array, axes]) => [array, axes])]);
+  sizes = {};
+  for (const [array, axes] of data.infos) axes.forEach((letter, axis) => sizes[letter] ??= arrays[array].full[axis]);
   data.calls.forEach(call => call.steps = []);
   callerOf = new Map();
   data.steps.forEach((step, number) => {
@@ -84,7 +99,19 @@ function index() {
   mainSteps = data.steps.filter(isMain).map(step => step.number);
 }
 
-// The other pass: d of a name is made or read in the call that is the partner of this one
+// One step for each line that belongs to this one in the other direction; of a loop the same turn
+
+function matesOf(step) {
+  const lines = new Map(), turns = one => within(one.c).filter(n => data.steps[n].l === one.l);
+  for (const n of step.m ?? []) {
+    const line = `${data.steps[n].c} ${data.steps[n].l}`;
+    lines.set(line, [...lines.get(line) ?? [], n]);
+  }
+  const turn = turns(step).indexOf(step.number), all = turns(step).length;
+  return [...lines.values()].map(found => found.length === all ? found[turn] : nearest(found));
+}
+
+// The other direction: d of a name is made or read in the call that is the partner of this one
 
 function slopeOf(step, name) {
   const partner = callOf(step).partner;
@@ -111,16 +138,23 @@ function shown(x) {
 }
 
 function label(axes, axis, i, n) {
-  const letter = axes?.[axis];
-  if (letter === "L" && data.tokens.length === n) return data.tokens[i];
+  const letter = axes?.[axis], words = data.tokens.length;
+  if (letter === "L" && words === n) return data.tokens[i];
+  if (letter === "L + K - 1" && words && words < n) return data.tokens[i - (n - words >> 1)] ?? "zero";
   if (letter === "H") return "head " + i;
-  if (letter === "K" && n % 2) return "tap " + signed(i - (n >> 1));
+  if (letter === "K" && n % 2) return "offset " + signed(i - (n >> 1));
+  const inner = letter === "A" && n === sizes.H * sizes.Dh ? "Dh" : /^H (Dh|K)$/.exec(letter)?.[1], size = sizes[inner];
+  if (size && n % size === 0) return `head ${Math.floor(i / size)}, ${label([inner], 0, i % size, size)}`;
   return String(i);
 }
 
-function entryName(name, array, axes, place) {
-  const at = array.full.map((n, axis) => [n, Math.floor(place / array.fullSteps[axis]) % n])
-    .map(([n, i], axis) => n === 1 && array.full.length > 1 ? null : label(axes, axis, i, n)).filter(part => part !== null);
+const indexOf = (array, place) => array.full.map((n, axis) => Math.floor(place / array.fullSteps[axis]) % n);
+
+function entryName(name, array, axes, place, open = []) {
+  const at = indexOf(array, place).flatMap((i, axis) => {
+    const n = array.full[axis];
+    return open.includes(axis) ? "…" : n === 1 && array.full.length > 1 ? [] : label(axes, axis, i, n);
+  });
   return name + (at.length ? "[" + at.join(", ") + "]" : "");
 }
 
@@ -151,9 +185,10 @@ function written(rule, at, most = 9) {
   const [kind, ...parts] = rule;
   if (kind === "at") return shown(value(rule, at));
   if (kind === "sum" || kind === "largest") {
-    const n = parts[0], few = n <= most ? n : 3;
-    const terms = Array.from({ length: few }, (_, k) => bracket(parts[1], 1, [...at, k], most, true));
-    if (few < n) terms.push(`… ${n - few - 1} more terms …`, bracket(parts[1], 1, [...at, n - 1], most, true));
+    const n = parts[0], few = n <= most ? n : 3, factors = leaves(parts[1]);
+    const term = k => captioned(bracket(parts[1], 1, [...at, k], most, true), termLabel(factors, at, k, n));
+    const terms = Array.from({ length: few }, (_, k) => term(k));
+    if (few < n) terms.push(`… ${n - few - 1} more terms …`, term(n - 1));
     return kind === "sum" ? added(terms) : `max(${terms.join(", ")})`;
   }
   if (SIGNS[kind]) {
@@ -170,7 +205,35 @@ function bracket(rule, above, at, most, bare = false) {
   return rank(rule) < above || inner.startsWith(MINUS) && !bare ? `(${inner})` : inner;
 }
 
-const added = terms => terms.join(" + ").replaceAll(" + " + MINUS, ` ${MINUS} `);
+const added = terms => terms.join(" + ").replace(/ \+ (\x01[^\x02]*\x02)?−/g, ` ${MINUS} $1`);
+
+// A term of a sum has a caption: which word, offset or head it belongs to. It is written between marks, \x01 caption
+// \x02 term \x03, and `writeFormula` makes ruby text of it.
+
+const captioned = (term, caption) => caption ? `\x01${caption}\x02${term.replace(/\x01[^\x02]*\x02|\x03/g, "")}\x03` : term;
+
+function varying(leaf, at, k, n) {                     // the axes along which the terms go, and where term k is on them
+  const array = arrays[leaf[1]], axes = letters.get(leaf[1]);
+  const [here, there] = [k, k ? k - 1 : n > 1 ? 1 : k].map(i => indexOf(array, leafPlace(leaf, [...at, i])));
+  const names = i => label(axes, i, here[i], array.full[i]), parts = i => label(axes, i, there[i], array.full[i]).split(", ");
+  return here.flatMap((_, axis) => here[axis] === there[axis] ? [] : [{ axis, name: names(axis), other: parts(axis) }]);
+}
+
+function termLabel(factors, at, k, n) {
+  const found = new Set();
+  for (const leaf of factors) for (const { name, other } of varying(leaf, at, k, n)) {
+    const own = name.split(", ");                      // of "head 1, offset +2" only what differs from the next term
+    own.filter((part, j) => part !== other[j] || own.length === 1).forEach(part => found.add(part));
+  }
+  return [...found].join(", ");
+}
+
+function writeFormula(parent, formula) {
+  for (const [, caption, term, plain] of formula.matchAll(/\x01([^\x02]*)\x02([^\x03]*)\x03|([^\x01]+)/g)) {
+    if (plain !== undefined) parent.append(plain);
+    else element(element(parent, "ruby", term), "rt", caption);
+  }
+}
 
 function firstSum(rule, at) {
   if (typeof rule === "number" || rule[0] === "at") return null;
@@ -199,7 +262,7 @@ function ruleAt(step, name, place) {
   const array = arrays[data.infos[step.w.get(name)][0]];
   const [rule, origin, steps, shape] = entry;
   if (shape === undefined)
-    return { rule, at: array.full.map((n, axis) => Math.floor(place / array.fullSteps[axis]) % n) };
+    return { rule, at: indexOf(array, place) };
   const size = shape.reduce((a, n) => a * n, 1), at = shape.map(() => 0);
   for (let i = 0; i < size; i++) {                     // which entry of the part that was written to
     for (let rest = i, axis = shape.length - 1; axis >= 0; axis--) { at[axis] = rest % shape[axis]; rest = Math.floor(rest / shape[axis]); }
@@ -219,16 +282,23 @@ function drawHand() {
   element(box, "h3", "By hand: the chosen number");
   const first = element(box, "p", undefined, "formula");
   element(first, "span", entryName(name, array, info[1], place), "hand-name");
-  if (!found || found.untouched) {
+  const alone = why => {
     first.append(" = " + result);
-    element(box, "p", found ? "This line writes to other entries and leaves this number as it was."
-      : step.i ? "It is worked out in the call: ↓ goes into it." : "This line only moves numbers, or works them out in a function without a formula here.", "why");
+    element(box, "p", why, "why");
+  };
+  if (!found || found.untouched) {
+    alone(found ? "This line writes to other entries and leaves this number as it was."
+      : step.i ? "It is worked out in the call: ↓ goes into it." : "This line only moves numbers, or works them out in a function without a formula here.");
     return;
   }
   const { rule, at } = found;
+  if (rule[0] === "at") {
+    const from = entryName(rule[2], arrays[rule[1]], letters.get(rule[1]), leafPlace(rule, at));
+    alone(rule[2] ? `It is ${from}. This line computes nothing; it moves the number to its place.` : "This line moves it to its place.");
+    return;
+  }
   if (leaves(rule).some(leaf => arrays[leaf[1]].sampled) && !Number.isFinite(value(rule, at))) {
-    first.append(" = " + result);
-    element(box, "p", "Not all of its terms are on this page, because it holds only samples of the large arrays.", "why");
+    alone("Not all of its terms are on this page, because it holds only samples of the large arrays.");
     return;
   }
   const whole = written(rule, at), lines = whole === result ? [] : [whole];
@@ -238,8 +308,8 @@ function drawHand() {
     if (short !== whole) lines.push(short);
   }
   lines.push(result);
-  first.append(" = " + lines[0]);
-  lines.slice(1).forEach(line => element(box, "p", "= " + line, "formula"));
+  first.append(" = ");
+  lines.forEach((line, i) => writeFormula(i ? element(box, "p", "= ", "formula") : first, line));
   box.lastChild.classList.add("result");
   if (sharesATotal(rule)) {
     const total = shown(value(rule[2], at));
@@ -247,27 +317,48 @@ function drawHand() {
   }
   const sum = firstSum(rule, at);
   if (sum) drawTerms(box, sum);
+  else if (!JSON.stringify(rule).includes('"largest"')) {
+    const factors = new Set(leaves(rule).filter(leaf => leaf[2]).map(leaf => entryName(leaf[2], arrays[leaf[1]], letters.get(leaf[1]), leafPlace(leaf, at)) + " = " + shown(value(leaf, at))));
+    element(box, "p", "The numbers are " + [...factors].join("; ") + ".", "why");
+  }
 }
 
 function drawTerms(box, { rule: [, n, term], at }) {
-  const details = element(box, "details"), factors = leaves(term);
-  element(details, "summary", `All ${n} terms of the sum, one by one`);
-  details.addEventListener("toggle", () => {
-    if (!details.open || details.children.length > 1) return;
+  const factors = [...new Map(leaves(term).map(leaf => [String(leaf), leaf])).values()];
+  unfolding(box, "terms", `All ${n} terms of the sum, one by one`, n <= 12, details => {
     const frame = element(details, "div", undefined, "terms"), table = element(frame, "table"), head = element(element(table, "thead"), "tr");
-    for (const title of [...factors.flatMap(leaf => [leaf[2], ""]), "term", "sum so far"]) element(head, "th", title).scope = "col";
+    const title = text => element(head, "th", text).scope = "col";
+    for (const leaf of factors) {
+      title(leaf[2]);
+      title(entryName("", arrays[leaf[1]], letters.get(leaf[1]), leafPlace(leaf, [...at, 0]), varying(leaf, at, 0, n).map(one => one.axis)));
+    }
+    ["term", "sum so far"].forEach(title);
     const body = element(table, "tbody");
     for (let k = 0, sum = 0; k < n; k++) {
       const row = element(body, "tr"), here = [...at, k], x = value(term, here);
       sum += x;
       for (const leaf of factors) {
         const array = arrays[leaf[1]], place = leafPlace(leaf, here);
-        element(row, "td", entryName("", array, letters.get(leaf[1]), place));
+        element(row, "td", varying(leaf, at, k, n).map(one => one.name).join(", "), "of");
         element(row, "td", shown(array.at(place)));
       }
       element(row, "td", shown(x));
       element(row, "td", shown(sum));
     }
+    if (factors.some(leaf => leaf[2].startsWith("padded "))) element(details, "p", "Padded: with zeros before the first word and after the last.", "note");
+  });
+}
+
+// What is unfolded stays so when the page is drawn again, on another step, too
+
+function unfolding(parent, key, title, first, fill) {
+  const details = element(parent, "details"), draw = () => { if (details.open && details.children.length === 1) fill(details); };
+  element(details, "summary", title);
+  details.open = state.open.get(key) ?? first;
+  draw();
+  details.addEventListener("toggle", () => {
+    if (details.open !== (state.open.get(key) ?? first)) state.open.set(key, details.open);
+    draw();
   });
 }
 
@@ -307,7 +398,7 @@ const followedRow = (array, plan) => plan.words ? Math.min(Math.floor(state.toke
 function drawMap(canvas, array, axes, plan, chosen) {
   const width = canvas.parentElement.clientWidth || 300, pixels = devicePixelRatio || 1, context = canvas.getContext("2d");
   const names = plan.words && data.tokens.length === array.shape[plan.rows.at(-1)] && plan.rows.length === 1;
-  const tall = Math.max(2, Math.min(plan.R > 16 ? 220 / plan.R : 16, 16)), labels = names && tall >= 11;
+  const tall = Math.min(plan.R > 16 ? 220 / plan.R : 16, 16), labels = names && tall >= 11;
   context.font = "11px system-ui, 'DejaVu Sans', sans-serif";
   const gutter = labels ? Math.min(width / 4, 8 + Math.max(...data.tokens.map(word => context.measureText(word).width))) : 0;
   const wide = Math.min(30, (width - gutter) / plan.C), inner = plan.columns.length > 1 ? array.shape[plan.columns.at(-1)] : plan.C;
@@ -327,7 +418,7 @@ function drawMap(canvas, array, axes, plan, chosen) {
   small.width = plan.C;
   small.height = plan.R;
   small.getContext("2d").putImageData(image, 0, 0);
-  context.imageSmoothingEnabled = false;
+  context.imageSmoothingEnabled = Math.min(tall, wide) * pixels < 1;
   context.drawImage(small, gutter, 0, plan.C * wide, height);
   context.lineWidth = 1;
   context.strokeStyle = colour("paper");
@@ -384,21 +475,18 @@ function card(parent, step, name, info, { small = false, jump = null } = {}) {
   figure.dataset.name = name;
   nameButton(caption, name, "title");
   element(caption, "span", " " + shapeOf(array, axes), "shape");
-  if (jump !== null) {
-    caption.append(" ");
-    const button = element(caption, "button", `line ${data.steps[jump].l} of ${callOf(data.steps[jump]).name}`, "where shape");
-    button.type = "button";
-    button.addEventListener("click", () => go(jump));
+  const slope = slopeOf(step, name);
+  if (slope && isBack(callOf(step)) && !small)
+    element(caption, "small", `gradient of ${slope.name}: how the loss changes with each of its numbers`);
+  if (jump !== null) link(element(caption, "small"), jump, `${step.w.has(name) ? "made" : "read"} by ${placeOf(step)}`);
+  if (small) {
+    const maker = makerOf(step, name), about = maker !== undefined || slope ? element(caption, "small") : null;
+    if (maker !== undefined) link(about, maker, `made by line ${data.steps[maker].l}`);
+    if (maker !== undefined && slope) about.append("; ");
+    if (slope) link(about, slope.number, `${isBack(callOf(step)) ? "forward" : "gradient"} ${slope.name}: line ${data.steps[slope.number].l}`);
   }
-  const slope = small ? slopeOf(step, name) : null;
-  if (slope) {
-    caption.append(" ");
-    const link = element(caption, "button", `${slope.name}: line ${data.steps[slope.number].l}`, "where shape");
-    link.type = "button";
-    link.addEventListener("click", () => go(slope.number));
-  }
-  if (acts) dotted(element(caption, "small"), `acts["${acts}"]`);
-  else if (golden) dotted(element(caption, "small"), "golden pack: " + golden);
+  if (acts) dotted(element(caption, "small", "kept for the backward as "), `acts["${acts}"]`);
+  else if (golden) dotted(element(caption, "small", "in the golden pack of reference numbers: "), golden);
   if (array.sampled) element(caption, "small", "Too large for the page: " + array.every.map((n, axis) =>
     n > 1 ? `one in ${n} along axis ${/\D/.test(axes[axis]) ? axes[axis] : axis}` : "").filter(part => part).join(" and ") + " is shown.");
   if (!array.size) {
@@ -436,7 +524,19 @@ function card(parent, step, name, info, { small = false, jump = null } = {}) {
       drawStep();
     });
   }
-  if (!own) drawRow(figure, name, array, axes, plan, true);
+  if (!own) drawRow(figure, name, array, axes, plan, true, `${small ? "reads" : "writes"} ${name}`);
+}
+
+function makerOf(step, name) {                         // the step that made what this one reads
+  const info = step.r.get(name), array = data.infos[info][0];
+  return within(step.c).filter(n => n < step.number && data.steps[n].w.has(name) && data.infos[data.steps[n].w.get(name)][0] === array).at(-1);
+}
+
+function link(parent, number, title) {
+  const button = element(parent, "button", title, "where");
+  button.type = "button";
+  button.addEventListener("click", () => go(number));
+  return button;
 }
 
 const painters = [];                                   // maps are painted when all of them have their place
@@ -461,49 +561,70 @@ function shapeOf(array, axes) {
 
 // The numbers of the word that is followed: at once where they are few, on demand where they are many
 
-function drawRow(figure, name, array, axes, plan, quiet) {
-  const r = followedRow(array, plan), inner = plan.columns.at(-1), n = inner === undefined ? 1 : array.shape[inner];
-  const groups = plan.C / n, word = plan.words && data.tokens.length ? ` of “${data.tokens[state.token]}”` : plan.R > 1 ? " of row " + r : "";
-  const few = plan.C <= 40 && !quiet;
-  const holder = few ? element(figure, "div", undefined, "row") : element(figure, "details");
-  if (!few) element(holder, "summary", plan.C === 1 ? "The number" + word : `The ${plan.C} numbers${word}` + (quiet ? "" : " in " + name));
-  const fill = () => {
-    const frame = few ? holder : element(holder, "div", undefined, "row"), table = element(frame, "table");
-    const whole = Math.abs(rowSum(array, plan, r, 0, n) - 1) < 1e-4 && groups * n === plan.C && n > 1 && array.range()[0] >= 0;
-    const head = element(element(table, "thead"), "tr"), taps = axes?.[inner] === "K" && n % 2 && plan.words && data.tokens.length;
-    if (n > 1 && n <= 64) {
-      element(head, "th", word.replace(" of ", ""));
-      if (whole) element(head, "th", "sum").scope = "col";
-      for (let c = 0; c < n; c++) {
-        const title = element(head, "th", label(axes, inner, c * array.every[inner], array.full[inner]).replace("tap ", ""));
-        title.scope = "col";
-        if (taps) element(title, "small", data.tokens[state.token + c - (n >> 1)] ?? "zero");
-      }
-    }
-    const body = element(table, "tbody");
-    for (let g = 0; g < groups; g++) {
-      const row = element(body, "tr"), first = array.index(entryAt(array, plan, r, g * n));
-      element(row, "th", plan.columns.length > 1 ? plan.columns.slice(0, -1).map(axis => label(axes, axis, first[axis], array.full[axis])).join(", ")
-        : inner !== undefined && axes[inner] === "K" ? "taps" : "").scope = "row";
-      if (whole) element(row, "td", rowSum(array, plan, r, g, n).toFixed(4), "sum");
-      for (let c = 0; c < n; c++) {
-        const entry = entryAt(array, plan, r, g * n + c), place = array.place(array.index(entry));
-        const button = element(element(row, "td"), "button", shown(array.values[entry]));
-        button.type = "button";
-        button.dataset.place = place;
-        button.setAttribute("aria-label", entryName(name, array, axes, place) + " = " + button.textContent);
-        button.setAttribute("aria-pressed", String(!quiet && state.chosen.name === name && state.chosen.place === place));
-        button.addEventListener("click", () => {
-          if (quiet) return;
-          state.chosen = { name, place, full: String(array.full), token: state.token };
-          drawStep();
-          get("numbers").querySelector(`button[data-place="${place}"]`)?.focus({ preventScroll: true });
-        });
-      }
-    }
+function drawRow(figure, name, array, axes, plan, quiet, key) {
+  const word = plan.words && data.tokens.length ? ` of “${data.tokens[state.token]}”` : plan.R > 1 ? " of row " + followedRow(array, plan) : "";
+  const one = { name, array, axes, plan, quiet, word };
+  if (plan.C <= 40 && !quiet) fillRow(element(figure, "div", undefined, "row"), one);
+  else unfolding(figure, key, plan.C === 1 ? "The number" + word : `The ${plan.C} numbers${word}` + (quiet ? "" : " in " + name), false,
+    details => fillRow(element(details, "div", undefined, "row"), one));
+}
+
+// One line for each head, or, where that is wider than its place, one line for each number of a head
+
+function fillRow(frame, one, upright = false) {
+  const { array, axes, plan, word } = one, r = followedRow(array, plan), inner = plan.columns.at(-1);
+  const n = inner === undefined ? 1 : array.shape[inner], groups = plan.C / n;
+  const whole = Math.abs(rowSum(array, plan, r, 0, n) - 1) < 1e-4 && groups * n === plan.C && n > 1 && array.range()[0] >= 0;
+  const offsets = axes?.[inner] === "K" && n % 2 === 1, near = offsets && plan.words && data.tokens.length;
+  const titles = n === 1 ? [""] : Array.from({ length: n }, (_, c) => label(axes, inner, c * array.every[inner], array.full[inner]).replace(offsets ? "offset " : "", ""));
+  const groupTitle = g => {
+    const at = array.index(entryAt(array, plan, r, g * n));
+    return plan.columns.length > 1 ? plan.columns.slice(0, -1).map(axis => label(axes, axis, at[axis], array.full[axis])).join(", ") : "";
   };
-  if (few) fill();
-  else holder.addEventListener("toggle", () => { if (holder.open && holder.children.length === 1) fill(); });
+  const rows = [[{ head: word.replace(" of ", ""), small: offsets ? "offset" : undefined }, ...whole ? [{ head: "sum" }] : [],
+    ...titles.map((title, c) => ({ head: title, small: near ? data.tokens[state.token + c - (n >> 1)] ?? "zero" : undefined }))]];
+  for (let g = 0; g < groups; g++)
+    rows.push([{ head: groupTitle(g) }, ...whole ? [{ sum: rowSum(array, plan, r, g, n).toFixed(4) }] : [],
+      ...titles.map((_, c) => ({ entry: entryAt(array, plan, r, g * n + c) }))]);
+  const table = element(frame, "table"), lines = upright ? rows[0].map((_, i) => rows.map(row => row[i])) : rows;
+  lines.forEach((cells, i) => {
+    const line = element(i ? table.tBodies[0] ?? element(table, "tbody") : element(table, "thead"), "tr");
+    cells.forEach(cell => drawCell(line, one, cell, i ? "row" : "col"));
+  });
+  if (!upright && table.scrollWidth > frame.clientWidth) table.className = "tight";
+  if (!upright && n <= 12 && groups <= 4 && table.scrollWidth > frame.clientWidth) {
+    table.remove();
+    fillRow(frame, one, true);
+    return;
+  }
+  if (near) element(frame, "p", `The offset counts words from “${data.tokens[state.token]}”: −1 is the word before, +1 the word after; zero stands where there is no word.`, "note");
+  const pressed = frame.querySelector("[aria-pressed=true]")?.parentElement, first = table.rows[0].cells[0].offsetWidth;
+  if (pressed && (pressed.offsetLeft + pressed.offsetWidth > frame.scrollLeft + frame.clientWidth || pressed.offsetLeft < frame.scrollLeft + first))
+    frame.scrollLeft = pressed.offsetLeft - frame.clientWidth / 2;
+}
+
+function drawCell(line, { name, array, axes, quiet }, { head, small, sum, entry }, scope) {
+  if (head !== undefined) {
+    const title = element(line, head ? "th" : "td", head);
+    if (head) title.scope = scope;
+    if (small !== undefined) element(title, "small", small);
+    return;
+  }
+  if (sum !== undefined) {
+    element(line, "td", sum, "sum");
+    return;
+  }
+  const place = array.place(array.index(entry)), button = element(element(line, "td"), "button", shown(array.values[entry]));
+  button.type = "button";
+  button.dataset.place = place;
+  button.setAttribute("aria-label", entryName(name, array, axes, place) + " = " + button.textContent);
+  button.setAttribute("aria-pressed", String(!quiet && state.chosen.name === name && state.chosen.place === place));
+  button.addEventListener("click", () => {
+    if (quiet) return;
+    state.chosen = { name, place, full: String(array.full), token: state.token };
+    drawStep();
+    get("numbers").querySelector(`button[data-place="${place}"]`)?.focus({ preventScroll: true });
+  });
 }
 
 function rowSum(array, plan, r, g, n) {
@@ -549,7 +670,8 @@ function drawSource(parent, number, here) {
     for (const [key, mark] of [["w", "made"], ["r", "used"]])
       if ([...one[key].keys()].some(name => bare(name) === state.name)) marks[mark].add(one.l);
   }
-  const lit = here ? [step] : (step.m ?? []).map(n => data.steps[n]).filter(other => other.c === number);
+  const lit = here ? [step] : [], mates = (step.m ?? []).map(n => data.steps[n]).filter(other => other.c === number);
+  const covers = (some, l) => some.some(one => l >= one.l && l <= one.e);
   const docEnd = call.doc ? docstringEnd(lines) : 0;
   const folded = docEnd > 2 && !state.unfolded.has(call.source);
   lines.forEach((content, i) => {
@@ -560,25 +682,34 @@ function drawSource(parent, number, here) {
       button.type = "button";
       button.setAttribute("aria-label", `go to line ${l}`);
       row.classList.add("ran");
-      row.addEventListener("click", () => go(nearest(there)));
+      row.addEventListener("click", event => {
+        go(nearest(there));
+        if (!event.detail) get("sources").querySelector(".lit .no")?.focus({ preventScroll: true });
+      });
     }
-    if (lit.some(one => l >= one.l && l <= one.e)) {
-      row.classList.add(here ? "lit" : "mate");
-      if (here) row.setAttribute("aria-current", "step");
-    }
+    if (covers(lit, l)) {
+      row.classList.add("lit");
+      row.setAttribute("aria-current", "step");
+    } else if (covers(mates, l)) row.classList.add("mate");
     for (const mark of ["made", "used"]) if (marks[mark].has(l)) row.classList.add(mark);
-    const code = element(row, "code");
-    writeCode(code, content || " ", i > 0 && i < docEnd, names);
+    const code = element(row, "code"), indent = content.search(/\S|$/) + 4;
+    code.style.paddingLeft = indent + "ch";            // what does not fit goes on in the next row, further in
+    code.style.textIndent = -indent + "ch";
+    writeCode(code, content.replace(/(\S) {3,}#/, "$1  #") || " ", i > 0 && i < docEnd, names);
     if (folded && i === 1) {
       const more = element(code, "button", ` … ${docEnd - 2} more lines`, "fold");
       more.type = "button";
       more.addEventListener("click", () => { state.unfolded.add(call.source); drawSources(); });
     }
   });
-  const first = list.querySelector(".lit, .mate");
+  const marked = list.querySelectorAll(here ? ".lit" : ".mate"), [first, last] = [marked[0], [...marked].at(-1)];
   if (first) {
-    const top = first.offsetTop - scroll.clientHeight / 3;
-    scroll.scrollTop = here && state.scrolled?.call === number && Math.abs(top - state.scrolled.top) < scroll.clientHeight / 3 ? state.scrolled.top : top;
+    const height = last.offsetTop + last.offsetHeight - first.offsetTop;
+    if (height + 12 > scroll.clientHeight) scroll.style.maxHeight = height + 24 + "px";
+    const lead = Math.max(6, Math.min(scroll.clientHeight / 3, 80, scroll.clientHeight - height - 6));
+    const fits = top => first.offsetTop >= top && last.offsetTop + last.offsetHeight <= top + scroll.clientHeight;
+    const before = state.scrolled?.call === number ? state.scrolled.top : -1;
+    scroll.scrollTop = here && before >= 0 && fits(before) ? before : first.offsetTop - lead;
     if (here) state.scrolled = { call: number, top: scroll.scrollTop };
   }
 }
@@ -617,76 +748,85 @@ function drawSources() {
   const uses = get("uses");
   uses.replaceChildren();
   if (state.name === null) {
-    uses.append("Click a line to go there, and a name to see where it is made ● and used ○.");
+    element(uses, "span", "Click a line to go there, and a name to see where it is made ● and used ○.");
     return;
   }
   element(uses, "b", state.name);
-  for (const [mark, key] of [["made", "w"], ["used", "r"]]) {
-    const found = data.steps.filter(one => order.includes(one.c) && [...one[key].keys()].some(name => bare(name) === state.name));
-    const seen = new Set();
+  for (const [mark, key] of [["● made", "w"], ["○ used", "r"]]) {
+    const found = new Map();
+    for (const one of data.steps) if (order.includes(one.c) && [...one[key].keys()].some(name => bare(name) === state.name)) {
+      const title = `line ${one.l}` + (one.c === step.c ? "" : ` of the ${isBack(callOf(one)) ? "backward" : "forward"}`);
+      if (!found.has(title)) found.set(title, one.number);
+    }
     uses.append(` ${mark}: `);
-    if (!found.length) uses.append(mark === "made" ? "elsewhere, and handed in" : "nowhere here");
-    for (const one of found) {
-      const title = `line ${one.l}`;
-      if (seen.has(title)) continue;
-      seen.add(title);
-      const button = element(uses, "button", title, "where");
-      button.type = "button";
-      button.addEventListener("click", () => go(one.number));
-      uses.append(" ");
+    if (!found.size) uses.append(mark.endsWith("made") ? "elsewhere, and handed in" : "nowhere here");
+    for (const [title, number] of found) {
+      if (uses.lastChild.tagName) uses.append(", ");
+      link(uses, number, title);
     }
   }
 }
 
 function drawCrumbs() {
-  const crumbs = get("crumbs");
+  const crumbs = get("crumbs"), step = stepNow(), name = callOf(step).name, above = [];
   crumbs.replaceChildren();
-  const above = [];
-  for (let call = stepNow().c; callerOf.has(call); call = data.steps[above[0]].c) above.unshift(callerOf.get(call));
+  for (let call = step.c; callerOf.has(call); call = data.steps[above[0]].c) above.unshift(callerOf.get(call));
   for (const number of above) {
-    const step = data.steps[number], button = element(crumbs, "button", `${callOf(step).name}, line ${step.l}`);
-    button.type = "button";
-    button.addEventListener("click", () => go(number));
+    const button = link(crumbs, number, callOf(data.steps[number]).name);
+    button.title = "back to " + placeOf(data.steps[number]);
     crumbs.append(" › ");
   }
-  element(crumbs, "span", callOf(stepNow()).name);
+  element(crumbs, "b", name);
+  const inside = get("inside"), deep = depth(step);
+  inside.replaceChildren();
+  inside.hidden = isMain(step);
+  if (inside.hidden) return;
+  if (!deep) {
+    inside.append(`You are in ${name}, which calls the stations: ↓ goes back into them.`);
+    return;
+  }
+  inside.append(`You are inside ${name}, ${deep === 1 ? "one call" : deep + " calls"} deep: `);
+  link(inside, above.at(-1), `↑ out to line ${data.steps[above.at(-1)].l} of ${callOf(data.steps[above.at(-1)]).name}`);
 }
 
 // Stations
 
 function buildStations() {
-  const nav = get("stations"), known = name => data.stations[name.replace(/_backward$/, "")];
-  const stations = data.mains.filter(n => known(data.calls[n].name) && data.calls[n].steps.length);
-  const ahead = stations.filter(n => !data.calls[n].name.endsWith("_backward"));
-  if (!Object.keys(data.stations).length) return;
+  const nav = get("stations"), ahead = data.stations.filter(station => !station.back);
+  if (!data.stations.length) return;
   nav.hidden = false;
-  nav.style.gridTemplateColumns = `auto repeat(${ahead.length + data.pictures.length}, minmax(86px, 1fr))`;
-  element(nav, "p", "forward →");
-  const add = (n, arrow) => {
-    const name = data.calls[n].name, [title, what] = known(name), button = element(nav, "button", arrow + title);
-    if (!arrow) element(button, "small", what);
+  nav.style.gridTemplateColumns = `auto repeat(${ahead.length + data.pictures.length}, minmax(104px, 1fr))`;
+  const add = ({ call, title, about, makes, back, step }) => {
+    const button = element(nav, "button", title), maker = makes === "result" ? "the loss" : bare(makes);
+    if (!back) element(button, "small", about);
+    element(button, "small", "makes " + maker);
     button.type = "button";
-    button.dataset.call = n;
-    if (name.startsWith("span_dynamic_conv")) button.classList.add("heart");
-    button.addEventListener("click", () => go(data.calls[n].steps[0]));
+    button.dataset.call = call;
+    if (back) button.setAttribute("aria-label", `backward of ${title}: makes ${maker}`);
+    if (data.calls[call].name.startsWith("span_dynamic_conv")) button.classList.add("heart");
+    button.addEventListener("click", () => go(step));
     return button;
   };
-  for (const n of ahead) add(n, "");
+  element(nav, "p", "forward →");
+  ahead.forEach(add);
   data.pictures.forEach((picture, i) => {
     const button = element(nav, "button", picture.title);
     button.type = "button";
     button.dataset.picture = i;
     button.addEventListener("click", () => { state.picture = i; drawStep(); });
   });
-  if (ahead.every(n => data.calls[n].partner === null)) return;
-  element(nav, "p", "← and back").style.gridRow = 2;
-  ahead.forEach((n, i) => {
-    const partner = data.calls[n].partner;
-    if (partner === null) return;
-    const button = add(partner, "d ");
+  const back = data.stations.filter(station => station.back);
+  if (!back.length) return;
+  const title = element(nav, "p", "← backward");
+  element(title, "small", "gradients: dx is that of x");
+  title.style.gridRow = 2;
+  for (const station of back) {
+    const place = ahead.findIndex(one => data.calls[one.call].partner === station.call);
+    if (place < 0) continue;
+    const button = add(station);
     button.style.gridRow = 2;
-    button.style.gridColumn = i + 2;
-  });
+    button.style.gridColumn = place + 2;
+  }
 }
 
 function drawStations() {
@@ -744,10 +884,20 @@ function drawMade() {
     if (i) made.append(i === names.length - 1 ? " and " : ", ");
     element(made, "b", name);
   });
+  const mates = matesOf(step), box = get("mates"), call = callOf(step);
+  box.replaceChildren();
+  if (mates.length) {
+    box.append(`${isBack(call) ? "Forward" : "Backward"} of this line: `);
+    mates.slice(0, 3).forEach((n, i) => {
+      if (i) box.append(" and ");
+      element(link(box, n, placeOf(data.steps[n]) + ": "), "code", clipped(text(data.steps[n]), 100));
+    });
+  } else if (step.w.size && call.partner !== null) box.append(`No line of the ${isBack(call) ? "forward" : "backward"} belongs to this line alone.`);
   says.replaceChildren();
   for (const [name, doc] of Object.entries(step.says ?? {})) {
-    const line = element(says, "p");
-    element(line, "b", name);
+    const line = element(says, "p"), inner = step.i?.find(n => data.calls[n].name === name && within(n).length);
+    if (inner === undefined) element(line, "b", name);
+    else link(line, within(inner)[0], "↓ " + name).setAttribute("aria-label", "into " + name);
     line.append(": " + doc);
   }
   get("error").hidden = !step.x;
@@ -779,7 +929,7 @@ function drawNumbers() {
   parent.replaceChildren();
   if (!step.w.has(name)) return;
   const [number, axes] = data.infos[step.w.get(name)], array = arrays[number];
-  if (array.size) drawRow(parent, name, array, axes, layout(array, axes), false);
+  if (array.size) drawRow(parent, name, array, axes, layout(array, axes), false, "numbers");
 }
 
 function drawStep() {
@@ -787,12 +937,18 @@ function drawStep() {
   slider.max = list.length - 1;
   slider.value = at;
   slider.setAttribute("aria-valuetext", `line ${step.l} of ${callOf(step).name}: ${text(step)}`);
-  get("count").textContent = `step ${at + 1} of ${list.length}`;
+  const into = innerOf(step);
+  slider.setAttribute("aria-label", isMain(step) ? "Step" : "Step in " + callOf(step).name);
+  get("count").textContent = `step ${at + 1} of ${list.length}` + (isMain(step) ? "" : ` in ${callOf(step).name}`);
   get("back").disabled = at <= 0 && isMain(step);
   get("next").disabled = at === list.length - 1 && isMain(step);
-  get("into").disabled = !step.i;
+  get("into").disabled = into === undefined;
+  get("into").setAttribute("aria-label", into === undefined ? "into the call: this line makes none" : "into " + callOf(data.steps[into]).name);
   get("out").disabled = !callerOf.has(step.c);
   get("mate").disabled = !step.m;
+  get("mate").querySelector("span").textContent = isBack(callOf(step)) ? "forward" : "backward";
+  get("mate").setAttribute("aria-label", `to the ${isBack(callOf(step)) ? "forward" : "backward"} of this line`);
+  get("mate").hidden = data.calls.every(call => call.partner === null) && data.steps.every(one => !one.m);
   drawStations();
   drawPicture();
   if (state.picture !== null) return;
@@ -811,8 +967,20 @@ function go(number) {
   state.step = number;
   state.picture = null;
   drawStep();
-  get("live").textContent = `line ${stepNow().l} of ${callOf(stepNow()).name}: ${text(stepNow())}`;
+  reveal();
+  const step = stepNow(), deep = depth(step);
+  get("live").textContent = `line ${step.l} of ${callOf(step).name}${deep ? `, ${deep} deep` : ""}: ${text(step)}`;
 }
+
+function reveal() {                                    // the line and what it made, both below the bar
+  const top = document.querySelector(".bar").getBoundingClientRect().bottom, picture = get("writes").querySelector("canvas");
+  const wanted = [...get("sources").querySelectorAll(".lit"), get("made"), ...picture ? [picture] : []].map(one => one.getBoundingClientRect());
+  const over = Math.min(...wanted.map(box => box.top)) < top, below = Math.max(...wanted.map(box => box.bottom)) > innerHeight;
+  if (over || below) scrollTo(0, get("desk").getBoundingClientRect().top + scrollY - document.querySelector(".bar").offsetHeight - 6);
+}
+
+const innerOf = step => state.came !== undefined && step.i?.includes(data.steps[state.came].c) ? state.came
+  : step.i?.map(call => within(call)[0]).find(n => n !== undefined);
 
 const moves = {
   next() {
@@ -826,20 +994,24 @@ const moves = {
     else if (!isMain(stepNow())) go(callerOf.get(stepNow().c));
   },
   into() {
-    const inner = stepNow().i?.find(call => data.calls[call].steps.length);
-    if (inner !== undefined) go(data.calls[inner].steps[0]);
+    const inner = innerOf(stepNow());
+    if (inner !== undefined) go(inner);
   },
   out() {
-    if (callerOf.has(stepNow().c)) go(callerOf.get(stepNow().c));
+    if (!callerOf.has(stepNow().c)) return;
+    state.came = depth(stepNow()) ? undefined : state.step;            // who looks at the caller comes back to the same line
+    go(callerOf.get(stepNow().c));
   },
   mate() {
-    const mates = stepNow().m;
-    if (mates) go(mates.at(-1));
+    const mates = matesOf(stepNow()), from = state.step;
+    if (!mates.length) return;
+    go(mates.includes(state.mate) ? state.mate : mates[0]);
+    state.mate = from;
   },
   station(by) {
     const calls = [...new Set(mainSteps.map(n => data.steps[n].c))], here = calls.indexOf(stepNow().c);
     const to = calls[Math.min(Math.max(here + by, 0), calls.length - 1)];
-    go(data.calls[to].steps[0]);
+    go(data.stations.find(one => one.call === to)?.step ?? within(to).find(n => data.steps[n].w.size) ?? within(to)[0]);
   },
 };
 
@@ -857,16 +1029,25 @@ function buildTokens() {
   });
 }
 
-function buildFind() {
-  const find = get("find"), names = new Map();
-  const steps = [...mainSteps.map(n => data.steps[n]), ...data.steps];
-  for (const step of steps) for (const name of step.w.keys()) {
-    const key = isMain(step) ? `${name} · ${callOf(step).name}` : null;
-    if (key && !names.has(key)) names.set(key, step.number);
-  }
+function buildFind() {                                 // every array once for each call, where the call has worked it out
+  const find = get("find"), calls = [...new Set(mainSteps.map(n => data.steps[n].c))], times = {};
   element(find, "option", "…").value = "";
-  for (const [title, number] of names) element(find, "option", title).value = number;
+  for (const call of calls) {
+    const name = data.calls[call].name, time = times[name] = (times[name] ?? 0) + 1, names = new Map();
+    for (const n of within(call)) for (const made of data.steps[n].w.keys()) {
+      const step = data.steps[n], back = text(step).startsWith("return"), moved = step.h?.[made]?.[0]?.[0] === "at";
+      if (!names.has(made) || !back && !moved) names.set(made, n);
+    }
+    const group = element(find, "optgroup");
+    group.label = time > 1 ? `${name}, call ${time}` : name;
+    for (const [made, n] of [...names].sort((one, other) => one[1] - other[1])) element(group, "option", `${made}, line ${data.steps[n].l}`).value = n;
+    if (!names.size) group.remove();
+  }
   find.addEventListener("change", () => { if (find.value) go(+find.value); find.value = ""; });
+}
+
+function measure() {                                   // the bar stays at the top, and the code below it
+  document.documentElement.style.setProperty("--bar", document.querySelector(".bar").offsetHeight + "px");
 }
 
 function listen() {
@@ -881,7 +1062,12 @@ function listen() {
     event.preventDefault();
     keys[event.key]();
   });
-  addEventListener("resize", drawStep);
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    measure();
+    if (innerWidth !== width) drawStep();
+    width = innerWidth;
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTheme(); drawStep(); });
 }
 
@@ -903,6 +1089,8 @@ async function start() {
   buildFind();
   listen();
   drawStep();
+  measure();
+  drawSources();
   document.documentElement.dataset.ready = "";
 }
 
