@@ -267,6 +267,21 @@ def test_no_field_of_a_fine_tuning_recipe_is_left_out():
     assert FINETUNING.keys() == {field.name for field in fields(FinetuningRecipe)}
 
 
+def test_a_part_without_labels_counts_as_nothing():
+    """Its mean loss is nan, and its share of the batch 0. Where no part has labels, nothing is learned."""
+    given, recipe = features()[:2], replace(TUNING, batch_size=2)
+    given[1] = given[1] | dict(labels=[-100] * len(given[1]["labels"]))
+    results = []
+    for some, parts in ((given, 2), (given[:1], 1), (given[1:], 1)):
+        state = finetune.fresh_state(strong_params(CFG, TASK.HEAD))
+        before = {name: x.copy() for name, x in state["params"].items()}
+        figures = finetune.train_step(TASK, state, some, CFG, replace(recipe, accumulate=parts), 10, None)
+        results.append((figures["loss"], {name: x - before[name] for name, x in state["params"].items()}))
+    (loss, change), (alone, wanted), (nothing, none) = results
+    assert loss == alone > 0 and close(change, wanted, 1e-12)
+    assert nothing == 0 and not any(x.any() for x in none.values())
+
+
 def test_dropout_of_fine_tuning_follows_the_seed(tuned_base):
     noisy = CFG.replace(hidden_dropout_prob=0.2)
     assert tuned(noisy).losses == tuned(noisy).losses != tuned_base.losses
