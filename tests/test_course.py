@@ -1,6 +1,7 @@
 import inspect
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minconvbert import course
+from minconvbert import activations, course
 from minconvbert.__main__ import main
 from minconvbert.course import EXERCISES, check, confine, exercises, grade, reference, solution, stub
 from minconvbert.course.grade import _read_attempts
@@ -135,7 +136,7 @@ def span(change=None, to=""):
     ("dmatch * span_key", "dmatch * query", "dquery", "off by"),
     ("dmatch * query", "2 * dmatch * query", "dspan_key", "2 times"),
     ("return dx_value + hide(dx_span, mask)", "return dx_value", "dx", "which it returns, is wrong"),
-    ("hide(dvalue.reshape(B, L, H * Dh), mask)", "dvalue.reshape(B, L, H * Dh)", 'grads["conv_out_layer.weight"]',
+    ("hide(dvalue.reshape(B, L, H * Dh), mask)", "dvalue.reshape(B, L, H * Dh)", "dvalue",
      "first draw was right"),
     ("hide(x, mask), acts[", "x, acts[", 'grads["key_conv_attn_layer.depthwise.weight"]', "first draw was right"),
     ('gradient\n', 'gradient[..., 0]\n', 'grads["key_conv_attn_layer.depthwise.weight"]', "its shape is"),
@@ -347,6 +348,111 @@ def test_two_swapped_arrays_do_not_absolve_each_other():
     verdict = check(scope["span_dynamic_conv_backward"])
     assert verdict.wrong == "dquery" and "dquery" not in verdict.right and "dspan_key" not in verdict.right
     assert "*other* factor" in verdict.hint
+
+
+UNREAD = {
+    "cross_entropy_backward": ("dloss", """
+        def cross_entropy_backward(dloss, probs, labels, ignored=-100):
+            counted = labels != ignored
+            one_hot = np.eye(probs.shape[-1])[np.where(counted, labels, 0)]
+            scaled = (probs - one_hot) / max(1, counted.sum())
+            dlogits = np.where(counted[..., None], scaled, 0)
+            return dlogits
+        """),
+    "binary_cross_entropy_backward": ("upstream", """
+        def binary_cross_entropy_backward(upstream, logits, wanted):
+            dlogits = 1 / (1 + np.exp(-logits)) - wanted
+            dlogits /= logits.size
+            return dlogits
+        """),
+    "linear_backward": ("dy", """
+        def linear_backward(dy, x, weight):
+            rows = x.reshape(-1, x.shape[-1])
+            dweight = np.ones(dy.shape[-1])[:, None] * rows.sum(0)
+            return np.ones(dy.shape) @ weight, dweight, np.full(dy.shape[-1], float(len(rows)))
+        """),
+    "layer_norm_backward": ("eps", """
+        def layer_norm_backward(dy, x, weight, eps):
+            sigma = x.std(-1, keepdims=True)
+            z = (x - x.mean(-1, keepdims=True)) / sigma
+            dz = dy * weight
+            dx = (dz - dz.mean(-1, keepdims=True) - z * (dz * z).mean(-1, keepdims=True)) / sigma
+            return dx, (dy * z).sum((0, 1)), dy.sum((0, 1))
+        """),
+    "self_attention_backward": ('acts["drop"]', """
+        def self_attention_backward(dout, acts):
+            query, key, value, w = (acts[name] for name in ("query", "key", "value", "weights"))
+            dw = np.einsum("blhd,bmhd->bhlm", dout, value)
+            s = w * (dw - (w * dw).sum(-1, keepdims=True)) / np.sqrt(query.shape[-1])
+            return (np.einsum("bhlm,bmhd->blhd", s, key), np.einsum("bhlm,blhd->bmhd", s, query),
+                    np.einsum("bhlm,blhd->bmhd", w, dout))
+        """),
+    "token_classification_backward": ('acts["drop"]', """
+        def token_classification_backward(dlogits, acts, p, cfg):
+            rows = dlogits.reshape(-1, dlogits.shape[-1])
+            dweight = rows.T @ acts["dropped"].reshape(len(rows), -1)
+            dhidden = dlogits @ p["classifier.weight"]
+            return dhidden, {"classifier.weight": dweight, "classifier.bias": rows.sum(0)}
+        """),
+}
+
+
+@pytest.mark.parametrize("exercise", UNREAD)
+def test_what_is_never_read_is_said_where_it_is_given(tmp_path, exercise):
+    """A factor that is missing everywhere was left out in no line: not the one that happens to be the last."""
+    unread, source = UNREAD[exercise]
+    file = tmp_path / "mine.py"
+    file.write_text("import numpy as np\n" + textwrap.dedent(source))
+    (entry,) = grade(file)["exercises"]
+    assert entry["line"] == 3 and f"it never reads {unread})" in entry["message"], entry["message"]
+    assert f"at line 3: def {exercise}(" in entry["message"] and entry["hint"]
+
+
+def test_what_can_be_computed_once_more_need_not_be_read():
+    def softmax_backward(dy, y):
+        return dy * y
+
+    def activate_backward(dy, x, y, name):
+        return 2 * dy * activations.ACTIVATIONS[name][1](x, activations.activate(x, name))
+
+    for wrong in (softmax_backward, activate_backward):
+        assert not check(wrong) and "never reads" not in check(wrong).message
+
+
+def test_a_factor_that_is_missing_is_missed_where_it_belongs():
+    """`dscores` is right as far as it goes, and what is made of it is wrong: it stops too early."""
+    def self_attention_backward(dout, acts):
+        query, key, value, weights = acts["query"], acts["key"], acts["value"], acts["weights"]
+        kept = acts.get("drop", 1)
+        dweights = np.einsum("blhd,bmhd->bhlm", dout, value) * kept
+        dscores = weights * (dweights - (weights * dweights).sum(-1, keepdims=True))
+        dq = np.einsum("bhlm,bmhd->blhd", dscores, key)
+        dk = np.einsum("bhlm,blhd->bmhd", dscores, query)
+        return dq, dk, np.einsum("bhlm,blhd->bmhd", weights * kept, dout)
+
+    verdict = check(self_attention_backward)
+    assert verdict.wrong == "dscores" and "dscores = weights *" in verdict.message and "2 times" in verdict.message
+    assert "dscores" not in verdict.right and "must their gradient be" in verdict.hint
+
+
+def test_a_loss_may_be_a_plain_python_number():
+    def binary_cross_entropy(logits, wanted):
+        total = 0.0
+        for z, w in zip(logits.ravel().tolist(), wanted.ravel().tolist()):
+            total += max(z, 0) - z * w + math.log1p(math.exp(-abs(z)))
+        return total / logits.size
+
+    assert check(binary_cross_entropy)
+
+
+def test_the_special_draw_is_named():
+    def cross_entropy_backward(dloss, probs, labels, ignored=-100):
+        one_hot = np.eye(probs.shape[-1])[labels * (labels != ignored)]
+        return (probs - one_hot) * (labels != ignored)[..., None] * (np.float64(dloss) / (labels != ignored).sum())
+
+    with np.errstate(all="ignore"):
+        verdict = check(cross_entropy_backward)
+    assert "all labels are -100" in verdict.message and "max(1, number)" in verdict.hint
 
 
 def test_who_calls_a_stub_is_told_so():
@@ -595,7 +701,8 @@ def test_same_numbers_under_other_names_and_shapes_are_seen():
 def test_an_answer_that_unpacks_to_more_than_a_file_may_hold_is_refused(monkeypatch):
     """A small archive of many zeros: it is not unpacked."""
     packed = io.BytesIO()
-    np.savez_compressed(packed, told=np.array(json.dumps([dict(results=["out"], seen=[], error="", line=None)])),
+    np.savez_compressed(packed, told=np.array(json.dumps([dict(results=["out"], seen=[], error="", line=None, unread={},
+                                                             head=None)])),
                         **{"0.results.0": np.zeros(100_000)})
     assert len(_read_attempts(packed.getvalue(), 1)) == 1
     monkeypatch.setattr(confine, "LARGEST_FILE", 100_000)

@@ -1,6 +1,7 @@
 """Run a learner's function on a draw: what it returned and, where it is to be followed, what its lines made."""
 
 import contextlib
+import dis
 import inspect
 import linecache
 import re
@@ -28,7 +29,8 @@ class Attempt(NamedTuple):
 
     `results`: the arrays that it returned, by name; `seen`: its local arrays in the order of computation, of each name
     the first state and the last; `error`: what went wrong, in words; `line`: the last line that ran. `seen` and `line`
-    are known only if the run was followed. `ended` is False if the function was stopped from outside.
+    are known only if the run was followed, and so are `unread`, what it was given and never reads, and `head`, the line
+    where it begins. `ended` is False if the function was stopped from outside.
     """
 
     results: dict
@@ -36,6 +38,8 @@ class Attempt(NamedTuple):
     error: str = ""
     line: tuple | None = None
     ended: bool = True
+    unread: dict = {}
+    head: tuple | None = None
 
 
 class Borrowed(Exception):
@@ -64,7 +68,11 @@ def attempt_on(function, exercise, args, follow):
         return Attempt({}, work.seen(), _told(error, code, exercise), work.line)
     if result is None:
         return Attempt({}, work.seen(), "it returns nothing yet", work.line)
-    return Attempt(named_results(result, answer), work.seen(), line=work.line)
+    mine = Attempt(named_results(result, answer), work.seen(), line=work.line)
+    if follow and code:
+        head = code.co_firstlineno
+        mine = mine._replace(unread=_unread(function, exercise, args), head=(head, _line(code, head)))
+    return mine
 
 
 def results_of(exercise, number):
@@ -79,6 +87,45 @@ def _signature_problem(function, answer, args):
         wanted = ", ".join(list(inspect.signature(answer).parameters)[: len(args)])
         return f"it must take {len(args)} arguments, ({wanted})"
     return None
+
+
+def _unread(function, exercise, args):
+    """What a function was given and never reads, of what nothing else can tell it  ->  {our name: the learner's}
+
+    That is the upstream gradient, and what the forward pass was given. (Its output can be computed once more.)
+    """
+    forward = inspect.signature(reference(exercise.removesuffix("_backward"))).parameters
+    names, code = list(inspect.signature(reference(exercise)).parameters), inspect.unwrap(function).__code__
+    needed, read = {*forward, names[0], "drop"} - {"cfg"}, _names_read(code, names[0])
+    missed = {name: own for name, own, arg in zip(names, code.co_varnames[: code.co_argcount], args)
+              if name in needed and arg is not None and own not in read}
+    mentioned = set().union(*(_mentioned(f.__code__) for f in _beside(function, code)))
+    acts = args[names.index("acts")] if "acts" in names else {}
+    return missed | {f'acts["{x}"]': f'acts["{x}"]' for x in acts if x in needed and x not in mentioned}
+
+
+def _names_read(code, gradient):
+    """The local variables that a code object reads. Of the upstream gradient, its shape alone is not enough."""
+    read, steps = set(), list(dis.get_instructions(code))
+    for step, following in zip(steps, steps[1:]):
+        if "LOAD" in step.opname:
+            names = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+            sizes_only = following.argval in ("shape", "size", "ndim", "dtype") and names[-1] == gradient
+            read.update(names[:-1] if sizes_only else names)
+    return read
+
+
+def _beside(function, code):
+    """The function, and those that stand beside it in its file."""
+    beside = [f for f in inspect.unwrap(function).__globals__.values() if inspect.isfunction(f)
+              and f.__code__.co_filename == code.co_filename]
+    return [inspect.unwrap(function), *beside]
+
+
+def _mentioned(code):
+    """All names and texts in a code object and in those that are defined in it."""
+    inner = [_mentioned(constant) for constant in code.co_consts if inspect.iscode(constant)]
+    return {*code.co_names, *code.co_varnames, *(x for x in code.co_consts if isinstance(x, str))}.union(*inner)
 
 
 class _Work:
@@ -154,6 +201,7 @@ def named_results(result, function):
     words = [part.strip().split(" ")[0] for part in parts]
     known = [word for word in words if re.match(r"d\w+$|acts$|grads$|out$|logits$|loss$|probs$|same$|\(", word)]
     names = ["out" if word in ("same", "()") else word for word in known]
-    results = result if isinstance(result, (tuple, list)) else (result,)
+    results = [np.float64(x) if type(x) is float else x for x in (
+        result if isinstance(result, (tuple, list)) else (result,))]
     found = arrays({(names[i] if i < len(names) else f"result {i + 1}"): x for i, x in enumerate(results)})
     return {name: array for name, array in found.items() if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8}

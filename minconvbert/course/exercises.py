@@ -29,15 +29,28 @@ def case(exercise, seed, number=0):
     """The arguments of draw `number`: the same exercise, seed and number give the same bits. All arrays are read-only.
 
     The seed decides the numbers, never the shapes: the work is the same for every learner. From the second draw on
-    there are padded tokens, dropout, ignored labels, positions of one's own and scores so large that exp overflows,
-    where the function knows them.
+    there are padded tokens, dropout, ignored labels, positions of one's own, scores so large that exp overflows, and
+    settings other than the usual ones, where the function knows them.
     """
-    names = inspect.signature(reference(exercise)).parameters
-    forward = exercise.removesuffix("_backward")
-    values = _CASES[forward](_generator(f"{exercise} {seed} {number}"), _generator(f"{forward} {number}"), number)
+    names, values = inspect.signature(reference(exercise)).parameters, _drawn(exercise, seed, number)
     for array in arrays(values).values():
         array.flags.writeable = False
     return [values[name] for name in names if name in values]
+
+
+def what_is_special(exercise, seed, number):
+    """In words, what sets a draw apart from the first one."""
+    return _drawn(exercise, seed, number).get("special", "there are padding, dropout, large numbers or other settings")
+
+
+def rounds(exercise):
+    """How many draws a solution must be right on."""
+    return _ROUNDS.get(exercise.removesuffix("_backward"), 3)
+
+
+def _drawn(exercise, seed, number):
+    forward = exercise.removesuffix("_backward")
+    return _CASES[forward](_generator(f"{exercise} {seed} {number}"), _generator(f"{forward} {number}"), number)
 
 
 def _generator(text):
@@ -47,7 +60,8 @@ def _generator(text):
 # A draw: a dict with the arguments of a function, and of its backward, under their names in the signatures. `rng` draws
 # the numbers, `sizes` the shapes; `hard` is the number of the draw, 0 for the plain one.
 
-EPS = 0.02                                             # large enough that whoever forgets it is seen
+_EPS = 0.02, 0.05, 0.01                                # large enough that whoever forgets it is seen
+_DLOSS = 1.7, -0.6, 2.3, 1.3
 
 
 def _draw(rng, sizes, shapes):
@@ -63,8 +77,8 @@ def _draw(rng, sizes, shapes):
     return drawn
 
 
-def _simple(shapes, **more):
-    return lambda rng, sizes, hard: _draw(rng, sizes, shapes) | more
+def _simple(shapes):
+    return lambda rng, sizes, hard: _draw(rng, sizes, shapes)
 
 
 def _embedding(rng, sizes, hard):
@@ -73,6 +87,10 @@ def _embedding(rng, sizes, hard):
     ids[0, 0], ids[1, 0] = rng.integers(1, len(values["table"])), 0
     ids[0, 1] = ids[1, 2] = (ids[0, 0] + 1) % len(values["table"])              # a word that occurs twice
     return values | dict(ids=ids) | (dict(padding_idx=0 if hard == 2 else int(ids[0, 0])) if hard else {})
+
+
+def _layer_norm(rng, sizes, hard):
+    return _draw(rng, sizes, "x[B L D], weight[D], bias[D], dy[B L D]") | dict(eps=_EPS[hard])
 
 
 def _softmax(rng, sizes, hard):
@@ -85,8 +103,11 @@ def _softmax(rng, sizes, hard):
 
 
 def _activate(rng, sizes, hard):
-    values = _draw(rng, sizes, "x[B L D], dy[B L D]")
-    return values | dict(name="gelu", y=activations.activate(values["x"], "gelu"))
+    values, name = _draw(rng, sizes, "x[B L D], dy[B L D]"), list(activations.ACTIVATIONS)[hard]
+    values["x"][0, 1, :2] = 12.5, -12.5                                         # where some activations are clipped
+    if name not in ("relu", "relu6", "leaky_relu"):                             # those have two slopes at 0
+        values["x"][0, 0, 0] = 0
+    return values | dict(name=name, y=activations.activate(values["x"], name), special=f"the activation is {name!r}")
 
 
 def _separable_conv(rng, sizes, hard):
@@ -100,6 +121,8 @@ def _self_attention(rng, sizes, hard):
     padded = np.zeros((B, 1, 1, L), bool)
     padded[1, ..., -1] = hard > 0
     values["bias"] = np.where(padded, -1e4, rng.normal(size=padded.shape))
+    if hard == 2:
+        values |= dict(bias=rng.normal(size=(1, H, L, L)), special="each head and each query has a bias of its own")
     if hard:
         values["drop"] = ops.dropout_mask((B, H, L, L), 0.3, rng, np.float64)
     _, values["acts"] = attention.self_attention(
@@ -111,29 +134,49 @@ def _cross_entropy(rng, sizes, hard):
     values = _draw(rng, sizes, "logits[B L V]")
     labels = rng.integers(0, values["logits"].shape[-1], values["logits"].shape[:2])
     probs = losses.cross_entropy(values["logits"], labels)[1]
-    if hard:
+    values |= dict(labels=labels, probs=probs, dloss=_DLOSS[hard])
+    if hard == 1:
         labels[0, 0] = labels[1, 1] = losses.IGNORED
         values["logits"] += np.array([[1000.0], [-1000.0]])[:, None]
         values["logits"][0, 1, labels[0, 1]] -= 2000                            # its probability is 0 in floats
-    return values | dict(labels=labels, probs=probs, dloss=1.7)
+    if hard == 2:
+        labels[:] = losses.IGNORED
+        values["special"] = "all labels are -100: nothing counts, so the loss is nan and every gradient is 0"
+    if hard == 3:
+        labels[0, :2] = labels[1, 1] = 1
+        values |= dict(ignored=1, special="the label that is ignored is 1, not -100")
+    return values
 
 
 def _binary_cross_entropy(rng, sizes, hard):
     values = _draw(rng, sizes, "logits[B L]")
     if hard:
         values["logits"][:, :2] = 1000, -1000
-    return values | dict(wanted=rng.integers(0, 2, values["logits"].shape).astype(float), dloss=1.7)
+    return values | dict(wanted=rng.integers(0, 2, values["logits"].shape).astype(float), dloss=_DLOSS[hard])
 
 
-def _small(rng, sizes, prefix="", task=None):
+# Each setting that a function may read changes from draw to draw, and no two probabilities are the same.
+_SETTINGS = (
+    dict(H=2, Dh=3, hidden_act="gelu_new", conv_kernel_size=3, pad_token_id=0, hidden_dropout_prob=0.2,
+         attention_probs_dropout_prob=0.3, summary_first_dropout=0.1, summary_last_dropout=0.5,
+         classifier_dropout=0.4),
+    dict(H=3, Dh=5, hidden_act="silu", conv_kernel_size=5, pad_token_id=5, hidden_dropout_prob=0.25,
+         attention_probs_dropout_prob=0.35, summary_first_dropout=0.45, summary_last_dropout=0.2,
+         num_groups=2),
+    dict(H=2, Dh=4, hidden_act="tanh", conv_kernel_size=3, pad_token_id=None, hidden_dropout_prob=0.3,
+         attention_probs_dropout_prob=0.2, summary_first_dropout=0.15, summary_last_dropout=0.4,
+         classifier_dropout=0.1, head_ratio=4, head_ratio_semantics="original"))
+
+
+def _small(rng, sizes, hard, prefix="", task=None, **more):
     """-> a configuration of small sizes; parameters far from where they start: no bias is 0, no norm is 1"""
-    H, Dh = int(sizes.integers(2, 4)), int(sizes.integers(3, 6))
-    cfg = ConvBertConfig(
-        vocab_size=int(sizes.integers(13, 19)), hidden_size=2 * H * Dh, embedding_size=int(sizes.integers(5, 9)),
-        num_hidden_layers=1, num_attention_heads=2 * H, intermediate_size=int(sizes.integers(9, 14)), pad_token_id=0,
-        conv_kernel_size=int(sizes.choice([3, 5])), max_position_embeddings=9, hidden_dropout_prob=0.2,
-        attention_probs_dropout_prob=0.2, summary_first_dropout=0.3, summary_last_dropout=0.3, hidden_act="gelu_new",
-        summary_activation="tanh", layer_norm_eps=EPS, mask_convolution=True, mask_value=-1e4)
+    settings = dict(_SETTINGS[hard % 3])
+    H, Dh, ratio = settings.pop("H"), settings.pop("Dh"), settings.get("head_ratio", 2)
+    cfg = ConvBertConfig(**dict(
+        vocab_size=int(sizes.integers(13, 19)), hidden_size=ratio * H * Dh, embedding_size=int(sizes.integers(5, 9)),
+        num_hidden_layers=1, num_attention_heads=ratio * H, intermediate_size=2 * int(sizes.integers(5, 8)),
+        max_position_embeddings=9, num_labels=2 if task == "question_answering" else 3, layer_norm_eps=_EPS[hard % 3],
+        mask_convolution=True, mask_value=-1e4) | settings | more)
     p = {name: rng.normal(1 if name.endswith("LayerNorm.weight") else 0, 0.5, shape)
          for name, shape in param_shapes(cfg, task).items()}
     return cfg, sub(p, prefix) if prefix else p
@@ -156,7 +199,7 @@ def fresh(args):
 
 def _block(forward, place):
     def draw(rng, sizes, hard):
-        cfg, p = _small(rng, sizes, f"encoder.layer.0{place}")
+        cfg, p = _small(rng, sizes, hard, f"encoder.layer.0{place}")
         B, L, D, A = 2, int(sizes.integers(5, 8)), cfg.hidden_size, cfg.heads * cfg.head_size
         mask = np.ones((B, L), np.int64)
         mask[1, -2:] = not hard
@@ -169,27 +212,47 @@ def _block(forward, place):
 
 
 def _embeddings(rng, sizes, hard):
-    cfg, p = _small(rng, sizes, "embeddings")
+    cfg, p = _small(rng, sizes, hard, "embeddings")
     shape = 2, int(sizes.integers(5, 8))
     ids = rng.integers(0, cfg.vocab_size, shape)
-    ids[0, 0], ids[0, 1], ids[1, 1] = cfg.pad_token_id, 3, 3
-    inputs = model_inputs(cfg, ids, None, rng.integers(0, 2, shape), np.arange(shape[1])[::-1] if hard else None)
-    return _ran(model.embeddings, rng, hard, dict(inputs=inputs, p=p, cfg=cfg))
+    ids[0, 0], ids[0, 1], ids[1, 1] = cfg.pad_token_id or 0, 3, 3
+    special, words = {}, dict(input_ids=ids)
+    if hard == 3:
+        special = dict(special="there are inputs_embeds in place of input_ids")
+        words = dict(inputs_embeds=rng.normal(size=(*shape, cfg.embedding_size)))
+    inputs = model_inputs(cfg, token_type_ids=rng.integers(0, 2, shape),
+                          position_ids=np.arange(shape[1])[::-1] if hard else None, **words)
+    return _ran(model.embeddings, rng, hard, dict(inputs=inputs, p=p, cfg=cfg) | special)
 
 
 def _head(task):
     def draw(rng, sizes, hard):
-        cfg, p = _small(rng, sizes, task=task)
+        settings, special = _HEAD_SETTINGS.get(task, {}).get(hard, ({}, None))
+        cfg, p = _small(rng, sizes, hard, task=task, **settings)
         hidden = rng.normal(size=(2, int(sizes.integers(5, 8)), cfg.hidden_size))
-        return _ran(heads.HEADS[task][0], rng, hard, dict(hidden=hidden, p=p, cfg=cfg))
+        values = dict(hidden=hidden, p=p, cfg=cfg) | (dict(special=special) if special else {})
+        if settings.get("summary_type") == "cls_index" and hard == 3:
+            values["cls_index"] = np.array([3, 1])
+        return _ran(heads.HEADS[task][0], rng, hard, values)
     return draw
 
 
+# task: {draw: (settings, what is special about them)}
+_HEAD_SETTINGS = {
+    "masked_lm": {2: (dict(tie_word_embeddings=False), "the output has a table of its own, generator_lm_head.weight")},
+    "multiple_choice": {
+        0: (dict(summary_use_proj=True, summary_activation="tanh"), None),
+        1: (dict(summary_use_proj=True, summary_activation="silu", summary_type="first"), "summary_type is 'first'"),
+        2: (dict(summary_type="mean"), "summary_type is 'mean', without projection and activation"),
+        3: (dict(summary_type="cls_index", summary_activation="tanh"), "cls_index says which token sums up"),
+        4: (dict(summary_type="cls_index"), "summary_type is 'cls_index', but no cls_index is given: the last token")},
+}
+_ROUNDS = {"activate": len(activations.ACTIVATIONS), "cross_entropy": 4, "embeddings": 4, "multiple_choice": 5}
 _CASES = {
     "linear": _simple("x[B L I], weight[O I], bias[O], dy[B L O]"),
     "grouped_linear": _simple("x[B L G*I], weight[G I O], bias[G*O], dy[B L G*O]"),
     "embedding": _embedding,
-    "layer_norm": _simple("x[B L D], weight[D], bias[D], dy[B L D]", eps=EPS),
+    "layer_norm": _layer_norm,
     "softmax": _softmax,
     "activate": _activate,
     "depthwise_conv": _simple("x[B L D], weight[D 1 K], dout[B L D]"),

@@ -24,8 +24,8 @@ import numpy as np
 
 from . import cells, confine
 from .attempt import Attempt, Borrowed, Seen, attempt_on, refused
-from .check import ROUNDS, Verdict, judge
-from .exercises import EXERCISES, case, reference
+from .check import Verdict, judge
+from .exercises import EXERCISES, case, reference, rounds
 
 
 def grade(file, seed=0, exercises=None, limit=10.0, points=1.0):
@@ -85,7 +85,7 @@ def _functions(statement):
 
 def _verdict(source, path, exercise, seed, limit):
     elsewhere = partial(_attempts_elsewhere, source.text, path, exercise, str(seed), limit)
-    attempts = elsewhere(range(ROUNDS), False)
+    attempts = elsewhere(range(rounds(exercise)), False)
     verdict = judge(exercise, seed, attempts, lambda number: elsewhere([number], True)[0])
     if source.places:
         verdict.message = re.sub(r"at line (\d+)", lambda m: _place(source.places, int(m[1])), verdict.message)
@@ -180,7 +180,7 @@ def _write_attempts(answers, attempts):
     told, held = [], {}
     for i, mine in enumerate(attempts):
         told.append(dict(results=list(mine.results), seen=[(s.name, s.line, s.text) for s in mine.seen],
-                         error=mine.error, line=mine.line))
+                         error=mine.error, line=mine.line, unread=mine.unread, head=mine.head))
         held |= {f"{i}.{kind}.{j}": a for kind, found in (
             ("results", mine.results.values()), ("seen", (s.array for s in mine.seen))) for j, a in enumerate(found)}
     np.savez(answers, told=np.array(json.dumps(told)), **held)
@@ -195,7 +195,8 @@ def _read_attempts(data, number):
         results = {name: _numbers(held[f"{i}.results.{j}"]) for j, name in enumerate(told["results"])}
         seen = [Seen(name, _numbers(held[f"{i}.seen.{j}"]), line, text)
                 for j, (name, line, text) in enumerate(told["seen"])]
-        attempts.append(Attempt(results, seen, told["error"], told["line"] and tuple(told["line"])))
+        attempts.append(Attempt(results, seen, told["error"], told["line"] and tuple(told["line"]),
+                                unread=dict(told["unread"]), head=told["head"] and tuple(told["head"])))
     if len(attempts) != number:
         raise ValueError("an answer is missing")
     return attempts

@@ -31,7 +31,9 @@ HINTS = {
     "softmax_backward dx":
         "A row of y sums to 1 whatever x is, so what all of dy's row has in common cannot count. What must be taken "
         "off dy, before y multiplies it?",
-    "activate_backward dx": "The slope of x Phi(x) has two terms: Phi(x), and x times the normal density at x.",
+    "activate_backward dx":
+        "dy times the slope. That of gelu, x Phi(x), has two terms: Phi(x), and x times the normal density at x. "
+        "ACTIVATIONS[name] holds each activation and its slope.",
     "depthwise_conv_backward dpadded": "Tap j took padded[:, j : j + L]; give dout back to the same places, and add.",
     "dpadded": "Tap j took padded[:, j : j + L]; give back to the same places, with += since windows overlap.",
     "depthwise_conv_backward dweight": "A tap is shared by all sentences and all tokens, so sum over both.",

@@ -3,6 +3,9 @@
 `MISTAKES[exercise]` is a list of (old text, new text, what to think of). The texts are of the package's source.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from .attempt import named_results
@@ -12,6 +15,7 @@ from .handout import solution
 _SHARED_KERNEL = "A tap's weight met every token of every sentence: its gradient is a sum over both."
 _OVERFLOW = ("exp overflows where z is large, and log of a sigmoid that has become 0 is -infinity. Write the loss as "
              "max(z, 0) - z wanted + log1p(exp(-|z|)).")
+_ANY_ACTIVATION = "This is gelu, whatever `name` says. ACTIVATIONS[name] holds each activation and its slope."
 _LOOK = "t + j - K // 2 for tap j: mind which side of the token it looks at."
 
 MISTAKES = {
@@ -111,8 +115,9 @@ MISTAKES = {
          "This is the tanh approximation. `gelu` is the exact one: x (1 + erf(x / sqrt(2))) / 2."),
         ("_by_blocks(ACTIVATIONS[name][0], x)", "ACTIVATIONS['quick_gelu'][0](x)",
          "This is x sigmoid(1.702 x), an approximation. `gelu` is the exact one: x (1 + erf(x / sqrt(2))) / 2."),
-        ("_by_blocks(ACTIVATIONS[name][0], x)", "x * ACTIVATIONS['gelu'][0](x * math.sqrt(2)) / (x * math.sqrt(2))",
+        ("_by_blocks(ACTIVATIONS[name][0], x)", "x * normal_cdf(x * math.sqrt(2))",
          "Divide by sqrt(2) before erf: Phi(x) = (1 + erf(x / sqrt(2))) / 2."),
+        ("ACTIVATIONS[name]", "ACTIVATIONS['gelu']", _ANY_ACTIVATION),
     ],
     "activate_backward": [
         ("dy * slope(x, y)", "dy * normal_cdf(x)",
@@ -122,6 +127,8 @@ MISTAKES = {
         ("dy * slope(x, y)", "slope(x, y)", "This is the slope. Multiply it by dy."),
         ("dy * slope(x, y)", "dy * ACTIVATIONS['gelu_new'][1](x, x * normal_cdf(x))",
          "This is the slope of the tanh approximation. `gelu` is the exact one."),
+        ("dy * slope(x, y)", "dy * gelu_slope(x, gelu(x))", _ANY_ACTIVATION),
+        ("ACTIVATIONS[name]", "ACTIVATIONS['gelu']", _ANY_ACTIVATION),
     ],
     "depthwise_conv": [
         ("weight[:, 0, j]", "weight[:, 0, K - 1 - j]",
@@ -220,12 +227,20 @@ MISTAKES = {
         ("dx + dx_mixed", "dx", "x went into the mixed attention and was added to its output: two gradients."),
     ],
     "cross_entropy": [
+        ("mean(nll, counted)", "np.where(counted, nll, 0).sum() / max(1, counted.sum())",
+         "Where no label counts there is no mean. It is nan, not 0: a 0 would look like a perfect answer."),
         ("mean(nll, counted)", "mean(nll, counted) * counted.sum()",
          "The mean over the labels that count, not the sum."),
         ("mean(nll, counted)", "np.where(counted, nll, 0).mean()",
          "Divide by the number of labels that count, not by that of all labels."),
+        ("ignored)\n", "-100)\n", "Not only -100 may be ignored: the argument `ignored` says which label is."),
     ],
     "cross_entropy_backward": [
+        ("max(1, counted.sum()))\n    dlogits = np.zeros_like(probs)\n    dlogits[counted] = "
+         "negative_log_likelihood_backward(dnll, probs[counted], labels[counted])",
+         "counted.sum())\n    dlogits = negative_log_likelihood_backward(dnll, probs, np.where(counted, labels, 0))\n"
+         "    dlogits *= counted[..., None]",
+         "Where no label counts, their number is 0, and 0 / 0 is nan. Divide by max(1, number): all gradients are 0."),
         ("max(1, counted.sum())", "counted.size",
          "Divide by the number of labels that count, not by that of all labels."),
         ("dloss / max(1, counted.sum())", "dloss", "The loss is a mean: divide by the number of labels that count."),
@@ -238,6 +253,7 @@ MISTAKES = {
         ("dlogits[counted] = negative_log_likelihood_backward(dnll, probs[counted], labels[counted])",
          "dlogits = negative_log_likelihood_backward(dnll, probs, np.where(counted, labels, 0))",
          "A row whose label is ignored gets no gradient at all."),
+        ("!= ignored", "!= -100", "Not only -100 may be ignored: the argument `ignored` says which label is."),
     ],
     "binary_cross_entropy": [
         (".mean()", ".sum()", "The mean, not the sum."),
@@ -254,16 +270,22 @@ MISTAKES = {
 }
 
 
+class Known(NamedTuple):
+    advice: str
+    function: Callable                                 # the package's, with the mistake
+
+
 def known_mistake(exercise, args, results, close):
-    """The advice for the mistake that gives exactly these results; None if no known one does."""
+    """The mistake that gives exactly these results; None if no known one does."""
     for old, new, advice in MISTAKES.get(exercise, ()):
         with np.errstate(all="ignore"):
             try:
-                wrong = named_results(planted(exercise, old, new)(*fresh(args)), reference(exercise))
+                function = planted(exercise, old, new)
+                wrong = named_results(function(*fresh(args)), reference(exercise))
             except Exception:                          # on this draw the mistake cannot even be made
                 continue
         if _same(wrong, results, close):
-            return advice
+            return Known(advice, function)
     return None
 
 
