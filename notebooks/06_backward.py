@@ -462,7 +462,8 @@ def depthwise_conv_backward(dout, x, weight):
 check(depthwise_conv_backward, seed="your name")
 
 # %%
-# Difficulty 3 of 5, about 15 minutes. You may call: activate.
+# Difficulty 3 of 5, about 15 minutes. You may call: activate, and take the slopes of all activations but gelu from
+# activations.ACTIVATIONS, where `name` has a pair, the function and its slope.
 def activate_backward(dy, x, y, name):
     """-> dx (...) = dy f'(x)"""
     raise NotImplementedError("your turn")

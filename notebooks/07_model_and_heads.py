@@ -113,7 +113,8 @@ view.matrix(np.maximum(kept, 0), ["embeddings", *(f"after layer {i}" for i in ra
 # p_r (−1/p_r + 1) = p_r − 1 for the right one.
 #
 # Over several places the loss is the mean, so each gradient is divided by their number. A place with the label −100
-# does not count.
+# does not count. If all labels are −100, the loss is a mean over nothing, so it is nan, and all gradients are exactly 0.
+# (A loss of 0 would look like a perfect answer.)
 
 # %%
 logits, labels = np.array([[2.0, 1, 0]]), np.array([0])
@@ -121,6 +122,8 @@ loss, probs = cross_entropy(logits, labels)
 assert np.allclose(probs[0], [0.665, 0.245, 0.090], atol=1e-3) and abs(loss - 0.408) < 1e-3
 dlogits = losses.cross_entropy_backward(1.0, probs, labels)
 assert np.allclose(dlogits, probs - [[1, 0, 0]])
+nothing = np.array([-100])
+assert np.isnan(cross_entropy(logits, nothing)[0]) and not losses.cross_entropy_backward(1.0, probs, nothing).any()
 show(cross_entropy)
 show(losses.cross_entropy_backward, losses.negative_log_likelihood_backward,
      fold="The source of the backward pass: write it yourself first, in the first exercise below")

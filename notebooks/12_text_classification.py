@@ -100,6 +100,8 @@ show(batches.by_length)
 # here, because the published numbers were made with it. `off_by_one=False` counts correctly.
 
 # %%
+# alt: The rate of learning over 200 steps, a line for the head, layer 3, layer 0 and the embeddings. All rise to step
+#      20 and fall to 0; the head's is the highest, that of the embeddings about a quarter of it.
 scales = layer_scales(params, cfg.num_hidden_layers)
 assert np.allclose([scales["classifier.dense.weight"], scales["convbert.encoder.layer.3.output.dense.weight"],
                     scales["convbert.encoder.layer.0.output.dense.weight"],
@@ -143,6 +145,9 @@ for name, random_init in (("pretrained", False), ("random", True)):
 assert figures["pretrained"][1] > 0.9 and figures["random"][0] > 0.9 and figures["random"][1] < 0.7
 
 # %%
+# alt: Left: the losses fall to 0, from pretrained weights sooner than from random ones. Right: bars of accuracy. On
+#      the verbs that it learned from both reach 1; on new verbs only the pretrained model does, and the random one
+#      guesses.
 left, right = picture(2, width=8)
 for name, colour in (("pretrained", ORANGE), ("random", BLUE)):
     left.plot(losses[name], color=colour, linewidth=0.9, label=name)

@@ -101,6 +101,8 @@ for name, random_init in (("random", True), ("pretrained", False)):
 assert figures["pretrained"]["f1"] > figures["random"]["f1"] + 0.3
 
 # %%
+# alt: Bars of entity F1 for WHO, WHERE and WHEN. In each, the pretrained model is far above the random one; both are
+#      worst at WHEN.
 def f1_of(kind, answers):
     """The F1 of one kind of entity."""
     only = [[[tag if tag.endswith(kind) else "O" for tag in tags] for tags in some]

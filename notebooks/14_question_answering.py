@@ -108,6 +108,8 @@ for name, random_init in (("random", True), ("pretrained", False)):
 assert figures["pretrained"]["f1"] > figures["random"]["f1"] + 0.3
 
 # %%
+# alt: Left: the loss falls to 0 from pretrained weights, and stays near 1 from random ones. Right: bars of F1 and
+#      exact match on new questions, for the pretrained model more than twice as high.
 left, right = picture(2, width=8)
 for i, (name, colour) in enumerate((("pretrained", ORANGE), ("random", BLUE))):
     left.plot(losses[name], color=colour, linewidth=0.9, label=name)
@@ -123,6 +125,8 @@ right.set_title("people, places and times never seen")
 # The sums that `best_span` looks at, for one question. Above the diagonal are spans; the darkest is the answer.
 
 # %%
+# alt: A map of the scores of all spans, the first word down, the last word across; below the diagonal it is empty. The
+#      darkest column ends in the place, and another dark spot is the time.
 number = 1
 window = asked[number]
 z, = batches.read_all(task.HEAD, [window], params, cfg)

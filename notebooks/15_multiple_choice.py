@@ -104,6 +104,9 @@ for name, random_init in (("random", True), ("pretrained", False)):
 assert figures["pretrained"] > 0.85 and figures["random"] < 0.6
 
 # %%
+# alt: Left: the loss from pretrained weights falls to 0 with a few peaks, that from random ones stays at 1.1. Right:
+#      bars of accuracy with new verbs, nearly 1 for the pretrained model, about one third, which is guessing, for the
+#      random one.
 left, right = picture(2, width=8)
 for name, colour in (("pretrained", ORANGE), ("random", BLUE)):
     left.plot(losses[name], color=colour, linewidth=0.9, label=name)

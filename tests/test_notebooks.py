@@ -171,9 +171,20 @@ def test_a_lesson_says_what_it_is_for(source):
     questions = [int(n) for cell in cells[-3:-1] for n in re.findall(r"^(\d+)\. ", cell.source, re.MULTILINE)]
     answers = [int(n) for n in re.findall(r"^(\d+)\. ", cells[-1].source, re.MULTILINE)]
     assert questions == answers == list(range(1, len(answers) + 1)) and len(answers) > 3
-    for cell in cells:
-        if cell.cell_type == "code" and re.search(r"picture\(|view\.(?!look|page)\w+\(|_diagram\(", cell.source):
-            assert re.search(r"^# alt: ", cell.source, re.MULTILINE), f"a figure without a text: {cell.source[:60]}"
+
+
+@by_notebook
+def test_each_figure_has_a_text_for_those_who_do_not_see_it(source):
+    figures = 0
+    for cell, ran in zip(build.read_source(source).cells, committed(source).cells):
+        drawn = any({"image/png", "image/svg+xml"} & set(output.get("data", {})) for output in ran.get("outputs", ()))
+        calls = cell.cell_type == "code" and re.search(
+            r"picture\(|view\.(?!look|page)\w+\(|_diagram\(|by_setting\(", cell.source)
+        if drawn or calls:
+            figures += 1
+            told = re.search(r"^# alt: (.*(?:\n#      .*)*)", cell.source, re.MULTILINE)
+            assert told and len(told[1]) > 40, f"a figure without a text: {cell.source[:60]}"
+    assert figures
 
 
 def test_index_and_glossary_name_what_exists():

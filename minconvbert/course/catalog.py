@@ -32,8 +32,8 @@ _BY_NOTEBOOK = """\
 06 linear                             1   5
 06 linear_backward                    2  10   linear
 06 softmax_backward                   3  15   softmax
-06 activate                           2  10
-06 activate_backward                  3  15   activate
+06 activate                           2  10   ACTIVATIONS
+06 activate_backward                  3  15   activate ACTIVATIONS
 06 grouped_linear_backward            3  20   linear_backward grouped_linear
 06 depthwise_conv_backward            3  20   depthwise_conv pad unpad
 06 separable_conv_backward            2  10   linear_backward depthwise_conv_backward
