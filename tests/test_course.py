@@ -640,6 +640,14 @@ def test_many_files_are_graded_to_csv_json_and_points(tmp_path, capsys):
         grade(tmp_path / "cyd.py")
 
 
+def passes(test, scope):
+    try:
+        exec(test, dict(scope))
+        return True
+    except AssertionError:
+        return False
+
+
 @pytest.mark.parametrize("kind", ["plain", "nbgrader", "otter"])
 def test_notebooks_to_hand_out_and_their_solutions(tmp_path, kind):
     """The nbgrader and Otter sources hold the solutions between marks; what is left without them is the stub."""
@@ -661,17 +669,26 @@ def test_notebooks_to_hand_out_and_their_solutions(tmp_path, kind):
     marks = r"    (?:### |# )BEGIN SOLUTION\n.*?\n    (?:### |# )END SOLUTION"
     empty = re.sub(marks, '    raise NotImplementedError("your turn")', text, flags=re.DOTALL)
     assert all(stub(name) in empty for name in names)
+    wrong = {"check": check, "softmax_backward": lambda dy, y: dy,
+             "self_attention": lambda *args: (einsum_self_attention(*args)[0], {})}
+    for name in names:
+        wrong[name].__name__ = name
+    if kind == "otter":
+        for name, right, of in (("softmax_backward", 0, 1), ("self_attention", 1, 7)):
+            (points,) = re.findall(rf"name: {name}\npoints: (.*)", text)
+            visible, *hidden = re.findall(rf"^(?:verdict = |# HIDDEN\nassert .*)check\({name}, .*", text, re.MULTILINE)
+            visible, *shares = json.loads(points)
+            assert visible == 0 and len(shares) == len(hidden) == of and sum(shares) == pytest.approx(6)
+            got = sum(passes(test, wrong) * share for test, share in zip(hidden, shares))
+            assert got == pytest.approx(6 * right / of, abs=1e-3)
+            assert all(passes(test, {"check": check, name: reference(name)}) for test in hidden)
     if kind == "nbgrader":
         graded = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
         assert [cell.metadata["nbgrader"]["points"] for cell in graded] == [6, 6]
-        scope = {"check": check, "softmax_backward": lambda dy, y: dy,
-                 "self_attention": lambda *args: (einsum_self_attention(*args)[0], {})}
         for cell, least, most in zip(graded, (0, 0.5), (0, 2)):
             *lines, credit = cell.source.splitlines()
-            scope["softmax_backward"].__name__ = "softmax_backward"
-            scope["self_attention"].__name__ = "self_attention"
-            exec("\n".join(lines), scope)
-            assert least <= eval(credit, scope) <= most
+            exec("\n".join(lines), wrong)
+            assert least <= eval(credit, wrong) <= most
 
 
 @pytest.mark.parametrize("kind", ["svg", "pdf"])

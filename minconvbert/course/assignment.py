@@ -2,8 +2,12 @@
 
 import json
 
+import numpy as np
+
 from ..files import write_atomic
+from .attempt import results_of
 from .catalog import catalog
+from .exercises import rounds
 from .handout import imports, solution, stub
 
 KINDS = ("plain", "nbgrader", "otter")
@@ -17,8 +21,8 @@ def notebook(exercises, kind="plain", seed="your name", points=10, skeleton=Fals
     """The notebook as a dict, ready for JSON.
 
     `kind`: "plain" for learners, who check themselves; "nbgrader": a source version with solutions, for
-    `nbgrader generate_assignment`; "otter": one for `otter assign`. nbgrader gives partial credit, the share of the
-    arrays that are right; in Otter a question is right or wrong.
+    `nbgrader generate_assignment`; "otter": one for `otter assign`. Both give partial credit, the share of the arrays
+    that are right: in nbgrader it is the value of the test cell, in Otter each array is a hidden test with its points.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, but is {kind!r}")
@@ -38,7 +42,7 @@ def notebook(exercises, kind="plain", seed="your name", points=10, skeleton=Fals
         elif kind == "nbgrader":
             cells += [_markdown(told), *_nbgrader(name, points)]
         else:
-            cells += [_raw(f"# BEGIN QUESTION\nname: {name}\npoints: {points}"), _markdown(told), *_otter(name)]
+            cells += _otter(name, points, _markdown(told))
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number:02}"
     return dict(cells=cells, nbformat=4, nbformat_minor=5, metadata=dict(
@@ -64,12 +68,17 @@ def _nbgrader(name, points):
                                       schema_version=3, solution=False, task=False, cell_type="code"))]
 
 
-def _otter(name):
+def _otter(name, points, told):
+    """A question: what to write, a test that learners see and that gives no points, and a hidden one for each array."""
     head, body = _split(name)
     answer = f"{head}\n    # BEGIN SOLUTION\n{body}\n    # END SOLUTION"
-    return [_raw("# BEGIN SOLUTION"), _code(answer), _raw("# END SOLUTION"), _raw("# BEGIN TESTS"),
-            _code(f"assert check({name}, seed=0), check({name}, seed=0)"),
-            _code(f"# HIDDEN\nassert all(check({name}, seed=seed) for seed in range(1, 4))"), _raw("# END TESTS"),
+    names = list(dict.fromkeys(x for number in range(rounds(name)) for x in results_of(name, number)))
+    shares = np.diff(np.linspace(0, points, len(names) + 1).round(4)).round(4).tolist()
+    hidden = [_code(f"# HIDDEN\nassert all(check({name}, seed=seed).marks.get({array!r}) for seed in range(1, 4))")
+              for array in names]
+    return [_raw(f"# BEGIN QUESTION\nname: {name}\npoints: {[0, *shares]}"), told, _raw("# BEGIN SOLUTION"),
+            _code(answer), _raw("# END SOLUTION"), _raw("# BEGIN TESTS"),
+            _code(f"verdict = check({name}, seed=0)\nassert verdict, verdict"), *hidden, _raw("# END TESTS"),
             _raw("# END QUESTION")]
 
 

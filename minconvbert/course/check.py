@@ -22,7 +22,8 @@ TOLERANCE = 1e-9                                       # relative to the largest
 class Verdict:
     """What `check` found. It prints as text, and is true if all is right.
 
-    `credit` is the share of the returned arrays that are right on every draw: what partial points are made from.
+    `marks` says of each array that is returned whether it is right on every draw; `credit` is their share that is: what
+    partial points are made from.
     """
 
     exercise: str
@@ -35,6 +36,7 @@ class Verdict:
     hint: str | None = None
     answer: str | None = None
     credit: float = 0.0
+    marks: dict = field(default_factory=dict)
 
     def __bool__(self):
         return self.passed
@@ -71,8 +73,10 @@ def judge(exercise, seed, attempts, follow, answer=False):
     truths = [attempt(reference(exercise), exercise, seed, number) for number in range(len(attempts))]
     marks = [_marks(mine, truth) for mine, truth in zip(attempts, truths)]
     wrong = [number for number, mine in enumerate(attempts) if mine.error or not all(marks[number].values())]
+    whole = {name: not any(a.error for a in attempts) and all(m.get(name, True) for m in marks)
+             for name in dict.fromkeys(name for m in marks for name in m)}
     if not wrong:
-        return Verdict(exercise, str(seed), True, f"right, on {len(attempts)} draws", credit=1.0)
+        return Verdict(exercise, str(seed), True, f"right, on {len(attempts)} draws", credit=1.0, marks=whole)
     number = wrong[0]
     mine, truth = attempts[number], truths[number]
     if mine.ended:
@@ -94,10 +98,6 @@ def judge(exercise, seed, attempts, follow, answer=False):
     if narrow:
         message += f"\n    ({narrow[0][0]} is computed in {narrow[0][1]}, though the numbers given are float64)"
     right = [name for name in _last(truth.seen) if name != fault.name and _is_right(name, mine, truth, marks[number])]
-    names = dict.fromkeys(name for m in marks for name in m)
-    credit = sum(all(m.get(name, True) for m in marks) for name in names) / len(names)
-    if any(a.error for a in attempts):
-        credit = 0.0
     thought = known.advice if known else None
     if not thought and fault.name and not fault.missing:
         thought = hint(exercise, fault.name)
@@ -105,7 +105,7 @@ def judge(exercise, seed, attempts, follow, answer=False):
         thought = f"Where does the forward pass read {' and '.join(mine.unread.values())}? The gradients depend on it."
     shown = _alias(fault.name, mine.seen) if fault.name else None
     return Verdict(exercise, str(seed), False, message, right, shown, fault.line, thought,
-                   _statement(exercise, fault.name, truth) if answer else None, credit)
+                   _statement(exercise, fault.name, truth) if answer else None, sum(whole.values()) / len(whole), whole)
 
 
 def _marks(mine, truth):

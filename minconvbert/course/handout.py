@@ -5,7 +5,7 @@ import inspect
 import textwrap
 
 from .attempt import results_of
-from .exercises import reference
+from .exercises import reference, rounds
 
 
 def solution(exercise):
@@ -25,12 +25,14 @@ def stub(exercise, skeleton=False):
 
 def _acts_wanted(exercise):
     """For a forward that returns acts: a comment that names what they must hold."""
-    plain, hard = ([name.split('"')[1] for name in results_of(exercise, number) if name.startswith("acts[")]
-                   for number in (0, 1))
-    if not plain:
+    draws = [[name.split('"')[1] for name in results_of(exercise, number) if name.startswith("acts[")]
+             for number in range(rounds(exercise))]
+    names = list(dict.fromkeys(name for draw in draws for name in draw))
+    if not names:
         return []
-    extra = [name for name in hard if name not in plain]
-    told = f"acts must hold {', '.join(plain)}" + (f"; and {', '.join(extra)}, if there is one" if extra else "")
+    always = [name for name in names if all(name in draw for draw in draws)]
+    extra = [name for name in names if name not in always]
+    told = f"acts must hold {', '.join(always)}" + (f"; and {', '.join(extra)}, if there is one" if extra else "")
     return textwrap.wrap(told, 110, initial_indent="    # ", subsequent_indent="    # ")
 
 
