@@ -3,13 +3,11 @@
     python notebooks/build.py               all notebooks
     python notebooks/build.py 04 06         those whose names begin so
     python notebooks/build.py --check       write nothing; fail if one does not run, or differs from its .ipynb
-    python notebooks/build.py --slides 04   slides of what is committed, for a screen of 16 to 9: 04_NAME.slides.html
 
 Needs jupytext, nbclient and a Python kernel (pip install "minconvbert[notebooks]").
 """
 
 import argparse
-import ast
 import base64
 import io
 import re
@@ -20,9 +18,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
-from nbconvert import SlidesExporter
 from PIL import Image
-from traitlets.config import Config
 
 HERE = Path(__file__).parent
 LIMIT = 120                                            # seconds for a notebook
@@ -40,9 +36,15 @@ def read_source(path):
         kernelspec=dict(display_name="Python 3", language="python", name="python3"), language_info=dict(name="python"),
         jupytext=dict(formats="ipynb,py:percent")))
     for number, cell in enumerate(notebook.cells):
-        cell.id, cell.metadata = f"cell-{number:02}", nbformat.from_dict({})
+        cell.id, cell.metadata = f"cell-{number:02}", nbformat.from_dict(_slide(cell))
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def _slide(cell):
+    """Where `jupyter nbconvert --to slides` begins a slide: at each heading. (`slides.py` fits them to the screen.)"""
+    begins = cell.cell_type == "markdown" and re.match("##? ", cell.source)
+    return dict(slideshow=dict(slide_type="slide")) if begins else {}
 
 
 def execute(notebook):
@@ -85,92 +87,6 @@ def _keep_one(data):
         data["image/png"] = base64.b64encode(small.getvalue()).decode()
     elif "text/markdown" in data:
         data.pop("text/plain", None)
-
-
-WIDE, HIGH = 1500, 844                                 # of a slide, in pixels; a projector shows it as 1280 by 720
-DRAWN = {"image/png", "image/svg+xml"}
-STYLE = f"<style>.reveal img, .reveal svg {{ max-height: {0.85 * HIGH:.0f}px !important }}</style>"
-
-
-def slides(notebook, **options):
-    """A page of slides, made by nbconvert: a column for each section, and as few slides in it as hold its cells.
-
-    Figures and sources stand alone, without the code that draws and shows them; imports are left out.
-    """
-    pages = nbformat.v4.new_notebook(metadata=notebook.metadata)
-    room = 0
-    for cell in (piece for whole in notebook.cells for piece in _pieces(whole)):
-        title, height = cell.cell_type == "markdown" and re.match("#+ ", cell.source), _height(cell)
-        begins = "slide" if title and len(title[0]) < 4 else "subslide" if title or height > room else "-"
-        room = (0.9 * HIGH if begins != "-" else room) - height
-        cell.metadata = nbformat.from_dict(dict(cell.metadata, slideshow=dict(slide_type=begins)))
-        pages.cells.append(cell)
-    config = Config(SlidesExporter=dict(reveal_width=str(WIDE), reveal_height=str(HIGH), reveal_scroll=True,
-                                        reveal_transition="none", exclude_input_prompt=True, exclude_output_prompt=True,
-                                        **options),
-                    TagRemovePreprocessor=dict(enabled=True, remove_input_tags={"bare"}))
-    page, _ = SlidesExporter(config=config).from_notebook_node(pages)
-    return page.replace("</head>", STYLE + "</head>", 1)
-
-
-def _pieces(cell):
-    """What a cell contributes to the slides: its paragraphs, its code with what that prints, each figure and source."""
-    if cell.cell_type == "markdown":
-        blocks = [cell.source] if "<details>" in cell.source else re.split(r"\n\n(?![ *\d|])", cell.source)
-        yield from (nbformat.v4.new_markdown_cell(block) for block in blocks)
-        return
-    texts = [output for output in cell.outputs if output.get("data", {}).keys().isdisjoint((*DRAWN, "text/markdown"))]
-    rich = [output for output in cell.outputs if output not in texts]
-    draws = any(DRAWN & output.data.keys() for output in rich)
-    if not draws and not all(map(_says_nothing, ast.parse(cell.source).body)):
-        plain = nbformat.v4.new_code_cell(cell.source, outputs=texts)
-        yield _bare(texts) if texts and _height(plain) > 0.9 * HIGH else plain
-    elif texts and draws:
-        yield _bare(texts)
-    for output in rich:
-        if "text/markdown" not in output.data:
-            yield _bare([output])
-            continue
-        for source in re.split(r"\n(?=`minconvbert/)", output.data["text/markdown"]):
-            tall = _height(shown := nbformat.v4.new_markdown_cell(source)) > 0.95 * HIGH
-            cut = re.search(r"\n\n(?=    \S)", source[len(source) // 2 :]) if tall else None
-            at = len(source) // 2 + cut.start() if cut else 0
-            yield from map(nbformat.v4.new_markdown_cell,
-                           (source[:at] + "\n```", "```python" + source[at + 1 :])) if at else [shown]
-
-
-def _says_nothing(statement):
-    """An import, or a call that only shows a source."""
-    return isinstance(statement, (ast.Import, ast.ImportFrom)) or (
-        isinstance(statement, ast.Expr) and ast.unparse(statement).startswith("show("))
-
-
-def _bare(outputs):
-    return nbformat.v4.new_code_cell(outputs=outputs, metadata=dict(tags=["bare"]))
-
-
-def _height(cell):
-    """About how many pixels a cell takes on a slide."""
-    if cell.cell_type == "markdown":
-        if "<details>" in cell.source:
-            return 60
-        prose, *code = re.split(r"```python\n(.*?)```", cell.source, flags=re.DOTALL)
-        lines = sum(1 + len(line) // 130 for line in prose.splitlines() if line)
-        return 40 + 27 * lines + 60 * len(re.findall("^#|[$][$]", prose, re.MULTILINE)) + sum(_code_height(c) for c in code)
-    height = 0 if "bare" in cell.metadata.get("tags", ()) else _code_height(cell.source)
-    for output in cell.outputs:
-        data = output.get("data", {})
-        if "image/svg+xml" in data:
-            height += min(0.9 * HIGH, float(re.search(r'viewBox=.0 0 \S+ ([\d.]+)', data["image/svg+xml"])[1]) + 20)
-        elif "image/png" in data:
-            height += Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).height + 20
-        else:
-            height += _code_height(output.get("text", data.get("text/plain", "")))
-    return height
-
-
-def _code_height(text):
-    return 30 + 23 * sum(1 + len(line) // 120 for line in text.splitlines()) if text.strip() else 0
 
 
 def differences(notebook, committed):
@@ -234,14 +150,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("prefixes", nargs="*", metavar="PREFIX")
     parser.add_argument("--check", action="store_true", help="write nothing")
-    parser.add_argument("--slides", action="store_true", help="write slides of the committed notebooks")
     args = parser.parse_args(argv)
-    if args.slides:
-        for path in sources(args.prefixes):
-            target = path.with_suffix(".slides.html")
-            target.write_text(slides(nbformat.read(path.with_suffix(".ipynb"), 4)), encoding="utf-8")
-            print(target)
-        return 0
     stale = []
     for path in sources(args.prefixes):
         started = time.perf_counter()

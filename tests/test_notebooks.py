@@ -23,6 +23,7 @@ pytest.importorskip("ipykernel")
 FOLDER = Path(__file__).parents[1] / "notebooks"
 sys.path.insert(0, str(FOLDER))
 import build  # noqa: E402
+import slides  # noqa: E402
 from browser import MISSING, browser  # noqa: E402
 
 SOURCES = build.sources()
@@ -192,25 +193,25 @@ def test_each_figure_has_a_text_for_those_who_do_not_see_it(source):
 def test_slides_hold_what_the_notebook_says_and_none_overflows(tmp_path):
     offline = dict(reveal_url_prefix="", require_js_url="", jquery_url="", mathjax_url="")
     with browser() as page:
-        page.screen(build.WIDE, build.HIGH)
+        page.screen(slides.WIDE, slides.HIGH)
         for source in (path for path in SOURCES if path.stem[:2] in ("04", "06")):
             notebook = committed(source)
             file = tmp_path / "slides.html"
-            file.write_text(build.slides(notebook, **offline), encoding="utf-8")
+            file.write_text(slides.slides(notebook, **offline), encoding="utf-8")
             page.open(file)
-            slides = page.run("""return [...document.querySelectorAll(".slides section")].map(slide =>
+            shown = page.run("""return [...document.querySelectorAll(".slides section")].map(slide =>
                 slide.querySelector("section") ? null : (slide.style.width = arguments[0] + "px",
                     [slide.scrollHeight, slide.scrollWidth, slide.innerText, slide.querySelectorAll("img, svg").length]))
-                .filter(slide => slide)""", build.WIDE)
-            assert len(slides) > 15
-            for height, width, text, _ in slides:
-                assert height <= build.HIGH and width <= build.WIDE, (source.stem, height, width, text[:80])
-            words = " ".join(text for _, _, text, _ in slides)
+                .filter(slide => slide)""", slides.WIDE)
+            assert len(shown) > 15
+            for height, width, text, _ in shown:
+                assert height <= slides.HIGH and width <= slides.WIDE, (source.stem, height, width, text[:80])
+            words = " ".join(text for _, _, text, _ in shown)
             headings = re.findall(r"^#+ (.*)", "\n".join(
                 cell.source for cell in notebook.cells if cell.cell_type == "markdown"), re.MULTILINE)
             assert all(re.sub("[`*]", "", heading) in words for heading in headings)
             drawn = [kind for output in outputs(notebook) for kind in output.get("data", {}) if kind.startswith("image/")]
-            assert sum(figures for *_, figures in slides) >= len(drawn) > 3
+            assert sum(figures for *_, figures in shown) >= len(drawn) > 3
 
 
 def test_index_and_glossary_name_what_exists():
