@@ -196,9 +196,9 @@ show(activations.gelu_slope, activations.activate_backward,
 # `padded * dout`, summed over everything that shared this kernel weight. Several taps read the same part of `padded`, so
 # rule 3 applies: `+=`. In the end the zeros at both ends are cut off (`unpad`), because nothing learns from them.
 #
-# By hand: one channel, tokens (1, 2, 4), the kernel (10, 20, 30) for all tokens, and `dout` = (1, 0, 0). Only out₀ = 20·1
-# + 30·2 matters. Token 0 gets **20**, token 1 gets **30**, token 2 nothing. The kernel gets what its taps saw at
-# token 0: **(0, 1, 2)**.
+# By hand: one channel, tokens (1, 2, 4), the kernel (10, 20, 30) for all tokens, and `dout` = (1, 0, 0). Only
+# out₀ = 20·1 + 30·2 matters. Token 0 gets **20**, token 1 gets **30**, token 2 nothing. The kernel gets what its taps
+# saw at token 0: **(0, 1, 2)**.
 
 # %%
 value = np.array([1.0, 2, 4]).reshape(1, 3, 1, 1)

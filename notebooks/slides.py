@@ -62,7 +62,8 @@ def _pieces(cell):
         if "text/markdown" not in output.data:
             yield _bare([output])
         else:
-            for source in re.split(r"\n(?=`minconvbert/)", output.data["text/markdown"]):
+            text = output.data["text/markdown"]
+            for source in [text] if "<details>" in text else re.split(r"\n(?=`minconvbert/)", text):
                 yield from map(nbformat.v4.new_markdown_cell, _cut(source))
 
 

@@ -214,6 +214,13 @@ def test_slides_hold_what_the_notebook_says_and_none_overflows(tmp_path):
             assert sum(figures for *_, figures in shown) >= len(drawn) > 3
 
 
+@by_notebook
+def test_no_sum_becomes_a_bullet(source):
+    """In Markdown a line that begins with a plus is an item of a list, also in the middle of a sum."""
+    assert not [line for cell in build.read_source(source).cells if cell.cell_type == "markdown"
+                for line in cell.source.splitlines() if re.match(r"\s*[+] ", line)]
+
+
 def test_index_and_glossary_name_what_exists():
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"\((\w+)\.ipynb\)", page) == NAMES

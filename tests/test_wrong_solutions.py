@@ -8,11 +8,13 @@ import ast
 import collections
 import inspect
 import itertools
+import textwrap
 
 import numpy as np
 import pytest
 
-from minconvbert.course import EXERCISES, check, reference, solution
+from minconvbert import ops
+from minconvbert.course import EXERCISES, check, grade, reference, solution
 from minconvbert.course.exercises import case, fresh, rounds
 from minconvbert.golden.mistakes import MISTAKES
 
@@ -235,6 +237,130 @@ def test_the_draws_reach_both_sides_of_all_that_decides(exercise):
         with np.errstate(all="ignore"):
             scope[exercise](*fresh(args))
     assert not {what for what, values in seen.items() if len(values) < 2} - NOT_DRAWN
+
+
+HOSTILE = {
+    "setflags": ("softmax_backward", "def softmax_backward(dy, y):\n    dy.setflags(write=True)\n"
+                 "    dy -= (dy * y).sum(-1, keepdims=True)\n    dy *= y\n    return dy", "writes into dy"),
+    "keras": ("binary_cross_entropy", "def binary_cross_entropy(logits, wanted):\n"
+              "    p = np.clip(1 / (1 + np.exp(-logits)), 1e-7, 1 - 1e-7)\n"
+              "    return -(wanted * np.log(p) + (1 - wanted) * np.log(1 - p)).mean()", "clipped or not"),
+    "smoothed log": ("cross_entropy", "def cross_entropy(logits, labels, ignored=-100):\n"
+                     "    z = logits - logits.max(-1, keepdims=True)\n"
+                     "    probs = np.exp(z) / np.exp(z).sum(-1, keepdims=True)\n    counted = labels != ignored\n"
+                     "    at = np.where(counted, labels, 0)[..., None]\n"
+                     "    nll = -np.log(np.take_along_axis(probs, at, -1)[..., 0] + 1e-12)\n"
+                     "    return nll[counted].sum() / counted.sum(), probs", "log(sum(exp(z)))"),
+    "median": ("softmax", "def softmax(x):\n    z = np.exp(x - np.median(x, -1, keepdims=True))\n"
+               "    return np.nan_to_num(z / z.sum(-1, keepdims=True), nan=1.0)", "row"),
+    "roll": ("dynamic_conv", "def dynamic_conv(value, kernel):\n    K = kernel.shape[-1]\n"
+             "    return sum(kernel[..., j, None] * np.roll(value, K // 2 - j, axis=1) for j in range(K))", "wrong only at 0"),
+    "one-sided": ("activate_backward", "def activate_backward(dy, x, y, name):\n"
+                  "    from minconvbert.activations import activate\n"
+                  "    return dy * (activate(x + 1e-7, name) - y) / 1e-7", "off by up to"),
+    "one sentence": ("depthwise_conv_backward", "def depthwise_conv_backward(dout, x, weight):\n"
+                     "    from minconvbert.conv import pad, unpad\n    K, L = weight.shape[2], x.shape[1]\n"
+                     "    padded, dweight = pad(x, K), np.zeros_like(weight)\n    dpadded = np.zeros_like(padded)\n"
+                     "    for j in range(K):\n        dpadded[:, j : j + L] += weight[:, 0, j] * dout\n"
+                     "        dweight[:, 0, j] = (dout[0] * padded[0, j : j + L]).sum(0)\n"
+                     "    return unpad(dpadded, K), dweight", "sum over both"),
+    "shared array": ("project_add_norm_backward", "def project_add_norm_backward(dout, acts, p, cfg):\n"
+                     "    from minconvbert.model import dense_linear_backward\n"
+                     "    dtotal, dweight, dbias = ops.layer_norm_backward(\n"
+                     "        dout, acts['total'], p['LayerNorm.weight'], cfg.layer_norm_eps)\n    dresidual = dtotal\n"
+                     "    dtotal *= acts.get('drop', 1)\n    dx, g = dense_linear_backward(dtotal, acts['x'], p)\n"
+                     "    return dx, dresidual, g | {'LayerNorm.weight': dweight, 'LayerNorm.bias': dbias}", "unchanged"),
+    "mean of a word": ("embedding_backward", "def embedding_backward(dy, ids, table, padding_idx=None):\n"
+                       "    dtable, count = np.zeros_like(table), np.bincount(ids.ravel(), minlength=len(table))\n"
+                       "    np.add.at(dtable, ids, dy)\n    dtable /= np.maximum(count, 1)[:, None]\n"
+                       "    if padding_idx is not None:\n        dtable[padding_idx] = 0\n    return dtable", "occurs twice"),
+    "memory": ("softmax_backward", "def softmax_backward(dy, y):\n    if dy.shape not in seen:\n"
+               "        seen[dy.shape] = y * (dy - (dy * y).sum(-1, keepdims=True))\n    return seen[dy.shape]", ""),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_tricks_are_seen_and_told(kind):
+    exercise, source, says = HOSTILE[kind]
+    scope = dict(np=np, ops=ops, seen={})
+    exec(source, scope)
+    with np.errstate(all="ignore"):
+        verdict = check(scope[exercise], "Eve")
+    assert not verdict and says in repr(verdict), verdict
+
+
+def test_an_answer_that_depends_on_earlier_calls_is_said_to(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("seen = {}\n" + HOSTILE["memory"][1])
+    (entry,) = grade(file)["exercises"]
+    assert not entry["passed"] and "depends on what ran before" in entry["message"] and entry["credit"] == 0
+
+
+ODD = {
+    "fsum": ("softmax", """
+        import math
+        def softmax(x):
+            def one(row):
+                m = max(row)
+                e = [math.exp(v - m) for v in row]
+                return np.array(e) / math.fsum(e)
+            return np.apply_along_axis(lambda row: one(row.tolist()), -1, x)
+        """),
+    "plain Python": ("cross_entropy", """
+        import math
+        def cross_entropy(logits, labels, ignored=-100):
+            rows, total, n, probs = logits.reshape(-1, logits.shape[-1]).tolist(), 0.0, 0, []
+            for row, label in zip(rows, labels.ravel().tolist()):
+                m = max(row)
+                s = math.fsum(math.exp(v - m) for v in row)
+                probs.append([math.exp(v - m) / s for v in row])
+                if label != ignored:
+                    n, total = n + 1, total + math.log(s) + m - row[label]
+            return total / n if n else math.nan, np.array(probs).reshape(logits.shape)
+        """),
+    "windows": ("dynamic_conv", """
+        from numpy.lib.stride_tricks import sliding_window_view
+        def dynamic_conv(v, k, /):
+            half = k.shape[-1] // 2
+            windows = sliding_window_view(np.pad(v, [(0, 0), (half, half), (0, 0), (0, 0)]), 2 * half + 1, axis=1)
+            return np.einsum("blhdk,blhk->blhd", windows, k)
+        """),
+    "Jacobian": ("layer_norm_backward", """
+        class Work:
+            def __init__(self, *given):
+                self.given = given
+
+            def go(self):
+                dy, x, weight, eps = self.given
+                D = x.shape[-1]
+                P = np.eye(D) - 1 / D
+                c = x @ P
+                v = (c**2).mean(-1)[..., None] + eps
+                J = P / np.sqrt(v)[..., None] - c[..., None] * c[..., None, :] / D / v[..., None] ** 1.5
+                return [np.einsum("...j,...ji->...i", dy * weight, J), np.einsum("bld,bld->d", dy, c / np.sqrt(v)),
+                        np.add.reduce(dy, (0, 1))]
+        def layer_norm_backward(*given):
+            return Work(*given).go()
+        """),
+    "one large matrix": ("grouped_linear_backward", """
+        def grouped_linear_backward(dy, x, weight):
+            G, I, O = weight.shape
+            W = np.zeros((G * I, G * O))
+            for g in range(G):
+                W[g * I : (g + 1) * I, g * O : (g + 1) * O] = weight[g]
+            full = np.einsum("bli,blo->io", x, dy).reshape(G, I, G, O)
+            return dy @ W.T, full[range(G), :, range(G)], dy.sum((0, 1))
+        """),
+}
+
+
+@pytest.mark.parametrize("style", ODD)
+def test_odd_styles_are_right(tmp_path, style):
+    exercise, source = ODD[style]
+    file = tmp_path / "mine.py"
+    file.write_text("import numpy as np\n" + textwrap.dedent(source))
+    report = grade(file, seed="Eve", limit=60)
+    assert report["passed"] == report["of"] == 1, report
 
 
 @pytest.mark.parametrize("exercise", FORWARDS_WITH_ACTS)

@@ -60,6 +60,7 @@ def attempt_on(function, exercise, args, follow):
     code = getattr(inspect.unwrap(function), "__code__", None)
     own = code is answer.__code__                      # the package's function is looked at, too: it is the truth
     work = _Work(code, args, keep_all=own)
+    given = {name: array.copy() for name, array in _named(answer, args).items()}
     try:
         with contextlib.nullcontext() if own else refused(answer):
             with tracing(work.at_call) if follow else contextlib.nullcontext():
@@ -68,11 +69,20 @@ def attempt_on(function, exercise, args, follow):
         return Attempt({}, work.seen(), _told(error, code, exercise), work.line)
     if result is None:
         return Attempt({}, work.seen(), "it returns nothing yet", work.line)
+    spoilt = [name for name, array in _named(answer, args).items() if array.tobytes() != given[name].tobytes()]
+    if spoilt:
+        told = f"it writes into {', '.join(spoilt)}, which it is given: make a copy"
+        return Attempt({}, work.seen(), told, work.line)
     mine = Attempt(named_results(result, answer), work.seen(), line=work.line)
     if follow and code:
         head = code.co_firstlineno
         mine = mine._replace(unread=_unread(function, exercise, args), head=(head, _line(code, head)))
     return mine
+
+
+def _named(answer, args):
+    """The arrays of the arguments, by name."""
+    return arrays(dict(zip(inspect.signature(answer).parameters, args)))
 
 
 def results_of(exercise, number):

@@ -15,6 +15,8 @@ from .exercises import case, reference, rounds, what_is_special
 from .hints import hint
 from .mistakes import known_mistake
 
+_BY_MEMORY = ("its answer depends on what ran before: for this draw alone it is right. A function must depend on its"
+              " arguments only")
 TOLERANCE = 1e-9                                       # relative to the largest number of the results
 
 
@@ -81,6 +83,8 @@ def judge(exercise, seed, attempts, follow, answer=False):
     mine, truth = attempts[number], truths[number]
     if mine.ended:
         followed = follow(number)
+        if followed.ended and not followed.error and all(_marks(followed, truth).values()):
+            return Verdict(exercise, str(seed), False, _BY_MEMORY, marks=dict.fromkeys(whole, False))
         mine = followed if followed.ended else mine
     mine = mine._replace(unread={name: own for name, own in mine.unread.items() if name not in truth.unread})
     args = case(exercise, seed, number)

@@ -98,7 +98,7 @@ def _softmax(rng, sizes, hard):
     y = ops.softmax(values["x"])
     if hard:
         values["x"] += np.array([[1000.0], [-1000.0]])[:, None]                 # exp overflows, or is 0 everywhere
-        values["x"][0, 0, 0] += 9000                                            # far above the mean of its row, too
+        values["x"][0, 0, :2] += 9000                                           # far above the mean of their row, too
     return values | dict(y=y)
 
 

@@ -75,6 +75,14 @@ HINTS = {
     "cross_entropy_backward dlogits":
         "softmax less one-hot, times dloss, over the number of labels that count; zero where a label is ignored.",
     "binary_cross_entropy_backward dlogits": "sigmoid(logits) - wanted, times dloss, over how many there are.",
+    "cross_entropy nll":
+        "A probability that has become 0 has no logarithm, and to add something or to clip makes another number. "
+        "With z less the row's maximum: log(sum(exp(z))) - z[label].",
+    "binary_cross_entropy out":
+        "Take no logarithm of a probability, clipped or not: max(z, 0) - z wanted + log1p(exp(-|z|)), then the mean.",
+    "embeddings total":
+        "The sum of the words' rows, the positions' rows at position_ids, and the types' rows at token_type_ids.",
+    "softmax out": "exp of x less the largest number of its row, divided by the sum over that row.",
     "dhidden": "It has the shape of hidden: zero at all tokens that the head did not look at.",
     "ddense": "activate_backward, with what went into the activation and what came out.",
     "dinputs_embeds":

@@ -198,6 +198,8 @@ MISTAKES = {
          "    scores += bias\n    scores *= 1 / math.sqrt(Dh)\n",
          "First divide, then add the bias: the bias is not divided."),
         ("dropout(weights, drop)", "weights", "The weights go through dropout before they meet the values."),
+        ("weights=weights", "weights=dropout(weights, drop)",
+         "Keep the weights as they were before dropout: softmax_backward needs the output of the softmax."),
         ("weights = softmax(scores)", "weights = softmax(scores.swapaxes(2, 3)).swapaxes(2, 3)",
          "The softmax is over the keys, the last axis: the weights of one query sum to 1."),
     ],
