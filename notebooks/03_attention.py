@@ -212,7 +212,9 @@ check(softmax, seed="your name")
 def self_attention(query, key, value, bias, drop=None):
     """softmax(q k^T / sqrt(Dh) + bias) v, for each head.
 
-    query, key, value (B, L, H, Dh), bias (B or 1, H or 1, L or 1, L)  ->  out (B, L, H, Dh), acts
+    query (B, T, H, Dh), key, value (B, L, H, Dh), bias (B or 1, H or 1, T or 1, L)  ->  out (B, T, H, Dh), acts
+
+    T = L, but in `attention_in_blocks`, where T of the L tokens ask at a time.
     """
     # acts must hold query, key, value, weights, out; and drop, if there is one
     raise NotImplementedError("your turn")

@@ -270,10 +270,12 @@ check(grouped_linear_backward, seed="your name")
 
 # %%
 # Difficulty 3 of 5, about 20 minutes. You may call: linear, self_attention, span_dynamic_conv.
-def mixed_attention(x, masks, p, cfg, rng=None):
+def mixed_attention(x, masks, p, cfg, rng=None, maps=True):
     """Half of the heads attend to every token, half convolve the span around each; both use the same query.
 
     x (B, L, D), masks = (attention bias (B, 1, 1, L), None or convolution mask (B, L, 1))  ->  (B, L, 2 H Dh), acts
+
+    Without `maps`, attention works in blocks and leaves nothing in `acts`, so there is no way back.
     """
     # acts must hold x, out, attn.query, attn.key, attn.value, attn.weights, attn.out, conv.x, conv.query,
     # conv.span_mixed, conv.span_key, conv.match, conv.kernel, conv.value, conv.out; and attn.drop, conv.mask,
