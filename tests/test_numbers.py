@@ -185,6 +185,39 @@ def test_a_study_reports_what_its_models_are(tmp_path):
     assert found["training_loss"] == losses[-1] and len(losses) == 3
 
 
+def test_the_training_loss_of_a_study_is_the_mean_of_the_last_twentieth_of_the_steps(monkeypatch):
+    def train_step(state, *_):
+        state["step"] += 1
+        return dict(loss=float(state["step"] ** 2), tokens=5 * state["step"])
+
+    said = []
+    monkeypatch.setattr(study, "train_step", train_step)
+    monkeypatch.setattr(study, "evaluate", lambda *_: {})
+    found = study.train_variant("bottleneck", MODEL, replace(RECIPE, steps=60), None, None, SPECIAL,
+                                lambda step, **figures: said.append((step, figures)))
+    assert found["training_loss"] == pytest.approx((58 ** 2 + 59 ** 2 + 60 ** 2) / 3)
+    assert said == [(n, dict(loss=n ** 2, tokens=5 * n)) for n in range(1, 61)]
+
+
+@pytest.mark.parametrize("variant", ("attention", "bottleneck", "plain", "dynamic"))
+def test_what_a_variant_has_of_its_own_is_drawn_as_all_else_is(variant):
+    """Weights of the configuration's spread, biases of 0, each kernel of about 1 / K; and another seed, other numbers."""
+    cfg = ConvBertConfig(**PRESETS["tiny"].model).replace(vocab_size=50, initializer_range=0.03)
+    draw = lambda seed: study.variant_state(cfg, generator_config(cfg, 0.5), variant, replace(RECIPE, seed=seed))["params"]
+    params, other = draw(0), draw(1)
+    own = [f"discriminator.encoder.layer.3.attention.{name}" for name in study.block_shapes(cfg, variant)]
+    assert own and {name for name in params if name.startswith("discriminator.encoder.layer.3.attention.self")} == {
+        name for name in own if ".self." in name}
+    for name in own:
+        x = params[name]
+        if name.endswith("bias"):
+            assert not x.any()
+        else:
+            spread = 1 / cfg.conv_kernel_size if "depthwise" in name else 0.03
+            assert x.std() == pytest.approx(spread, rel=0.15) and abs(x.mean()) < 4 * spread / math.sqrt(x.size)
+            assert not np.array_equal(x, other[name])
+
+
 def test_the_table_of_a_study_has_means_and_sample_deviations(capsys):
     values = {"masked_loss": [3.0, 4.0, 8.0], "masked_accuracy": [0.5, 0.25, 0.3], "auc": [0.75, 0.875, 0.9]}
     results = [dict(setting="span", parameters=1234, **{name: v[i] for name, v in values.items()}) for i in range(3)]

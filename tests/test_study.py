@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -75,3 +76,28 @@ def test_the_command_goes_on_from_what_is_there(tmp_path, capsys):
     for option, lowest, wrong in (("--seeds", 1, "0"), ("--steps", 1, "-1"), ("--learning-rate", 0, "nan")):
         with pytest.raises(ValueError, match=f"{option} must be at least {lowest}, but is {wrong}"):
             command.main([*options, option, wrong])
+
+
+def test_a_study_goes_on_only_with_what_it_began_with(tmp_path, monkeypatch):
+    """Every setting that its results depend on is kept beside them; so is what each model is measured on."""
+    measured = []
+
+    def train_variant(variant, cfg, recipe, examples, held_out, special, progress):
+        measured.append(held_out)
+        return dict(parameters=1, masked_loss=1.0, masked_accuracy=0.5, auc=0.5)
+
+    rows = np.arange(300 * 16).reshape(300, 16)
+    monkeypatch.setattr(study, "train_variant", train_variant)
+    monkeypatch.setattr(corpus, "encode_corpus", lambda *_: (rows, rows))
+    tokenizer = SimpleNamespace(**vars(TOKENIZER), mask_token_id=4)
+    recipe = PRESETS["tiny"]
+    run = lambda cfg=CONFIG, recipe=recipe: study.run(["text"], tokenizer, tmp_path, cfg, recipe, 1, [3], [2])
+    found = run()
+    assert len(found) == len(measured) == 7 and all((part == rows[:256]).all() for part in measured)
+    assert run() == found and len(measured) == 7
+    for name, value in dict(hidden_size=64, num_hidden_layers=1).items():
+        with pytest.raises(ValueError, match="must be of a study of"):
+            run(cfg=CONFIG.replace(**{name: value}))
+    for name, value in dict(steps=9, batch_size=9, learning_rate=0.5).items():
+        with pytest.raises(ValueError, match="must be of a study of"):
+            run(recipe=replace(recipe, **{name: value}))
