@@ -1,3 +1,4 @@
+import hashlib
 import json
 import lzma
 import os
@@ -28,7 +29,7 @@ def write_corpus(path, documents=250, seed=0):
 
 def test_documents_are_parted_by_blank_lines(tmp_path):
     plain, packed = tmp_path / "a.txt", tmp_path / "b.txt.xz"
-    plain.write_text("one\ntwo\n\n\n  three  \r\n", encoding="utf-8")
+    plain.write_text("one\ntwo\n\n\n  three  \r\n", encoding="utf-8-sig")        # the mark of byte order is no text
     with lzma.open(packed, "wt", encoding="utf-8") as file:
         file.write("é\n")
     assert list(corpus.read_documents([plain, packed])) == [["one", "two"], ["three"], ["é"]]
@@ -131,6 +132,53 @@ def test_a_corpus_is_encoded_once(tmp_path):
     assert sum(description["counts"][part][what] for part in ("train", "held_out") for what in ("pieces", "kept")) == (
         2 * letters)
     assert (train >= 5).sum() == description["counts"]["train"]["kept"]
+
+
+def test_examples_are_made_from_just_these_files_words_and_draws(tmp_path):
+    """Whatever they depend on is kept beside them, and the error names it."""
+    path, other = (write_corpus(tmp_path / name, documents=120) for name in ("text.txt", "more.txt"))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    words = [*TOKENIZER.vocab]
+    renamed, many = ([*words[:-1], "ä"], [*words, *map(str, range(1 << 16))])
+    rows, _ = corpus.encode_corpus([path], TOKENIZER, 32, folder)
+    of = lambda words: SimpleNamespace(**vars(TOKENIZER) | dict(vocab={word: i for i, word in enumerate(words)}))
+    for call, wrong in ((lambda: corpus.encode_corpus([other], TOKENIZER, 32, folder), "files"),
+                        (lambda: corpus.encode_corpus([path, other], TOKENIZER, 32, folder), "files, sha256"),
+                        (lambda: corpus.encode_corpus([path], of(renamed), 32, folder), "vocabulary"),
+                        (lambda: corpus.encode_corpus([path], of(many), 32, folder), "dtype, vocabulary"),
+                        (lambda: corpus.encode_corpus([path], TOKENIZER, 32, folder, seed=1), "seed")):
+        with pytest.raises(ValueError, match=rf"made from something else \({wrong} differ\)"):
+            call()
+    (tmp_path / "seed").mkdir()
+    assert not np.array_equal(rows, corpus.encode_corpus([path], TOKENIZER, 32, tmp_path / "seed", seed=1)[0])
+    text = path.read_text()
+    path.write_text(text[:-2] + "x.")                   # as long as before
+    with pytest.raises(ValueError, match=r"made from something else \(sha256 differ\)"):
+        corpus.encode_corpus([path], TOKENIZER, 32, folder)
+
+
+@pytest.mark.parametrize("size, dtype", ((1 << 16, np.uint16), ((1 << 16) + 1, np.int32)))
+def test_the_last_word_of_a_large_vocabulary_is_kept(tmp_path, size, dtype):
+    path = tmp_path / "text.txt"
+    path.write_text("x")
+    large = SimpleNamespace(**vars(TOKENIZER) | dict(vocab={str(i): i for i in range(size)},
+                                                     encode_ids=lambda text: [size - 1] * 5))
+    rows, _ = corpus.encode_corpus([path], large, 8, tmp_path)
+    assert rows.dtype == dtype and rows.tolist() == [[2, *[size - 1] * 5, 3, 0]]
+
+
+def test_every_thousandth_example_is_said(tmp_path):
+    said, path = [], tmp_path / "text.txt"
+    path.write_text("abcdef\n\n" * 2030)
+    train, held_out = corpus.encode_corpus([path], TOKENIZER, 16, tmp_path, progress=lambda *what: said.append(what))
+    assert (len(train), len(held_out)) == (2010, 20) and said == [(1000, "train"), (2000, "train")]
+
+
+def test_the_digest_of_a_file_is_of_all_its_blocks(tmp_path):
+    content = bytes(range(256)) * (1 << 13)             # two blocks of a million bytes
+    (tmp_path / "a").write_bytes(content + b"end")
+    assert corpus.sha256_of(tmp_path / "a") == hashlib.sha256(content + b"end").hexdigest()
 
 
 def test_examples_of_another_format_are_refused(tmp_path):

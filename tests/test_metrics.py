@@ -160,3 +160,11 @@ def test_several_labels():
     wanted, found = [{"a", "b"}, set(), {"c"}], [{"a"}, {"c"}, {"c"}]
     assert metrics.micro_f1(wanted, found) == pytest.approx(2 * 2 / (3 + 3))
     assert metrics.micro_f1([set()], [set()]) == 0
+
+
+@pytest.mark.parametrize("text, words", (
+    ("北京。大学", "北 京 大 学"), ("カタかな", "カ タ か な"), ("แมวดี", "แ ม ว ดี"), ("ແມວ", "ແ ມ ວ"), ("ឆ្មា", "ឆ្ មា"),
+    ("ကြောင်", "ကြော င်"), ("two cats, 3 dogs!", "two cats 3 dogs"), ("한국 кот", "한국 кот")))
+def test_characters_of_scripts_without_spaces_are_words_with_their_marks(text, words):
+    """Hangul, Latin and Cyrillic have spaces; a mark belongs to the character before it."""
+    assert metrics.spread(text).split() == words.split()
