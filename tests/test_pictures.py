@@ -75,6 +75,18 @@ def test_the_title_names_the_layer_and_head_that_are_drawn(draw):
                                                                or f"“{WORDS[TOKEN]}”" in title)
 
 
+def numbers(axis):
+    """{(x, height, up to a millionth): the number written there}"""
+    return {tuple(round(float(value), 6) for value in text.xy): text.get_text() for text in axis.texts
+            if hasattr(text, "xy")}
+
+
+def written(places, least):
+    """What `numbers` finds if each weight above `least` has its number: {(x, height): weight}"""
+    return {tuple(round(float(value), 6) for value in place): f"{weight:.2f}".lstrip("0")
+            for place, weight in places.items() if weight >= least}
+
+
 def check_one_token(axes):
     """Above each word its share of the attention, below it the tap of the kernel that falls on it."""
     for axis in axes:
@@ -87,6 +99,10 @@ def check_one_token(axes):
         assert [up.get(x) for x in order[HALF:-HALF]] == near(MAP[TOKEN])
         assert not up.keys() & {*order[:HALF], *order[-HALF:]}
         assert [down[x] for x in order] == near(band(KERNEL)[TOKEN])
+        tallest = max(*up.values(), *down.values())
+        ends = {(bar.get_x() + bar.get_width() / 2, bar.get_y() + bar.get_height()): abs(bar.get_height())
+                for bar in axis.patches if hasattr(bar, "get_height")}
+        assert numbers(axis) == written(ends, 0.05 * tallest) and len(numbers(axis)) < len(ends)
         lowest, highest = axis.get_ylim()
         assert lowest < -max(down.values()) and highest > max(up.values())
         marked = [text.get_text() for text in axis.texts if text.get_bbox_patch() is not None]
@@ -126,6 +142,9 @@ def check_kernel(axis, out, tokens, token, layer=LAYER, head=HEAD):
     around = [tokens[token + o] if 0 <= token + o < len(tokens) else "0" for o in range(-HALF, HALF + 1)]
     assert named == [[word, f"{o:+d}".replace("-", "−") if o else "0"]
                      for word, o in zip(around, range(-HALF, HALF + 1))]
+    assert numbers(axis) == written({(o, kernel[o + HALF]): kernel[o + HALF] for o in range(-HALF, HALF + 1)},
+                                    0.02 * max(kernel))
+    assert [label.get_weight() == "bold" for label in axis.get_xticklabels()] == [o == HALF for o in range(K)]
 
 
 def test_a_kernel_stands_over_the_words_it_multiplies():
@@ -136,6 +155,14 @@ def test_a_kernel_stands_over_the_words_it_multiplies():
     assert "zeros" not in view.kernel_over_words(OUT, WORDS, LAYER, HEAD, TOKEN).axes[0].get_title(loc="left")
 
 
+@pytest.mark.parametrize("lost, said", ((0.004, ""), (0.006, "1% falls on zeros"), (0.25, "25% falls on zeros")))
+def test_half_a_percent_that_falls_on_zeros_is_said(lost, said):
+    out = answer(L, layers=1, H=1, K=K)
+    out.kernels[0][0, 0, 0] = [lost / 2, lost / 2, 1 - lost, 0, 0]
+    title = view.kernel_over_words(out, WORDS, 0, 0, 0).axes[0].get_title(loc="left")
+    assert title == said
+
+
 def check_pair(axes):
     attention, convolution = (axis.images[0].get_array() for axis in axes)
     np.testing.assert_allclose(attention, np.pad(MAP, ((0, 0), (HALF, HALF))))
@@ -144,8 +171,12 @@ def check_pair(axes):
     lost = np.mean([1 - row[HALF:-HALF].sum() for row in band(KERNEL)])
     assert f"{lost:.1%} falls on zeros" in axes[1].get_title(loc="left")
     assert [label.get_text() for label in axes[0].get_yticklabels()] == WORDS
+    assert axes[0].images[0].get_clim() == axes[1].images[0].get_clim() == (
+        0, pytest.approx(max(MAP.max(), KERNEL.max())))
     for axis in axes:
         assert [label.get_text() for label in axis.get_xticklabels()] == WORDS
+        assert {label.get_text() for label in (*axis.get_xticklabels(), *axis.get_yticklabels())
+                if label.get_weight() == "bold"} == {WORDS[TOKEN]}
         frames = [patch.get_extents().transformed(axis.transData.inverted()) for patch in axis.patches]
         assert any(abs(frame.y0 - (TOKEN - 0.5)) < 1e-6 and abs(frame.y1 - (TOKEN + 0.5)) < 1e-6
                    or abs(frame.y1 - (TOKEN - 0.5)) < 1e-6 and abs(frame.y0 - (TOKEN + 0.5)) < 1e-6 for frame in frames)
@@ -179,6 +210,12 @@ def check_thumbnails(axes):
 
 def test_each_thumbnail_is_its_own_head():
     check_thumbnails(view.all_heads(OUT, WORDS).axes)
+
+
+@pytest.mark.parametrize("heads, titles", ((4, ["attention 3", "convolution 3"]), (5, ["atte. 3", "conv. 3"])))
+def test_many_heads_have_short_names(heads, titles):
+    shown = [axis for axis in view.all_heads(answer(4, layers=1, H=heads, K=3), words(4)).axes if axis.images]
+    assert len(shown) == 2 * heads and [axis.get_title(loc="left") for axis in shown[6:8]] == titles
 
 
 def check_profile(axis):
@@ -235,6 +272,16 @@ def test_two_contexts_are_two_kernels_of_one_word_on_one_scale():
     check_contexts(figure.axes, *max(apart, key=apart.get))
 
 
+@pytest.mark.parametrize("place, said", (
+    (6, "[CLS] word1 word2 word3 word4 word5 word6 word7 word8 word9 word10 word11 word12 …"),
+    (7, "… word1 word2 word3 word4 word5 word6 word7 word8 word9 word10 word11 word12 word13 …"),
+    (13, "… word7 word8 word9 word10 word11 word12 word13 word14 word15 word16 word17 word18 [SEP]")))
+def test_of_a_long_sentence_six_words_on_either_side_are_said(place, said):
+    long = answer(20, layers=1, H=1, K=K)
+    figure = view.two_contexts(long, words(20), long, words(20), f"word{place}")
+    assert [axis.get_title(loc="left").split("   ")[0] for axis in figure.axes] == [said] * 2
+
+
 def test_the_overview_is_all_of_them():
     figure = view.overview(OUT, WORDS, LAYER, HEAD, TOKEN, second=(OTHER, OTHER_WORDS))
     figure.draw_without_rendering()
@@ -254,6 +301,22 @@ def test_a_matrix_is_drawn_as_it_is():
     assert [[label.get_text() for label in labels] for labels in (axis.get_yticklabels(), axis.get_xticklabels())] == [
         ["a", "b"], ["c", "d", "e"]]
     assert view.matrix(values).axes[0].images[0].get_clim() == (0, 6)
+
+
+@pytest.mark.parametrize("size, step", ((64, 1), (65, 2), (128, 2), (129, 4)))
+def test_of_many_labels_each_that_is_left_names_its_own_row(size, step):
+    names = [f"name{i}" for i in range(size)]
+    axis = view.matrix(np.ones((size, size)), names, names).axes[0]
+    for ticks in (axis.xaxis, axis.yaxis):
+        assert ticks.get_ticklocs().tolist() == list(range(0, size, step))
+        assert [label.get_text() for label in ticks.get_ticklabels()] == names[::step]
+
+
+def test_the_scale_beside_the_maps_is_theirs():
+    for figure in (view.side_by_side(OUT, WORDS, LAYER, HEAD, TOKEN), view.matrix(np.ones((2, 3)), highest=9)):
+        image, bar = figure.axes[0].images[0], figure.axes[-1]
+        figure.draw_without_rendering()
+        assert bar.get_label() == "<colorbar>" and bar.get_ylim() == pytest.approx(image.get_clim())
 
 
 # What training measured
