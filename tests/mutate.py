@@ -13,6 +13,7 @@ that read the package's source do not count, because they notice every change; n
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -21,14 +22,17 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from importlib.util import cache_from_source
 from pathlib import Path
 
+import pytest
 from mutants import changed, faults, in_a_body
 
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
 LEFT_OUT = {f"test_{name}.py" for name in (
     "faults", "house", "notebooks", "readme", "view_browser", "step_browser")}
+OPTIONS = ("-q", "-p", "no:cacheprovider")
 
 DRAWN = {"minconvbert/view/diagrams.py"}                # numbers that are places on paper are looked at, not tested
 
@@ -39,12 +43,15 @@ def equivalents():
     return {(file, before, after): " ".join(why.split()) for file, before, after, why in entries}
 
 
-# As a plugin of pytest: the tests that $MUTATE_TESTS names run, in that order; or coverage learns which test runs
+# Plugins of pytest: this module tells coverage which test runs, and notes how long it takes; `InOrder` chooses tests
 
-def pytest_collection_modifyitems(items):
-    if "MUTATE_TESTS" in os.environ:
-        order = {test: i for i, test in enumerate(json.loads(Path(os.environ["MUTATE_TESTS"]).read_text()))}
-        items[:] = sorted((item for item in items if item.nodeid in order), key=lambda item: order[item.nodeid])
+class InOrder:
+    def __init__(self, tests):
+        self.places = {test: i for i, test in enumerate(tests)}
+
+    def pytest_collection_modifyitems(self, items):
+        items[:] = sorted((item for item in items if item.nodeid in self.places),
+                          key=lambda item: self.places[item.nodeid])
 
 
 def pytest_runtest_logstart(nodeid):
@@ -75,8 +82,10 @@ def learn(work):
         found, times = work / f"{file.stem}.coverage", work / f"{file.stem}.times"
         if not found.exists() or found.stat().st_mtime < file.stat().st_mtime:
             times.write_text("")
-            run(work, ["coverage", "run", f"--data-file={found}", "--source=minconvbert", "-m", "pytest", "-p",
-                       "mutate", f"tests/{file.name}"], dict(MUTATE_TIMES=str(times)))
+            subprocess.run(
+                [sys.executable, "-m", "coverage", "run", f"--data-file={found}", "--source=minconvbert", "-m", "pytest",
+                 *OPTIONS, "-p", "mutate", f"tests/{file.name}"], cwd=work, env=os.environ | surroundings(work) | dict(
+                     MUTATE_TIMES=str(times)))
         for test, duration, failed in map(json.loads, times.read_text().splitlines()):
             seconds[test] += duration
             failures |= {test} if failed else set()
@@ -89,17 +98,35 @@ def learn(work):
     return covered, seconds
 
 
-def run(work, command, environment, limit=None):
-    """-> the exit code of `python -m COMMAND` in the copy; None if it was ended at the limit of seconds"""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command, "-q", "-p", "no:cacheprovider", *(["-x"] if limit else [])], cwd=work,
-        env=os.environ | environment | dict(PYTHONPATH=f"{work}:{work / 'tests'}", PYTHONDONTWRITEBYTECODE="1"),
-        stdout=subprocess.DEVNULL if limit else None, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        return process.wait(limit)
-    except subprocess.TimeoutExpired:
+def surroundings(work):
+    """The environment of tests in the copy, with a folder of their own for what they write."""
+    (work / "tmp").mkdir(exist_ok=True)
+    return dict(PYTHONPATH=f"{work}:{work / 'tests'}", TMPDIR=str(work / "tmp"))
+
+
+def run(work, tests, limit):
+    """-> the exit code of pytest in the copy, which ends at the first failure; None if it was ended after `limit` seconds
+
+    The process is a fork of this one, so that it need not load pytest, NumPy and matplotlib again.
+    """
+    def child():
+        os.setsid()
+        os.chdir(work)
+        os.environ.update(surroundings(work))
+        sys.path[:] = [str(work), str(work / "tests"), *(path for path in sys.path if ROOT not in (
+            Path(path), Path(path).parent))]
+        for stream in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        os._exit(pytest.main([*OPTIONS, "-x", *sorted({test.split("::")[0] for test in tests})], [InOrder(tests)]))
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(limit)
+    if process.exitcode is None:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.join()
+        return None
+    return process.exitcode
 
 
 def outcome(work, file, mutant, tests, seconds, budget):
@@ -110,15 +137,19 @@ def outcome(work, file, mutant, tests, seconds, budget):
         kept += [test] if spent <= budget or not kept else []
     if not kept:
         return "no test"
-    (work / "tests.json").write_text(json.dumps(kept))
     original = (work / file).read_text(encoding="utf-8")
-    (work / file).write_text(mutant, encoding="utf-8")
+    replace(work / file, mutant)
     try:
-        code = run(work, ["pytest", "-p", "mutate", *sorted({test.split("::")[0] for test in kept})],
-                   dict(MUTATE_TESTS=str(work / "tests.json")), 60 + 4 * budget)
+        code = run(work, kept, 60 + 4 * budget)
     finally:
-        (work / file).write_text(original, encoding="utf-8")
+        replace(work / file, original)
     return {None: "hangs", 0: "survives"}.get(code, "noticed")
+
+
+def replace(path, source):
+    """Write a source file; what Python made of an earlier one, perhaps of the same second and size, is removed."""
+    path.write_text(source, encoding="utf-8")
+    Path(cache_from_source(path)).unlink(missing_ok=True)
 
 
 def main():
@@ -130,6 +161,9 @@ def main():
     parser.add_argument("--work", type=Path, default=Path("/tmp/minconvbert-mutants"), metavar="DIR")
     args = parser.parse_args()
     (covered, seconds), known = learn(args.work), equivalents()
+    import hypothesis  # noqa: F401, for all forks
+    import matplotlib.pyplot  # noqa: F401
+    import numpy  # noqa: F401
     groups = dict(core="minconvbert/*.py", rest="minconvbert/*/**/*.py")
     read = lambda file: (args.work / file).read_text(encoding="utf-8")
     for what in args.what:
