@@ -1,5 +1,6 @@
 """Every field of a recipe and every option of a command does what it says: each is changed, and its effect is seen."""
 
+import hashlib
 import json
 import re
 import threading
@@ -449,6 +450,59 @@ def test_the_options_of_tasks_change_what_is_read_and_answered(tuning_files, tmp
     tags = [of("token-classification", *given, data=tmp_path / "a.conllu")["cfg"].id2label for given in (
         [], ["--column", "xpos"])]
     assert tags == [{0: "NOUN", 1: "VERB"}, {0: "NNP", 1: "VBZ"}]
+
+
+def test_what_finetune_says_and_keeps_of_a_run(tuning_files, tmp_path, monkeypatch, capsys):
+    """How much there is of either part, what was best, and the digests of all files."""
+    folder, paths = tuning_files
+    seen = {}
+
+    def run(out, task, model, features, recipe, dev, about, every):
+        seen.update(about=about)
+        return dict(step=7, dev=dict(exact_match=0.25, f1=1 / 3))
+
+    monkeypatch.setattr(finetune_command, "run", run)
+    context = " ".join(["cat", "dog", "bird", "house"] * 12)
+    entry = dict(question="who", context=context, answers=[dict(text="cat", answer_start=0)])
+    data, more, dev = (write_lines(tmp_path / f"{name}.jsonl", [entry | dict(id=f"{name}{i}") for i in range(count)])
+                       for name, count in (("data", 2), ("more", 1), ("dev", 5)))
+    out = tmp_path / "out"
+    given = ["finetune", "question-answering", "--data", str(data), str(more), "--dev", str(dev), "--model",
+             str(folder / "model"), "--out", str(out), "--length", "22", "--stride", "2", "--random-init"]
+    assert main(given) == 0
+    said, told = capsys.readouterr()
+    # 48 pieces in windows of 18, each 16 after the one before.
+    assert told.splitlines()[-1] == "3 examples in 9 rows, 5 for development"
+    assert [line.split() for line in said.splitlines()[1:]] == [["exact", "match", "0.2500"], ["f1", "0.3333"]]
+    assert said.splitlines()[0] == f"the model is in {out}, of step 7"
+    digest = lambda path: {str(path): hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert seen["about"] == dict(
+        task="question-answering", encode=dict(length=22, stride=2), decode=dict(threshold=None), random_init=True,
+        model=str(folder / "model"), data=digest(data) | digest(more), dev=digest(dev))
+    assert main([*given[:5], *given[7:]]) == 0           # no --dev
+    assert capsys.readouterr().err.splitlines()[-1] == "3 examples in 9 rows; no --dev, so the last model is kept"
+
+
+@pytest.mark.parametrize("option, value, limits", (
+    ("--epochs", "0", "at least 1"), ("--batch-size", "0", "at least 1"), ("--accumulate", "0", "at least 1"),
+    ("--log-every", "0", "at least 1"), ("--save-every", "0", "at least 1"), ("--eval-every", "0", "at least 1"),
+    ("--learning-rate", "-1", "at least 0"), ("--learning-rate", "inf", "at least 0, and finite"),
+    ("--learning-rate", "nan", "at least 0"), ("--decay", "-1", "at least 0"), ("--layer-decay", "-1", "at least 0"),
+    ("--seed", "-1", "at least 0"), ("--stride", "-1", "at least 0"), ("--warmup", "-0.1", "from 0 to 1"),
+    ("--warmup", "1.1", "from 0 to 1"), ("--clip", "0", "at least 1e-09")))
+def test_the_limits_of_the_numbers_of_finetune(option, value, limits, capsys):
+    assert main(["finetune", "question-answering", "--data", "none", "--out", "none", f"{option}={value}"]) == 2
+    assert f"{option} must be {limits}, but is " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option, value, limits", (
+    *((f"--{name}", "0", "at least 1") for name in (
+        "steps", "batch-size", "log-every", "save-every", "eval-every", "processes")),
+    *((f"--{name}", "-1", "at least 0") for name in (
+        "learning-rate", "generator-rate", "warmup", "generator-width", "generator-layers", "seed"))))
+def test_the_limits_of_the_numbers_of_pretrain(option, value, limits, capsys):
+    assert main(["pretrain", "--corpus", "none", "--out", "none", f"{option}={value}"]) == 2
+    assert f"{option} must be {limits}, but is {value}" in capsys.readouterr().err
 
 
 def test_windows_share_a_third_of_the_length_or_as_many_pieces_as_said(tuning_files, tmp_path, monkeypatch):
