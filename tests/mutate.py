@@ -5,10 +5,11 @@
 
 The core is `minconvbert/*.py`, the rest are its folders. Everything happens in a copy of the tracked files, --work DIR,
 which also keeps what a first run of the suite under `coverage` found out: which test runs which line, and how long it
-takes. Faults are those of `mutants.py`; one that hangs is noticed.
+takes; one of more than SLOWEST seconds is left out. Faults are those of `mutants.py`; one that hangs is noticed.
 
 Not every fault can be noticed: `equivalent_mutants.txt` lists those that change no answer, each with the reason. Tests
-that read the package's source do not count, because they notice every change; nor do those of LEFT_OUT that are slow.
+that read the package's source do not count, because they notice every change; nor do those of LEFT_OUT that are slow,
+or run nothing of it in their own process.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import multiprocessing
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -31,8 +33,9 @@ from mutants import changed, faults, in_a_body
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
 LEFT_OUT = {f"test_{name}.py" for name in (
-    "faults", "house", "notebooks", "readme", "view_browser", "step_browser")}
+    "docs", "faults", "house", "mutants", "notebooks", "package", "readme", "view_browser", "step_browser")}
 OPTIONS = ("-q", "-p", "no:cacheprovider")
+SLOWEST, FAILED = 5, set()                              # seconds of a test under coverage, and tests that failed there
 
 DRAWN = {"minconvbert/view/diagrams.py"}                # numbers that are places on paper are looked at, not tested
 
@@ -43,7 +46,8 @@ def equivalents():
     return {(file, before, after): " ".join(why.split()) for file, before, after, why in entries}
 
 
-# Plugins of pytest: this module tells coverage which test runs, and notes how long it takes; `InOrder` chooses tests
+# Plugins of pytest: this module tells coverage which test runs, and notes how long it takes; `InOrder` chooses tests.
+# Time is that of the processor, which does not depend on what else it has to do.
 
 class InOrder:
     def __init__(self, tests):
@@ -54,16 +58,39 @@ class InOrder:
                           key=lambda item: self.places[item.nodeid])
 
 
-def pytest_runtest_logstart(nodeid):
-    if "MUTATE_TIMES" in os.environ:
-        import coverage
-        coverage.Coverage.current().switch_context(nodeid)
+class TooSlow(BaseException):
+    """Ends a test that takes too much time; one of hypothesis, too."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Of each test: its name, how long it calculates, and whether it failed, in a line of $MUTATE_TIMES."""
+    if "MUTATE_TIMES" not in os.environ:
+        return (yield)
+    import coverage
+    coverage.Coverage.current().switch_context(item.nodeid)
+    begun = _calculated()
+    signal.signal(signal.SIGPROF, _too_slow)
+    signal.setitimer(signal.ITIMER_PROF, SLOWEST)
+    done = yield
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    with open(os.environ["MUTATE_TIMES"], "a") as file:
+        print(json.dumps([item.nodeid, _calculated() - begun, item.nodeid in FAILED]), file=file)
+    return done
 
 
 def pytest_runtest_logreport(report):
-    if "MUTATE_TIMES" in os.environ:
-        with open(os.environ["MUTATE_TIMES"], "a") as file:
-            print(json.dumps([report.nodeid, report.duration, report.failed]), file=file)
+    if report.failed:
+        FAILED.add(report.nodeid)
+
+
+def _too_slow(number, frame):
+    raise TooSlow
+
+
+def _calculated():
+    """Seconds of the processor, for this process and those that it began."""
+    return sum(os.times()[:4])
 
 
 # The run
@@ -105,7 +132,7 @@ def surroundings(work):
 
 
 def run(work, tests, limit):
-    """-> the exit code of pytest in the copy, which ends at the first failure; None if it was ended after `limit` seconds
+    """-> the exit code of pytest in the copy, which ends at the first failure; negative if it was ended at the limit
 
     The process is a fork of this one, so that it need not load pytest, NumPy and matplotlib again.
     """
@@ -115,17 +142,17 @@ def run(work, tests, limit):
         os.environ.update(surroundings(work))
         sys.path[:] = [str(work), str(work / "tests"), *(path for path in sys.path if ROOT not in (
             Path(path), Path(path).parent))]
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
         os._exit(pytest.main([*OPTIONS, "-x", *sorted({test.split("::")[0] for test in tests})], [InOrder(tests)]))
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
-    process.join(limit)
+    process.join(20 * limit)                           # of the clock, for one that waits for ever
     if process.exitcode is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.join()
-        return None
     return process.exitcode
 
 
@@ -140,10 +167,10 @@ def outcome(work, file, mutant, tests, seconds, budget):
     original = (work / file).read_text(encoding="utf-8")
     replace(work / file, mutant)
     try:
-        code = run(work, kept, 60 + 4 * budget)
+        code = run(work, kept, int(60 + 4 * budget))
     finally:
         replace(work / file, original)
-    return {None: "hangs", 0: "survives"}.get(code, "noticed")
+    return "hangs" if code < 0 else "survives" if code in (0, pytest.ExitCode.NO_TESTS_COLLECTED) else "noticed"
 
 
 def replace(path, source):

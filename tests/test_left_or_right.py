@@ -89,6 +89,21 @@ def test_what_each_learns(variant):
         assert accuracies[-1] == (answers_of(variant, p).argmax(1) == ANSWERS).mean()
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_first_step_is_measured_and_taken_as_the_docstring_says(variant):
+    """Ten times the mixture makes the logits; the loss is measured before the step, which Adam begins with 3.16 rates."""
+    fresh = left_or_right.fresh(variant, np.random.default_rng(4))
+    p, (accuracy,), (loss,) = left_or_right.train(variant, seed=4, steps=1, rate=0.002)
+    logits = 10 * answers_of(variant, fresh)
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert loss == pytest.approx(-np.log(chances[np.arange(len(IDS)), ANSWERS]).mean())
+    assert accuracy == (logits.argmax(1) == ANSWERS).mean()
+    moved = np.concatenate([np.abs(p[name] - fresh[name]).ravel() for name in p if "conv_out_layer" not in name])
+    assert moved.max() == pytest.approx(0.002 * 0.1 / math.sqrt(0.001), rel=0.01)
+    drawn = np.concatenate([x.ravel() for name, x in fresh.items() if "conv_out_layer" not in name])
+    assert drawn.std() == pytest.approx(0.3, rel=4 / math.sqrt(2 * drawn.size))
+
+
 @pytest.mark.parametrize("variant", ["plain", "dynamic", "attention", "attention, blind"])
 def test_learned_values_do_not_help(variant):
     """A sum cannot tell which of two letters is meant, because direction and order are an exclusive or: at most three

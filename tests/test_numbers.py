@@ -426,3 +426,13 @@ def test_progress_says_how_far_how_fast_and_how_long_still(monkeypatch):
     assert said(first) == "[#########...............] 3/8 loss 0.5123 norm 2 20 tokens/s 0:00:10 left"
     assert said(second) == "[###############.........] 5/8 loss 0.5123 norm 2 20 tokens/s 0:00:06 left"
     assert said(third) == "[########################] 8/8 loss 0.25 10 tokens/s 0:00:00 left"
+
+
+@pytest.mark.parametrize("seconds, said", ((0.4, "0:00:00"), (59.6, "0:01:00"), (3725.2, "1:02:05"), (90061, "25:01:01")))
+def test_how_long_still_is_said_in_hours_minutes_and_seconds(seconds, said, monkeypatch):
+    from minconvbert.training import progress
+    clock = iter([0.0, seconds])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    file = io.StringIO()
+    progress.Progress(2, every=0, file=file)(1)
+    assert file.getvalue().endswith(f"  {said} left \n")

@@ -229,6 +229,9 @@ def test_a_plateau_is_reported(material, tmp_path, capsys):
     said = capsys.readouterr().err
     assert said.count("after a tenth of the run, and word frequencies alone give") == 1
     assert "] 40/40" in said.split("after a tenth of the run")[1]
+    logged = {entry["step"]: entry.get("generator_loss") for entry in read_json_lines(tmp_path / "log.jsonl")}
+    # The log has steps 3 and 6 when the tenth, 4 steps, is over.
+    assert f"the loss of masked words is {logged[6]:.2f} after" in said and round(logged[6], 2) != round(logged[3], 2)
     run_here(material, tmp_path, 40, "--log-every", "3")                   # nothing is trained, nothing is said
     assert "after a tenth" not in capsys.readouterr().err
 
