@@ -211,6 +211,29 @@ def test_what_became_of_the_text_is_reported(tmp_path, monkeypatch):
         "warning: 40% of the text is in no example")
 
 
+@pytest.mark.parametrize("pieces, kept, unknown, said", (
+    (1000, 800, 16, ["9 examples hold 80.0% of the 1,000 pieces of the text; 2.0% of them are [UNK]"]),
+    (1000, 799, 15, ["9 examples hold 79.9% of the 1,000", "warning: 20% of the text is in no example"]),
+    (1000, 1000, 21, ["9 examples hold 100.0% of the 1,000", "warning: the vocabulary does not know 2% of the text"]),
+    (1000, 700, 70, ["9 examples hold 70.0% of the 1,000", "warning: 30% of", "warning: the vocabulary does not know 10%"]),
+    (1, 1, 1, ["9 examples hold 100.0% of the 1 pieces", "warning: the vocabulary does not know 100% of the text"])))
+def test_a_fifth_lost_and_a_fiftieth_unknown_are_warned_of(tmp_path, pieces, kept, unknown, said):
+    counts = dict(examples=9, pieces=pieces, kept=kept, unknown=unknown)
+    (tmp_path / "examples.json").write_text(json.dumps(dict(
+        format=2, length=32, dtype="<u2", counts=dict(train=counts, held_out=dict.fromkeys(counts, 0)))))
+    found = corpus.report(tmp_path)
+    assert len(found) == len(said) and all(line.startswith(begins) for line, begins in zip(found, said))
+
+
+def test_both_parts_have_draws_of_their_own(tmp_path, monkeypatch):
+    drawn, honest = [], corpus.make_examples
+    monkeypatch.setattr(corpus, "make_examples", lambda *args: (drawn.append(args[-1].random()), honest(*args))[1])
+    for seed in (0, 1):
+        (tmp_path / str(seed)).mkdir()
+        corpus.encode_corpus([write_corpus(tmp_path / "text.txt", 105)], TOKENIZER, 32, tmp_path / str(seed), seed)
+    assert len(set(drawn)) == len(drawn) == 4
+
+
 def test_a_corpus_must_have_text(tmp_path):
     path = tmp_path / "empty.txt"
     path.write_text("\n\n")

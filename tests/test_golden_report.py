@@ -8,6 +8,7 @@ import pytest
 from minconvbert.golden.diagnosis import Diagnosis
 from minconvbert.golden.report import CaseReport, Report, Row, some
 from minconvbert.golden.scoring import Line, Score
+from minconvbert.golden.trace import BY_TAPE
 
 
 def case(id, rows, level="op", **more):
@@ -55,6 +56,35 @@ def test_names_that_a_case_does_not_have_are_counted(extra, said):
     one.rows += [Row(name, "extra") for name in "uvwxyz"[:extra]]
     assert one.lines(3)[-1] == f"    {extra} names that the case does not have: {said}"
     assert one.compared == [one.rows[0], *one.rows[2:4]]
+
+
+NOT_ALL = ", and no mistake of the catalogue the rest"
+
+
+@pytest.mark.parametrize("diagnosis, said", (
+    (Diagnosis([], 0, 5), "no mistake of the catalogue explains these numbers"),
+    (Diagnosis(["a"], 3, 5), f"“a” reproduces 3 of 5 departing tensors{NOT_ALL}"),
+    (Diagnosis([*"abcd"], 5, 5, True), "“a” or “b” or “c” or “d” reproduces 5 of 5 departing tensors"),
+    (Diagnosis([*"abcdef"], 5, 5, True), "“a” or “b” or “c” or “d” or 2 others reproduces 5 of 5 departing tensors"),
+    (Diagnosis(["a"], 5, 5, True, gradients=BY_TAPE, ruled_out=dict(b="it is not")),
+     "“a” reproduces 5 of 5 departing tensors, the gradients as they follow from it; “b” gives these numbers, too, but"
+     " it is not"),
+    (Diagnosis(["a"], 3, 5, then=Diagnosis(["b"], 1, 2)), "“a” reproduces 3 of 5 departing tensors; beyond that, “b”"
+     f" reproduces 1 of 2 departing tensors{NOT_ALL}")))
+def test_a_diagnosis_in_words(diagnosis, said):
+    assert str(diagnosis) == said
+    assert [part.mistakes for part in diagnosis.chain()] == [diagnosis.mistakes, *([["b"]] if diagnosis.then else [])]
+
+
+@pytest.mark.parametrize("values, sharp, said", (
+    (["1e-7", "1e-5"], True, "from 1e-8 to 1e-4"), (["1e-7"], False, "from 1e-8 to 1e-5"), (["0"], False, "at most 1e-8"),
+    (["1e-3"], False, "at least 1e-4"), (["1e-5"], True, "1e-5")))
+def test_values_that_the_numbers_do_not_fix_are_said_as_a_range(values, sharp, said, monkeypatch):
+    known = [f"{n:.0e}".replace("e-0", "e-") for n in (1e-3, 1e-4, 1e-5, 1e-7, 1e-8)] + ["0"]
+    monkeypatch.setattr("minconvbert.golden.diagnosis.RANGES", [("eps {}", {f"eps {n}": n for n in known})])
+    found = Diagnosis([f"eps {n}" for n in values], 1, 1, complete=True, sharp=sharp)
+    assert found.named == f"eps {said}" and found.to_dict()["named"] == found.named
+    assert Diagnosis(["eps 0", "else"], 1, 1, complete=True).named is None
 
 
 def named(*mistakes):
