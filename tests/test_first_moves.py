@@ -29,7 +29,7 @@ from minconvbert.faces import (
 )
 from minconvbert.files import default_model
 from minconvbert.ops import softmax
-from minconvbert.output import Arrays, ModelOutput
+from minconvbert.output import Arrays, ModelOutput, listing, summary
 from minconvbert.pretrained import detect, fill_mask
 from minconvbert.training.progress import Progress
 
@@ -106,6 +106,22 @@ def test_what_is_shown_of_an_output_is_so(out):
     cells = Tags(out._repr_html_()).cells
     for name, x in out.acts.items():
         assert cells[cells.index(name) + 1] == f"{x.dtype} {x.shape}"
+
+
+@pytest.mark.parametrize("size, said", (
+    (0, "0 numbers, 0 bytes"), (124, "124 numbers, 992 bytes"), (125, "125 numbers, 1 kB"),
+    (124_999, "124,999 numbers, 1e+03 kB"), (125_000, "125,000 numbers, 1 MB"), (10 ** 8, "100,000,000 numbers, 800 MB"),
+    (125 * 10 ** 6, "125,000,000 numbers, 1 GB"), (10 ** 10, "10,000,000,000 numbers, 80 GB")))
+def test_sizes_have_their_units(size, said):
+    assert summary(dict(x=np.broadcast_to(0.0, size), text="no array")) == f"1 arrays, {said}"
+
+
+def test_a_listing_of_33_lines_is_whole_and_one_of_34_is_not():
+    rows = [(f"name{i}", "text") for i in range(33)]
+    assert len(listing("title", rows[:32]).splitlines()) == 33 and "more" not in listing("title", rows[:32])
+    lines = listing("title", rows).splitlines()
+    assert lines[24] == "  ... 2 more" and lines[25:] == [f"  name{i}  text" for i in range(25, 33)]
+    assert lines[1:24] == [f"  name{i:<2}  text" for i in range(23)]
 
 
 def test_the_middle_of_a_long_listing_is_counted(out):
