@@ -18,7 +18,6 @@ import multiprocessing
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -136,6 +135,8 @@ def run(work, tests, limit):
 
     The process is a fork of this one, so that it need not load pytest, NumPy and matplotlib again.
     """
+    import resource                                    # which Windows lacks
+
     def child():
         os.setsid()
         os.chdir(work)
