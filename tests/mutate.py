@@ -135,7 +135,7 @@ def run(work, tests, limit):
 
     The process is a fork of this one, so that it need not load pytest, NumPy and matplotlib again.
     """
-    import resource                                    # which Windows lacks
+    import resource  # which Windows lacks
 
     def child():
         os.setsid()
