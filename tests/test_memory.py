@@ -25,6 +25,17 @@ def test_what_the_c_library_is_told(wish, accepted, told, monkeypatch):
     assert calls == told
 
 
+@pytest.mark.parametrize("most", (2**31 - 1, 4 * 2**20 * 8))
+def test_the_c_library_accepts_what_it_is_told(most, monkeypatch):
+    """An int; before glibc 2.35 at most DEFAULT_MMAP_THRESHOLD_MAX, which is 4 MiB times the bytes of a long."""
+    kept = {}
+    monkeypatch.setattr(ctypes, "pythonapi", SimpleNamespace(
+        mallopt=lambda name, value: value <= most and not kept.update({name: value})))
+    monkeypatch.delenv("MINCONVBERT_KEEP_MEMORY", raising=False)
+    keep_freed_memory()
+    assert kept == {-1: most, -3: most}
+
+
 def test_a_c_library_without_it_is_left_alone(monkeypatch):
     monkeypatch.setattr(ctypes, "pythonapi", SimpleNamespace())
     keep_freed_memory()

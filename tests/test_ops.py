@@ -202,6 +202,39 @@ def test_cross_entropy():
     assert np.isnan(loss) and (losses.cross_entropy_backward(1.0, probs, ignored) == 0).all()
 
 
+WEIGHT, GROUPED = draw(1, weight=(4, 6))["weight"], draw(2, weight=(2, 3, 2))["weight"]
+SCALE, BIAS = (draw(3, scale=6, bias=4)[name] for name in ("scale", "bias"))
+ROW_BY_ROW = {                                         # of x (..., 6), dy (..., 6) or its first 4, and labels (...)
+    "linear": lambda x, dy, labels: ops.linear(x, WEIGHT, BIAS),
+    "linear_backward": lambda x, dy, labels: ops.linear_backward(dy[..., :4], x, WEIGHT)[0],
+    "grouped_linear": lambda x, dy, labels: ops.grouped_linear(x, GROUPED, BIAS),
+    "grouped_linear_backward": lambda x, dy, labels: ops.grouped_linear_backward(dy[..., :4], x, GROUPED)[0],
+    "embedding": lambda x, dy, labels: ops.embedding(np.maximum(labels, 0), WEIGHT.T),
+    "layer_norm": lambda x, dy, labels: ops.layer_norm(x, SCALE, SCALE, 0.1),
+    "layer_norm_backward": lambda x, dy, labels: ops.layer_norm_backward(dy, x, SCALE, 0.1)[0],
+    "softmax": lambda x, dy, labels: ops.softmax(x),
+    "softmax_backward": lambda x, dy, labels: ops.softmax_backward(dy, ops.softmax(x)),
+    "nll": lambda x, dy, labels: losses.negative_log_likelihood(x, np.maximum(labels, 0))[0],
+    "nll_backward": lambda x, dy, labels: losses.negative_log_likelihood_backward(
+        0.3, ops.softmax(x), np.maximum(labels, 0)),
+    "cross_entropy_backward": lambda x, dy, labels: losses.cross_entropy_backward(0.3, ops.softmax(x), labels),
+    "binary_nll": lambda x, dy, labels: losses.binary_nll(x, dy),
+    "binary_nll_backward": lambda x, dy, labels: losses.binary_nll_backward(0.3, x, dy),
+    "gelu": lambda x, dy, labels: activations.activate(x, "gelu")}
+
+
+@pytest.mark.parametrize("shape", ((1,), (2, 6), (6, 2), (2, 1, 6)))
+@pytest.mark.parametrize("name", ROW_BY_ROW)
+def test_whatever_axes_come_first_each_row_is_a_row(name, shape):
+    rng, count = RNG(4), math.prod(shape)
+    x, dy, labels = rng.normal(size=(count, 6)), rng.normal(size=(count, 6)), rng.integers(-1, 6, count)
+    labels[labels < 0] = -100
+    flat = ROW_BY_ROW[name](x, dy, labels)
+    found = ROW_BY_ROW[name](x.reshape(*shape, 6), dy.reshape(*shape, 6), labels.reshape(shape))
+    assert found.shape == (*shape, *flat.shape[1:])
+    np.testing.assert_allclose(found.reshape(flat.shape), flat, rtol=1e-12, atol=1e-14)
+
+
 def test_the_other_losses():
     arrays = draw(0, predicted=(4, 3), wanted=(4, 3))
     wanted = arrays["wanted"]
