@@ -197,6 +197,26 @@ def test_answers_are_of_all_files_with_the_options_of_training_or_those_given(co
     assert [json.loads(line) for line in answers.read_text().splitlines()] == [dict(answer="cat"), dict(answer="")]
 
 
+UNLABELLED = {"text-classification": ("a.jsonl", '{"text": "the cat"}'), "token-classification": ("a.txt", "the cat"),
+              "question-answering": ("a.jsonl", '{"question": "who", "context": "the cat"}'),
+              "multiple-choice": ("a.jsonl", '{"context": "the cat", "choices": ["runs", "sits"]}'),
+              "masked-lm": ("a.txt", "the [MASK]")}
+
+
+@pytest.mark.parametrize("name", UNLABELLED)
+def test_predict_reads_what_has_no_labels(name, tmp_path, monkeypatch):
+    """evaluate does not."""
+    file, content = UNLABELLED[name]
+    (tmp_path / file).write_text(content + "\n")
+    monkeypatch.setattr(evaluate_command, "load", lambda *_: (ConvBertConfig(), {}, tokenizer(), {}, {}))
+    argv = [name, "--model", "folder", "--data", str(tmp_path / file)]
+    task = f"training.tasks.{name.replace('-', '_')}"
+    (examples, *_), _ = handed(monkeypatch, f"{task}.predict", ["predict", *argv])
+    assert len(examples) == 1 and not {"label", "tags", "answers"} & examples[0].keys()
+    if name != "masked-lm":
+        assert main(["evaluate", *argv]) == 2
+
+
 def test_the_column_of_a_file_is_the_one_that_is_said(tmp_path, monkeypatch):
     data = tmp_path / "a.conllu"
     data.write_text("1\tann\tlemma\tNOUN\tNNP\t_\t0\troot\t_\t_\n\n")
