@@ -164,8 +164,8 @@ def answering(monkeypatch):
         seen.update(decode=options)
         return dict(exact_match=0.123456, f1=2 / 3), [dict(answer="cat"), dict(answer="")]
 
-    def predict(examples, model, encode, decode):
-        seen.update(examples=examples, encode=encode, decode=decode)
+    def predict(examples, model, encode, decode, threads):
+        seen.update(examples=examples, encode=encode, decode=decode | dict(threads=threads))
         return [dict(answer="cat"), dict(answer="")]
 
     def load(task, folder, length):
@@ -185,15 +185,16 @@ def test_answers_are_of_all_files_with_the_options_of_training_or_those_given(co
     argv = [command, "question-answering", "--model", "folder", "--data", one, two]
     assert main(argv) == 0
     assert answering["folder"] == "folder" and answering["length"] is None and len(answering["examples"]) == 2
-    assert (answering["encode"], answering["decode"]) == (dict(length=9), dict(threshold=1.0))
+    assert (answering["encode"], answering["decode"]) == (
+        dict(length=9), dict(threshold=1.0, threads=1))
     said = capsys.readouterr().out.splitlines()
     if command == "evaluate":
         assert [line.split() for line in said] == [["exact", "match", "0.1235"], ["f1", "0.6667"]]
     else:
         assert [json.loads(line) for line in said] == [dict(answer="cat"), dict(answer="")]
     answers = tmp_path / "answers.jsonl"
-    assert main([*argv, "--length", "7", "--no-answer-threshold", "2.5", "--out", str(answers)]) == 0
-    assert answering["length"] == 7 and answering["decode"] == dict(threshold=2.5)
+    assert main([*argv, "--length", "7", "--no-answer-threshold", "2.5", "--threads", "3", "--out", str(answers)]) == 0
+    assert answering["length"] == 7 and answering["decode"] == dict(threshold=2.5, threads=3)
     assert [json.loads(line) for line in answers.read_text().splitlines()] == [dict(answer="cat"), dict(answer="")]
 
 

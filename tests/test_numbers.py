@@ -428,6 +428,14 @@ def test_progress_says_how_far_how_fast_and_how_long_still(monkeypatch):
     assert said(third) == "[########################] 8/8 loss 0.25 10 tokens/s 0:00:00 left"
 
 
+def test_progress_without_tokens_says_no_speed():
+    """An evaluation or a text that is encoded counts other things."""
+    from minconvbert.training import progress
+    file = io.StringIO()
+    progress.Progress(2, every=0, file=file)(1, loss=0.5)
+    assert file.getvalue().startswith("[############............] 1/2  loss 0.5  0:00:0")
+
+
 @pytest.mark.parametrize("seconds, said", ((0.4, "0:00:00"), (59.6, "0:01:00"), (3725.2, "1:02:05"), (90061, "25:01:01")))
 def test_how_long_still_is_said_in_hours_minutes_and_seconds(seconds, said, monkeypatch):
     from minconvbert.training import progress

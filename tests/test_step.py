@@ -282,6 +282,24 @@ def test_nothing_runs_twice_for_a_formula():
     assert calls == [1] and [list(step.by_hand) for step in recording] == [[], [], ["z"]]
 
 
+def test_no_place_is_worked_out_twice_for_a_formula():
+    """What gives places away, one after the other, gives each of them once."""
+    class Queue(list):
+        def get(self):
+            return self.pop()
+
+    def student(x, places):
+        y = np.zeros_like(x)
+        y[places.get()] = x[0] * 2
+        y[places.get()] = x[1] * 3
+        y[1] = x[2] * 4
+        return y
+
+    places = Queue([7, 2, 0])
+    recording = steps(student, np.array([1.0, 2.0, 3.0]), places)
+    assert places == [7] and "y" in recording[3].by_hand
+
+
 def test_a_method_of_something_else_is_not_called_for_a_formula():
     class Queue(list):
         def get(self):

@@ -35,10 +35,10 @@ RESULTS = "results.json"
 VARIANTS = ("attention", "bottleneck", "plain", "dynamic", "span")
 
 
-def block(x, masks, p, cfg, rng=None):
+def block(x, masks, p, cfg, rng=None, maps=True):
     """Every variant but `span`, in the place of `mixed_attention`; which one it is, its parameters tell.
 
-    x (B, L, D)  ->  (B, L, heads * Dh of one or of both halves), acts
+    x (B, L, D)  ->  (B, L, heads * Dh of one or of both halves), acts.   maps: kept even where they are not wanted
     """
     B, L, D = dims("x[B L D]", x)
     query, key, value = (linear(x, p[f"{name}.weight"], p[f"{name}.bias"]) for name in ("query", "key", "value"))
