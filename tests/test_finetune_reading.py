@@ -441,6 +441,11 @@ def test_entities_of_every_scheme(tags, counted, caplog):
     assert ("no F1 of entities, because the tags are not all chunk tags" in caplog.text) == (counted is None)
 
 
+def test_before_training_it_is_said_that_entities_will_not_be_counted(caplog):
+    tasks.get("token-classification").configure(ConvBertConfig(), [dict(tags=["O", "neither"])])
+    assert "there is no F1 of entities, because the tags are not all chunk tags" in caplog.text
+
+
 def test_questions_of_annotation_tools(file, caplog):
     entry = dict(question="Who?", context="Ann sang. Bob ran.")
     impossible = [dict(entry, id=str(i), is_impossible=True, **more) for i, more in enumerate((
