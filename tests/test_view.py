@@ -64,6 +64,25 @@ def test_the_head_that_changes_most_is_drawn_and_its_most_unlike_word():
     assert chosen(seen(out, words(6)), 0, 1, "word2") == (0, 1, 2)
 
 
+def test_a_head_whose_kernel_is_narrow_but_always_the_same_tells_nothing_and_a_full_stop_is_no_word():
+    out = answer(6)
+    for kernel in out.kernels:
+        kernel[:] = np.eye(9)[4]
+    out.kernels[1][0, :, 1] = 1 / 9
+    out.kernels[1][0, 3, 1, :2] += (-0.03, 0.03)
+    out.kernels[1][0, 2, 1, :2] += (0.05, -0.05)
+    assert chosen(seen(out, ["[CLS]", "a", ".", "b", "c", "[SEP]"])) == (1, 1, 3)
+    assert chosen(seen(out, ["[CLS]", "a", "d", "b", "c", "[SEP]"])) == (1, 1, 2)
+
+
+def test_what_is_within_reach_is_of_its_own_kind():
+    shown = seen(answer(12), words(12))
+    found = shown.measures()
+    near = np.abs(np.arange(12)[:, None] - np.arange(12)) <= 4
+    np.testing.assert_allclose(found["attention within reach"], (shown.maps * near).sum(-1), rtol=1e-6)
+    np.testing.assert_allclose(found["convolution within reach"], 1 - shown.lost, atol=1e-6)
+
+
 @pytest.mark.parametrize("call, message", [
     (lambda o: seen(o, words(5)), "tokens must name each of the 6 positions, but there are 5; pass one label a"
      " position, special tokens included"),
