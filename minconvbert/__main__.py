@@ -74,7 +74,7 @@ def _run(name, *rest):
     return importlib.import_module(f".commands.{name.replace('-', '_')}", "minconvbert").main(rest)
 
 
-def start():
+def from_terminal():
     """`main` for a process of its own: what the encoding of its terminal lacks is printed as a question mark."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -83,4 +83,4 @@ def start():
 
 
 if __name__ == "__main__":
-    sys.exit(start())
+    sys.exit(from_terminal())

@@ -85,7 +85,7 @@ print("units inside the feed-forward layer:", units)
 stored = json.loads(Path("data/study.json").read_text())
 results = stored["results"]
 print(stored["fixed"], "\n")
-study.table(results)
+study.print_table(results)
 
 # %%
 by_setting(results)

@@ -107,7 +107,6 @@ def find(source):
 
 def _tables(folder):
     """The files of a folder that end as TensorFlow's first checkpoints do, whatever they are called."""
-    from .tf_table import MAGIC
     found = []
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.stat().st_size >= len(MAGIC):

@@ -12,7 +12,7 @@ from ..files import atomic_path, write_atomic
 from .crc32c import masked_crc32c
 from .protobuf import Message, message_of, read_varint
 from .tensorfile import BFLOAT16, CheckpointError, array_at, count_of, map_file, width_of
-from .tf_table import block_of, read_table, table
+from .tf_table import block_of, read_table, table_file
 
 DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "|u1", 5: "<i2", 6: "|i1", 9: "<i8", 10: "|b1", 14: BFLOAT16, 19: "<f2"}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
@@ -141,4 +141,4 @@ def write_bundle(prefix, tensors):
                                              size=len(data), crc32c=np.uint32(masked_crc32c(data)))
             file.write(data)
             offset += len(data)
-    write_atomic(f"{prefix}.index", table(block_of(entries)))
+    write_atomic(f"{prefix}.index", table_file(block_of(entries)))

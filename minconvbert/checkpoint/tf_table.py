@@ -83,7 +83,7 @@ def _entries_end(buffer, begin, size, path):
     return end
 
 
-def table(block):
+def table_file(block):
     """A whole table file: one data block, an empty metaindex block, an index block that points at the data, the footer.
 
     block: as `block_of` makes it

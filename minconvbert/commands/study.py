@@ -40,7 +40,7 @@ def main(argv):
                      warmup=args.steps // 20, generator_layers=1.0)
     out = Path(args.out)
     results = study.run(args.corpus, tokenizer, out, base, recipe, args.seeds, args.kernels, args.groups)
-    study.table(results)
+    study.print_table(results)
     try:
         by_setting(results).savefig(out / "study.png", dpi=120)
     except ImportError:

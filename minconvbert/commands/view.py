@@ -7,7 +7,7 @@ from ..faces import ConvBertModel
 from ..files import SHIPPED
 from ..tokenizer.hugging_face import ConvBertTokenizerFast
 from ..view import figures
-from ..view.interactive import page
+from ..view.interactive import page_data, titled_page
 from ..view.look import KINDS, look, piece, unknown_words
 
 
@@ -32,7 +32,7 @@ def main(argv):
         cfg, name = model.config, Path(args.model).name
         name = (f"{name} · {cfg.num_hidden_layers} layers, each of {cfg.heads} attention and {cfg.heads}"
                 " convolution heads")
-        page(out, tokens, **drawn, model=name, notes=notes).save(path)
+        titled_page(page_data(out, tokens, **drawn), name, notes).save(path)
     else:
         try:
             figure = figures.overview(out, tokens, **drawn)

@@ -75,7 +75,7 @@ def whole(tokenizer):
                   "max_input_chars_per_word": tokenizer.max_input_chars_per_word, "vocab": tokenizer.vocab}}
 
 
-def read(folder, fast=True):
+def read_folder(folder, fast=True):
     """-> the path of the vocabulary, the settings; of a folder, or of a vocabulary alone
 
     Where tokenizer.json and the other files disagree, the fast tokenizer goes by tokenizer.json, as in transformers;
@@ -94,14 +94,14 @@ def read(folder, fast=True):
     if os.path.lexists(text):
         check_ordinary(text)
     try:
-        return _read(folder, text, one_file, fast)
+        return _read_folder(folder, text, one_file, fast)
     except (AttributeError, IndexError, KeyError, StopIteration, TypeError) as error:
         raise ValueError(f"the files of the tokenizer in {folder} must be as transformers writes them, but an entry is"
                          f" of another kind: {error!r:.200}") from None
 
 
-def _read(folder, text, one_file, fast):
-    settings, whole = read_json(folder / "tokenizer_config.json"), read_json(one_file)
+def _read_folder(folder, text, one_file, fast):
+    settings, whole = object_in(folder / "tokenizer_config.json"), object_in(one_file)
     pipeline = read_pipeline(whole, one_file) if whole else {}
     differ = [name for name in pipeline if settings.get(name, pipeline[name]) != pipeline[name]]
     if fast and differ:
@@ -139,8 +139,8 @@ def _tokens_of(folder, settings, whole):
                              f" but is {listed!r:.99}")
         added = in_whole | {int(i): token for i, token in listed.items()}
     else:
-        found |= read_json(folder / "special_tokens_map.json")
-        in_file = read_json(folder / "added_tokens.json")
+        found |= object_in(folder / "special_tokens_map.json")
+        in_file = object_in(folder / "added_tokens.json")
         added = {i: {"content": token} for token, i in in_file.items()} | in_whole
     where = f"the files of {folder}"
     named = {name: as_token(value, name, where) for name, value in found.items()
@@ -216,7 +216,7 @@ def as_token(value, name="a token", where="a file"):
     return AddedToken(**{name: part for name, part in value.items() if name in known})
 
 
-def read_json(path):
+def object_in(path):
     """The object in a JSON file; {} if there is no file."""
     if not os.path.lexists(path):
         return {}
@@ -237,7 +237,7 @@ def read_vocabulary(source):
     `source`: the path of a vocab.txt or tokenizer.json, a list of tokens, or a dict token -> id.
     """
     if isinstance(source, (str, Path)) and Path(source).suffix == ".json":
-        path, source = source, read_json(Path(source)).get("model", {}).get("vocab")
+        path, source = source, object_in(Path(source)).get("model", {}).get("vocab")
         if not isinstance(source, dict):
             raise ValueError(f"a tokenizer.json must have a vocabulary under model, but {path} has none")
     elif isinstance(source, (str, Path)):

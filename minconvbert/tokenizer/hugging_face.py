@@ -466,7 +466,7 @@ class _Tokenizer:
         if length > max(longest, LONGEST_PADDED):
             raise ValueError(f"rows must be padded to at most {LONGEST_PADDED:,} tokens, but max_length and"
                              f" pad_to_multiple_of ask for {length:,}")
-        rows_of.pad(rows, length, self.pad_token_id, side)
+        rows_of.pad_rows(rows, length, self.pad_token_id, side)
 
     def pad(self, encoded_inputs, padding=True, max_length=None, pad_to_multiple_of=None, padding_side=None,
             return_attention_mask=None, return_tensors=None):
@@ -563,7 +563,7 @@ class _Tokenizer:
 
         `changes` take the place of settings that were saved. Raises ValueError for files that cannot be read.
         """
-        vocab_file, settings = tokenizer_files.read(folder, cls.rules is FAST)
+        vocab_file, settings = tokenizer_files.read_folder(folder, cls.rules is FAST)
         known = {*cls.settings, "added_tokens_decoder"}
         return cls(vocab_file, **{name: value for name, value in settings.items() if name in known} | changes)
 

@@ -47,7 +47,7 @@ def row(first, second, cls_id, sep_id, rules):
         sequence_ids=joined([sequence] * len(pieces.ids) for pieces, _, sequence in parts))
 
 
-def pad(rows, length, pad_id, side):
+def pad_rows(rows, length, pad_id, side):
     """Fill the lists of rows up to `length`, in place."""
     filler = dict(input_ids=pad_id, token_type_ids=0, attention_mask=0, special_tokens_mask=1, offset_mapping=(0, 0),
                   word_ids=None, sequence_ids=None)

@@ -91,14 +91,14 @@ def distances(out, tokens, row=0, ax=None):
     return _shown(figure, ax)
 
 
-def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, head=None, row=0, second_row=0,
-                 ax=None):
+def two_contexts(first, second, word=None, layer=None, head=None, ax=None):
     """The same word in two sentences, and its two kernels: they differ because the span around the word differs.
 
-    `word` is a label that both sentences have; without it, the longest that they share. Without `layer` or `head`,
-    those are drawn whose two kernels differ most.
+    `first` and `second` are (out, tokens) or, for a sentence of a batch, (out, tokens, row). `word` is a label that
+    both sentences have; without it, the longest that they share is drawn. Without `layer` or `head`, those are drawn in
+    which the two kernels differ most.
     """
-    first, second = _seen(out, tokens, row), _seen(second_out, second_tokens, second_row)
+    first, second = _seen(*first), _seen(*second)
     both = compared(first, second, word, layer, head)
     figure = drawing(max(6, 0.8 * first.kernels.shape[-1]), 4.8, ax)
     _title(figure, f"“{_plain(both.words[0])}” twice: one word, two kernels", both.layer, both.head)
@@ -107,10 +107,10 @@ def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, 
 
 
 def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None, word=None):
-    """All of it on one sheet.
+    """All of these drawings on one sheet.
 
-    `second` = (out, tokens) of another sentence adds the same word in two contexts, and where none is given, the layer
-    and head in which its two kernels differ most.
+    `second` is another sentence, (out, tokens) or (out, tokens, row). It adds `word` in two contexts; without `layer`
+    or `head`, those are drawn in which the two kernels of the word differ most.
     """
     shown = _seen(out, tokens, row)
     if second:
