@@ -200,10 +200,10 @@ def test_a_shard_outside_the_folder(tmp_path, shard):
 
 
 @pytest.mark.parametrize("weight_map, message", [
-    ({"a": "a.st", "b": "a.st"}, "a.st must hold the tensors that .* says, once, but they differ in b"),
-    ({"a": "b.st", "b": "b.st"}, "b.st must hold the tensors that .* says, once, but they differ in a"),
+    ({"a": "a.st", "b": "a.st"}, "a.st must hold exactly the tensors that .* lists for it, but they differ in b"),
+    ({"a": "b.st", "b": "b.st"}, "b.st must hold exactly the tensors that .* lists for it, but they differ in a"),
     ({"b": "b.st", "c": "b.st"}, "but they differ in c"),
-    ({"a": "ab.st"}, "ab.st must hold the tensors that .* says, once, but they differ in b"),
+    ({"a": "ab.st"}, "ab.st must hold exactly the tensors that .* lists for it, but they differ in b"),
     ({"a": "none.st"}, "none.st must be a file of tensors, but there is no such file"),
     ({}, "must name shards, but names none"),
     ({"a": ["a.st"]}, "must be JSON with a weight_map"),
@@ -260,7 +260,7 @@ def one(**how):
 
 
 @pytest.mark.parametrize("state, message", [
-    (b"cos\nsystem\n" + code(("touch hacked",)) + b"R", "'os system' is neither a dict nor a tensor; to load it could"),
+    (b"cos\nsystem\n" + code(("touch hacked",)) + b"R", "'os system' is neither a dict nor a tensor; loading it could"),
     (b"cbuiltins\neval\n" + code(("1",)) + b"R", "'builtins eval' is neither"),
     (b"ctorch._utils\n_rebuild_parameter_with_state\n", "'torch._utils _rebuild_parameter_with_state' is neither"),
     (b"ctorch\nload\n", "'torch load' is neither"),

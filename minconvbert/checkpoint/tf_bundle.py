@@ -1,7 +1,7 @@
 """TensorFlow checkpoints without TensorFlow: bundles (V2: `x.index`, `x.data-00000-of-00001`) and the older V1 files.
 
-Both are tables whose values are protocol buffers: in a bundle they say where in the data files a tensor lies, in a V1
-file they hold the tensor itself.
+Both are tables whose values are protocol buffers. In a bundle, a value says where in the data files a tensor lies; in a
+V1 file, it holds the tensor itself.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ SLICES = dict(meta=1, data=2)
 META, META_TENSOR = dict(tensor=1), dict(name=1, shape=2, dtype=3)
 DATA, SLICE = dict(name=1, slice=2, numbers=3), dict(extent=1)
 NUMBERS = dict(floats=5, doubles=6, ints=7, longs=10)
-# code of a dtype: the field that holds its numbers, as they are or as varints
+# code of a dtype: the field that holds its numbers, in full or as varints
 V1_FIELDS = {1: "floats", 2: "doubles"}
 V1_VARINTS = {3: "ints", 9: "longs"}
 
@@ -35,7 +35,7 @@ V1_VARINTS = {3: "ints", 9: "longs"}
 def read_tensorflow(path):
     """The variables of a checkpoint, by name: of a bundle, named by its `.index`, or of a V1 file.
 
-    Raises CheckpointError, naming the variable, for wrong checksums and whatever else does not fit.
+    Raises CheckpointError, naming the variable, for a wrong checksum and for anything else that does not fit.
     """
     path = Path(path)
     entries = read_table(map_file(path), path)

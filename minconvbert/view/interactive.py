@@ -1,4 +1,4 @@
-"""The page: one file of HTML with everything in it, that fetches nothing and runs no script but its own."""
+"""The interactive page: one HTML file that contains everything, fetches nothing, and runs no script but its own."""
 
 import base64
 import hashlib
@@ -64,7 +64,7 @@ def page_data(out, tokens, layer=None, head=None, token=None, row=0, second=None
 
 
 def _packed(shown):
-    """A sentence for the page: weights as 16-bit parts of one, measures as 32-bit floats, both in base64."""
+    """A sentence for the page: weights as 16-bit fractions, measures as 32-bit floats, both in base64."""
     parts = dict(
         maps=_sixteen_bits(shown.maps), kernels=_sixteen_bits(shown.kernels),
         measures=np.stack(list(shown.measures().values()), axis=-1).astype("<f4"),
@@ -80,7 +80,7 @@ def _sixteen_bits(weights):
 def fill(package, name, data, title, guests=()):
     """The text of a page: NAME.html of a package, with NAME.css and NAME.js in it and the data for its script.
 
-    guests: texts of other pages that this one shows in a frame. What they run must be allowed here, too.
+    guests: texts of other pages that this one shows in a frame. This page must allow their scripts and styles, too.
     """
     def read(file):
         return resources.files(package).joinpath(file).read_text("utf-8")
