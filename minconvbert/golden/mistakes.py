@@ -480,8 +480,8 @@ spans, end = [], len(word)
         spans.insert(0, (start, end))
         end = start
     return spans""")
-_mistake("padding on the left", "tokenizer.rows.pad", 'if side == "right"', 'if side == "left"')
-_mistake("padding not marked in the attention mask", "tokenizer.rows.pad", "attention_mask=0", "attention_mask=1")
+_mistake("padding on the left", "tokenizer.rows.pad_rows", 'if side == "right"', 'if side == "left"')
+_mistake("padding not marked in the attention mask", "tokenizer.rows.pad_rows", "attention_mask=0", "attention_mask=1")
 _mistake("tokenizer: special tokens in a text are split", "tokenizer.hugging_face._Tokenizer._stretches",
          "self._marked if split_special_tokens else ()", "self._marked")
 
