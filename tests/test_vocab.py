@@ -205,7 +205,7 @@ def test_audit_of_a_file_read_as_gbk_and_written_again(tmp_path):
     assert "is that of '" in found["holes"] and "3 are UTF-8 that was read as gbk: '拢' for '£'" in found["misread"]
     fates = found["what that does"]
     assert "the text '£' is unknown: it became '拢', and a text with '拢' gets its id, 8" in fates
-    assert any(fate.startswith("the text '“' is unknown: it became '鈥\ufffd'") and "3 lines; the last of them, 13" in fate
+    assert any(fate.startswith("the text '“' is unknown: it became '鈥\ufffd'") and "3 lines. The last of them, 13" in fate
                for fate in fates)
     tokenizer = ConvBertTokenizerFast(path)
     assert tokenizer.encode_ids("£") == [1] and tokenizer.encode_ids("拢") == [8]  # what the audit says
