@@ -1,26 +1,26 @@
 """ConvBERT (Jiang et al. 2020, arXiv 2008.02496) in NumPy, every gradient written out by hand.
 
-The files of this folder are the model; each folder in it is another matter and can wait. Where to read, in this order:
+The files of this folder are the model. Each folder in it is a separate topic and can wait. This is the order to read:
 
     conv        the idea: depthwise, dynamic, span-based dynamic convolution
-    ops         the bricks: linear, softmax, layer norm, ..., each with its backward below it
+    ops         the building blocks: linear, softmax, layer norm, ..., each with its backward below it
     attention   self-attention, and the mixed block
     model       embeddings, layer, encoder
     heads       five tasks and the discriminator, with their losses
     electra     pretraining by replaced-token detection
-    optim       Adam as the original has it
+    optim       Adam as in the original code
 
-`shapes` has the letters for sizes that all of them use, `config` the inventory of parameters. The classes below are
-thin faces over these functions. The folders:
+`shapes` explains the letters for sizes that all of them use. `config` lists the parameters. The classes below are thin
+wrappers of these functions. These are the folders:
 
-    checkpoint  weights in and out: safetensors, PyTorch, Keras, TensorFlow 1
-    tokenizer   text to ids and back; training a vocabulary
-    training    pretraining, fine-tuning on five tasks, the study of the paper's claim
-    view        pictures and pages of kernels beside attention maps
-    step        any function, line by line, with its numbers
-    course      exercises that check themselves, and a grader
-    golden      the pack that ports check themselves against, and the checker
-    commands    the command line
+    checkpoint  reads and writes weights in the formats of safetensors, PyTorch, Keras and TensorFlow 1
+    tokenizer   turns text into ids and back; trains a vocabulary
+    training    pretrains, fine-tunes on five tasks, and tests the paper's claim in miniature
+    view        draws kernels beside attention maps, as pictures and as pages
+    step        steps through any function, line by line, and shows its numbers
+    course      has exercises that check themselves, and a grader
+    golden      has the numbers that ports are checked against, and the checker
+    commands    is the command line
 """
 
 from typing import TYPE_CHECKING
@@ -66,7 +66,7 @@ if TYPE_CHECKING:                                      # the same names for edit
 
 
 def __getattr__(name):
-    """Import a face or a room when it is first asked for, so that `import minconvbert` costs next to nothing."""
+    """Import a class or a folder when its name is first used, so that `import minconvbert` costs next to nothing."""
     from importlib import import_module
     if name in _ROOMS:
         return import_module(f".{name}", __name__)

@@ -10,38 +10,38 @@ from .memory import keep_freed_memory
 from .training.progress import say
 
 COMMANDS = {
-    "tour": "the learned weights at work: what runs without a command",
-    "fill-mask": "the likeliest words for the [MASK]s of a text",
-    "detect": "which words of a text were replaced",
-    "view": "draw the convolution kernels and attention maps of a sentence: page or picture",
-    "step": "walk through the code line by line, with all numbers: a sentence, or an exercise",
+    "tour": "see the learned weights at work; this also runs without a command",
+    "fill-mask": "find the likeliest words for the [MASK]s of a text",
+    "detect": "find the words of a text that were replaced",
+    "view": "draw the convolution kernels and attention maps of a sentence, as a page or a picture",
+    "step": "step through the code line by line, with all numbers, on a sentence or in an exercise",
     "tokenize": "show the pieces of a text, their ids, offsets and why each was chosen",
-    "info": "configuration, parameters and cost of a model",
+    "info": "show the configuration, parameters and cost of a model",
     "pretrain": "learn weights from plain text",
-    "study": "the paper's claim in miniature: variants of one block, trained alike",
+    "study": "test the paper's claim in miniature: train variants of one block alike",
     "finetune": "learn one of the five tasks",
     "evaluate": "measure a fine-tuned model",
     "predict": "use a fine-tuned model on new text",
     "vocab": "train a WordPiece vocabulary, or audit one",
-    "convert": "read a checkpoint of any known kind and write another",
+    "convert": "read a checkpoint of any known kind and write one of another kind",
     "verify": "check a model against the answers published for it",
     "golden": "make the golden pack, check a port against it, score the checker",
-    "course": "exercises that check themselves: list, stub, solution, grade, export, sheet",
+    "course": "list, hand out, solve and grade exercises: list, stub, solution, grade, export, sheet",
 }
 
 
-BROKEN_PIPE = 128 + 13                                 # the exit code of who writes to a pipe that nobody reads
+BROKEN_PIPE = 128 + 13                                 # the exit code after writing to a pipe that nobody reads
 
 
 def main(argv=None):
-    """Run a command  ->  its exit code: 0 for success, 2 for an error that stderr tells, 128 and more for a signal."""
+    """Run a command  ->  its exit code: 0 for success, 2 for an error, said on stderr, 128 and more for a signal."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         code = _run(*argv) if argv else _run("tour")
-        if sys.stdout is not None:                     # as it is where it was closed from the start
+        if sys.stdout is not None:                     # as it is if it was closed from the start
             sys.stdout.flush()                         # here, where a broken pipe can still be caught
         return code
-    except BrokenPipeError:                            # as `| head` leaves it; Python's own last flush must not see it
+    except BrokenPipeError:                            # as after `| head`; Python's own last flush must not see it
         if sys.stdout is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
@@ -74,8 +74,8 @@ def _run(name, *rest):
     return importlib.import_module(f".commands.{name.replace('-', '_')}", "minconvbert").main(rest)
 
 
-def start():
-    """`main` for a process of its own: what the encoding of its terminal lacks is printed as a question mark."""
+def from_terminal():
+    """`main` for a process of its own: letters that the encoding of its terminal lacks become question marks."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -83,4 +83,4 @@ def start():
 
 
 if __name__ == "__main__":
-    sys.exit(start())
+    sys.exit(from_terminal())

@@ -1,4 +1,4 @@
-"""The configuration of a model, checked when it is made, and the inventory of parameters that follows from it."""
+"""The configuration of a model, checked when it is made, and the names and shapes of the parameters that it implies."""
 
 import difflib
 import json
@@ -19,7 +19,7 @@ TASKS = ("masked_lm", "sequence_classification", "multiple_choice", "token_class
          "discriminator")
 
 
-# Beyond these, the lists of parameters and of labels alone would take minutes and gigabytes.
+# Above these limits, the lists of parameters and of labels alone would take minutes and gigabytes.
 MOST_LAYERS, MOST_LABELS = 10_000, 1_000_000
 
 # Each rule: names of fields; what must hold for a value, given the configuration; and the words of the message.
@@ -76,10 +76,10 @@ def _takes_whole_files(cls):
 @_takes_whole_files
 @dataclass(frozen=True, repr=False)
 class ConvBertConfig:
-    """What a ConvBERT is made of; fields, defaults and `config.json` are those of Hugging Face.
+    """The sizes and choices that define a ConvBERT; fields, defaults and `config.json` are those of Hugging Face.
 
-    Three fields are ours: `head_ratio_semantics`, `mask_value` and `mask_convolution`. The entries of a `config.json`
-    can be passed as they are, `ConvBertConfig(**entries)`: those that mean nothing here are kept in `unknown`.
+    Three fields are ours: `head_ratio_semantics`, `mask_value` and `mask_convolution`. `ConvBertConfig(**entries)`
+    takes the entries of a `config.json` as they are, and keeps those that mean nothing here in `unknown`.
 
     Raises ValueError or TypeError for a model that cannot work, and for a name that is nearly a field's name.
     """
@@ -173,9 +173,9 @@ class ConvBertConfig:
 
     @classmethod
     def from_dict(cls, entries):
-        """Read the entries of a `config.json`; those unknown here are kept in `unknown`.
+        """Read the entries of a `config.json`; `unknown` keeps those that mean nothing here.
 
-        Raises ValueError if `model_type` is another model's, or a value cannot work.
+        Raises ValueError if `model_type` is that of another model, or a value cannot work.
         """
         if not isinstance(entries, dict):
             raise TypeError(f"entries must be a dict, but are {type(entries).__name__}")
@@ -209,7 +209,7 @@ class ConvBertConfig:
         return folded(repr(self), self.to_dict().items())
 
     def to_dict(self):
-        """The entries of `config.json`. Fields of ours and of single heads appear only if they are not the default."""
+        """The entries of `config.json`. Our fields and those of single heads are left out at their defaults."""
         entries = dict(self.unknown) | {"model_type": "convbert"}
         for f in fields(self):
             value = getattr(self, f.name)

@@ -172,7 +172,7 @@ class ConvBertModel(_Face):
         options = ("rng", "keep", "threads", *RETURNED)
         unknown = ", ".join(sorted(how.keys() - set(options)))
         if unknown:
-            raise TypeError(f"beside its inputs, {type(self).__name__} takes {', '.join(options)}, but not {unknown}")
+            raise TypeError(f"besides its inputs, {type(self).__name__} takes {', '.join(options)}, but not {unknown}")
         self._last.run = None                          # before new acts are made, so that memory never holds two runs
         inputs = model_inputs(self.config, *given, cls_index=cls_index)
         scores, acts, parts = self._in_parts(inputs, how)
@@ -375,7 +375,7 @@ class ConvBertForQuestionAnswering(_WithHead):
                  start_positions=None, end_positions=None, *, rng=None, keep=True, threads=1, **returned):
         """Like the other heads; positions of L and beyond are ignored, negative ones count as 0, as in Hugging Face."""
         if (start_positions is None) != (end_positions is None):
-            raise ValueError("pass start_positions and end_positions together, but one of them came alone")
+            raise ValueError("pass start_positions and end_positions together, but one of them was left out")
         labels = None if start_positions is None else (start_positions, end_positions)
         return self._run((input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds), labels,
                          dict(rng=rng, keep=keep, threads=threads, **returned))

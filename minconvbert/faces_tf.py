@@ -1,13 +1,13 @@
 """The six TFConvBert classes: the same model, with the answers that Hugging Face's TensorFlow classes give.
 
-They differ from the PyTorch ones in this, and in nothing else (transformers 4.57.6, measured):
+They differ from the PyTorch classes only in these points (measured with transformers 4.57.6):
 
-    padded positions      -10000 is added to their scores, not the smallest number there is
+    padded positions      -10000 is added to their scores, not the smallest number of the dtype
     loss                  one number for each row, or for masked words and tokens an array of one; its mean is PyTorch's
     labels below zero     ignored for tokens, whatever they are; refused for sentences and choices
     answers outside       start_positions and end_positions outside the sequence are refused
-    problem types         no multi label, no regression of several numbers
-    summary_type          "last" whatever it says, unless there is a summary_use_proj
+    problem types         no multi-label problems, no regression of several numbers
+    summary_type          ignored, and taken to be "last", unless there is a summary_use_proj
     masked words          the output table is always that of the embeddings
     hidden_act            no gelu_pytorch_tanh
 """
@@ -19,7 +19,7 @@ from .losses import IGNORED, negative_log_likelihood
 
 
 class _TF:
-    """What the TensorFlow classes do otherwise."""
+    """What the TensorFlow classes do differently."""
 
     def __init__(self, config, params=None, **options):
         config = faces.checked_config(config)
@@ -37,7 +37,7 @@ class _TF:
         self._given = config.replace(tie_word_embeddings=True)
 
     def save_pretrained(self, folder, **options):
-        """As the others; what TensorFlow does otherwise belongs to the class, and not to the model that is saved."""
+        """As in the other classes. TensorFlow's differences belong to the class, and not to the model that is saved."""
         checkpoint.save(folder, self._given, self.params, task=self.task, **options)
 
     def _loss(self, scores, labels):

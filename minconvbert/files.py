@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, JSON without repeated keys, and where the weights that ship are."""
+"""Write files whole or not at all, read JSON without repeated keys, and find the weights that ship."""
 
 import contextlib
 import glob
@@ -17,7 +17,7 @@ LARGEST_TEXT = 100_000_000                             # bytes of a text file th
 
 @contextlib.contextmanager
 def atomic_path(path):
-    """A temporary path beside `path` to write to; renamed onto it when the block ends well, removed when it does not.
+    """A temporary path beside `path` to write to. It is renamed to `path` when the block ends, or removed if it raises.
 
         with atomic_path("model.safetensors") as temporary:
             temporary.write_bytes(data)
@@ -45,7 +45,7 @@ def atomic_path(path):
 
 
 def remove_parts(folder, names):
-    """Remove what a writer of these files left behind when it was killed half-way; other files stay.
+    """Remove the temporary files that a killed writer of these files left behind; other files stay.
 
     names: paths, relative to the folder, of the files that a run writes
     """
@@ -63,9 +63,9 @@ def is_part(path, names):
 
 @contextlib.contextmanager
 def locked(path):
-    """Lock a file for as long as the block runs. A process that ends, in whatever way, releases it.
+    """Lock a file for as long as the block runs. A process that ends, in whatever way, releases its lock.
 
-    Raises ValueError, saying who holds it, if another process does.
+    Raises ValueError, naming the process, if another one holds the lock.
     """
     with _held(Path(path)) as lock:
         lock.truncate(0)
@@ -78,7 +78,7 @@ def locked(path):
 
 
 def _held(path):
-    """The open file, locked; opened again if its last holder has removed it meanwhile."""
+    """The open file, locked. It is opened again if the last process that held it has removed it in the meantime."""
     while True:
         lock = open(path, "a+", encoding="utf-8")
         if not _lock(lock):
@@ -96,7 +96,7 @@ def _held(path):
 
 
 def _lock(file):
-    """Whether this process got the lock. Without locks, as on some network file systems, everyone does."""
+    """Whether this process got the lock. Every process gets it where there are no locks, as on some network drives."""
     try:
         import fcntl
     except ImportError:                                # Windows
@@ -135,7 +135,7 @@ def refuse_device(path):
 
 
 def read_json(path):
-    """What a JSON file says.   Raises ValueError, naming it, if it is not JSON, or has a key twice."""
+    """The content of a JSON file.   Raises ValueError, naming the file, if it is not JSON, or has a key twice."""
     check_ordinary(path)
     data = Path(path).read_bytes()
     refuse_pointer(path, data)
@@ -152,14 +152,14 @@ def write_atomic(path, data):
 
 
 def refuse_pointer(path, first):
-    """Raises ValueError if the first bytes of a file say that Git LFS left its place-holder there."""
+    """Raises ValueError if the first bytes of a file are those of a Git LFS pointer, a placeholder for a large file."""
     if bytes(first[:len(LFS_POINTER)]) == LFS_POINTER:
         raise ValueError(f"{path} must be the file itself, but is a Git LFS pointer to it: run `git lfs pull` in its"
                          " folder, or download it again")
 
 
 def no_key_twice(pairs):
-    """The `object_pairs_hook` of careful readers of JSON.   Raises ValueError, naming it, if a key is repeated."""
+    """An `object_pairs_hook` for json.loads.   Raises ValueError, naming the key, if one is repeated."""
     entries = dict(pairs)
     if len(entries) != len(pairs):
         seen = set()
@@ -172,18 +172,18 @@ SHIPPED = "convbert-tiny"                              # the name of the weights
 
 
 def default_model():
-    """The folder of the weights that ship: in a clone `weights/convbert-tiny`, in a wheel inside the package."""
+    """The folder of the weights that ship: `weights/convbert-tiny` of a clone, or a folder in the installed package."""
     for folder in (Path(__file__).parent / "weights", Path(__file__).parent.parent / "weights"):
         if (folder / SHIPPED / "config.json").exists():
             return folder / SHIPPED
-    raise ValueError(f"the weights of {SHIPPED} must stand in weights/ beside the package or in it, but they do not;"
+    raise ValueError(f"the weights of {SHIPPED} must be in weights/ beside the package or in it, but they are not;"
                      " pass the path of another model")
 
 
 def model_path(source):
-    """The path of a model or of a file in it: "convbert-tiny" and what is below it are the weights that ship.
+    """The path of a model or of a file in it. "convbert-tiny" and paths below it mean the weights that ship.
 
-    A folder of that name in the current folder takes precedence.
+    A folder `convbert-tiny` in the current folder takes precedence.
     """
     path = Path(source)
     if path.parts[:1] == (SHIPPED,) and not Path(SHIPPED).exists():

@@ -1,4 +1,4 @@
-"""Parameters to start from, drawn from a seeded generator in the order of `param_shapes`."""
+"""Fresh parameters, drawn from a seeded generator in the order of `param_shapes`."""
 
 import math
 import os
@@ -40,18 +40,18 @@ def _fresh(shapes, cfg, rng, scheme, dtype):
 
 
 def _check_memory(shapes, itemsize):
-    """Raises ValueError if arrays of these shapes are larger than the memory there is."""
+    """Raises ValueError if arrays of these shapes are larger than the available memory."""
     sizes = {name: itemsize * math.prod(shape) for name, shape in shapes.items()}
     needed, there = sum(sizes.values()), available_memory()
     if needed > there:
         largest = max(sizes, key=sizes.get)
-        raise ValueError(f"a fresh model must fit into the memory there is, {there / 2**30:,.1f} GiB, but needs"
+        raise ValueError(f"a fresh model must fit into the available memory, {there / 2**30:,.1f} GiB, but needs"
                          f" {needed / 2**30:,.1f} GiB, {sizes[largest] / 2**30:,.1f} of it for {largest}"
                          f" {shapes[largest]}; lower the sizes in its configuration")
 
 
 def available_memory():
-    """Bytes of memory that are free, as Linux says, or else all of the machine's; infinity if neither is known."""
+    """Bytes of free memory if the system reports it (Linux), or all of the machine's; infinity if neither is known."""
     try:
         lines = Path("/proc/meminfo").read_text().split("\n")
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
@@ -90,7 +90,7 @@ def _cut_normal(rng, shape):
 
 
 def resize_tokens(cfg, params, tokens, rng=None):
-    """A model for another number of tokens: rows of word embeddings, and of the head, are cut or drawn  ->  cfg, params
+    """A model for another number of tokens: rows of embeddings and of the head are cut off or drawn  ->  cfg, params
 
     New rows are drawn as Hugging Face draws fresh ones, N(0, initializer_range^2); new biases are 0.
     """

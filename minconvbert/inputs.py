@@ -16,8 +16,8 @@ def model_inputs(cfg, input_ids=None, attention_mask=None, token_type_ids=None, 
     Raises ValueError or TypeError for ids out of range, sequences that are too long, masks of the wrong shape or kind.
     """
     if (input_ids is None) == (inputs_embeds is None):
-        both = "neither" if input_ids is None else "both"
-        raise ValueError(f"pass either input_ids or inputs_embeds, but {both} came")
+        found = "neither is" if input_ids is None else "both are"
+        raise ValueError(f"pass either input_ids or inputs_embeds, but {found} there")
     if inputs_embeds is not None:
         inputs_embeds = as_array("inputs_embeds", inputs_embeds)
         if inputs_embeds.dtype.kind != "f":
@@ -79,7 +79,7 @@ def _attention_mask(mask, shape, cfg):
 
 
 def as_array(name, values):
-    """A copy of what a user passes, as a NumPy array. Backward reads it later, when the user's may be overwritten.
+    """A copy of what a user passes, as a NumPy array, because backward reads it later, and the user may change theirs.
 
     Raises ValueError if its rows are ragged, TypeError if it is a dict.
     """
@@ -123,12 +123,13 @@ def wanted_numbers(labels, logits, problem):
     if not np.isfinite(wanted).all():
         raise ValueError(f"labels of a {problem} must be finite, but nan or infinity is among them")
     if problem == "multi_label_classification" and not ((wanted >= 0) & (wanted <= 1)).all():
-        raise ValueError(f"labels of a {problem} must be from 0 to 1, but {wanted.min()} to {wanted.max()} came")
+        raise ValueError(f"labels of a {problem} must be from 0 to 1, but they are from {wanted.min()} to"
+                         f" {wanted.max()}")
     return wanted
 
 
 def check_labels(labels, V, ignored):
-    """Which labels count: those that are not `ignored`.   labels (...)  ->  bools (...)"""
+    """True for each label that counts, which is each that is not `ignored`.   labels (...)  ->  bools (...)"""
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, but they are {labels.dtype}")
     counted = labels != ignored

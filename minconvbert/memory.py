@@ -1,4 +1,4 @@
-"""Keep freed memory at hand, so that the next large array need not be fetched from the system page by page."""
+"""Keep freed memory in the process, so that the system need not provide the next large array page by page."""
 
 import os
 

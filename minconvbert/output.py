@@ -1,4 +1,4 @@
-"""What a model returns, and how arrays by name are shown: names, kinds and shapes, never the numbers."""
+"""What a model returns. Dicts of arrays are shown by names, kinds and shapes, never by their numbers."""
 
 import difflib
 import html
@@ -16,16 +16,20 @@ class Arrays(dict):
     The end of a name is enough if only one name ends with it: `acts["embeddings.out"]` finds
     `acts["convbert.embeddings.out"]`.
 
-    Raises KeyError, saying the nearest names, if no name or several end with it.
+    Raises KeyError, listing the nearest names, if no name ends with it, or several do.
     """
 
     def __missing__(self, name):
         ends = [known for known in self if known.endswith(f".{name}")]
         if len(ends) == 1:
             return self[ends[0]]
-        near = ends or difflib.get_close_matches(str(name), self, 4, 0.5)
-        hint = f"; near it are {', '.join(near[:4])}" if near else ""
-        raise KeyError(f"no array has the name {name!r}, or it is the end of {len(ends)} names{hint}")
+        if ends:
+            more = ", ..." if len(ends) > 4 else ""
+            raise KeyError(f"{name!r} must be the end of one name, but {len(ends)} names end with it:"
+                           f" {', '.join(ends[:4])}{more}")
+        near = difflib.get_close_matches(str(name), self, 4, 0.5)
+        hint = f"; near it are {', '.join(near)}" if near else ""
+        raise KeyError(f"no array has the name {name!r}{hint}")
 
     def __repr__(self):
         return listing(summary(self), [(name, described(x)) for name, x in self.items()])
@@ -54,19 +58,19 @@ class ModelOutput(Mapping):
     kernels: tuple | None = None
     acts: Arrays | None = None
 
-    _undo = None                                       # the backward of the call that gave this
+    _undo = None                                       # the backward of the call that made this answer
 
     def backward(self, *upstream, **options):
-        """The gradients of the call that gave this answer, whatever was called since; arguments are the model's.
+        """The gradients of the call that gave this answer, even if the model was called again since.
 
-        Raises ValueError if that call kept nothing to go back through.
+        The arguments are those of the model's `backward`. Raises ValueError if that call kept no acts.
         """
         if self._undo is None:
             raise ValueError("backward needs a forward before it that kept its acts: call the model with keep=True")
         return self._undo(*upstream, **options)
 
     def to_tuple(self):
-        """The fields that are there, in order."""
+        """The fields that are not None, in order."""
         return tuple(self[name] for name in self)
 
     def keys(self):
@@ -110,7 +114,7 @@ def described(x):
 
 
 def summary(named):
-    """How many arrays a dict has, and how large they are together."""
+    """How many arrays a dict has, and how large they are in all."""
     arrays = [x for x in named.values() if isinstance(x, np.ndarray)]
     size = sum(x.nbytes for x in arrays)
     unit, width = next((u, w) for u, w in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("bytes", 1)) if size >= w or w == 1)

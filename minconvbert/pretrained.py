@@ -1,4 +1,4 @@
-"""What pretrained weights answer: words for a mask, words that were replaced, hidden states that were published."""
+"""Use pretrained weights: fill masks, detect replaced words, compare hidden states with published ones."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .tokenizer.hugging_face import ConvBertTokenizerFast
 def fill_mask(text, folder=SHIPPED, top=5):
     """The likeliest words for each [MASK] of a text.   ->  for each, a list of (word, probability)
 
-    folder: a masked-word model, or a folder that has one in its `generator`; by default the weights that ship.
+    folder: a masked-word model, or a folder with one in its subfolder `generator`; by default the weights that ship.
 
     Raises ValueError if there is no [MASK] in the text, or the text is longer than the model allows.
     """
@@ -83,7 +83,7 @@ TOLERANCE = 1e-4                   # that all of these tests use
 def verify(model, name=None):
     """Compare hidden states with the answers published for a model  ->  [(who published them, largest difference)]
 
-    model: folder, file or name on the hub; name: whose answers, if `model` is a copy.
+    model: a folder, a file or a name on the hub; name: the model whose answers are used, if `model` is a copy of it.
     """
     name = str(model) if name is None else name
     if name not in ANSWERS:

@@ -212,7 +212,7 @@ view.profile(out, tokens)
 # %%
 # alt: The kernels of light in two sentences, over the words around it: they differ.
 first, second = (view.look(model, tokenizer, sentences[i]) for i in (11, 9))
-view.two_contexts(*first, *second, word="light")
+view.two_contexts(first, second, word="light")
 
 # %% [markdown]
 # How much do the neighbours matter, in all? Take all tokens of the sentences above. Kernels vary from token to token. One

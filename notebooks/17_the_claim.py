@@ -85,7 +85,7 @@ print("units inside the feed-forward layer:", units)
 stored = json.loads(Path("data/study.json").read_text())
 results = stored["results"]
 print(stored["fixed"], "\n")
-study.table(results)
+study.print_table(results)
 
 # %%
 # alt: Held-out loss of the generator and AUC of the discriminator for ten settings, a dot for each seed, their mean

@@ -93,8 +93,9 @@ def differences(notebook, committed):
     """Where two notebooks differ in their cells, in the code of the package that they show, or in what they print.
 
     Numbers may differ by rounding from machine to machine: they are the same if they differ by at most two units of
-    the last digit printed, or by 0.1%, or if both are below 1e-6; whole numbers must be equal. In a cell that says
-    `# varies by machine` (it trains, say) they may differ by 20%. Numbers of seconds are not compared, nor are pictures.
+    the last digit printed (and, printed as 1e-01, by at most 60%), or by 0.1%, or if both are below 1e-6; whole numbers
+    must be equal. In a cell that says `# varies by machine` (it trains, say) they may differ by 20%. Numbers of seconds
+    are not compared, nor are pictures.
     """
     if [(c.cell_type, c.source) for c in notebook.cells] != [(c.cell_type, c.source) for c in committed.cells]:
         return ["its cells are not those of its .py"]
@@ -136,7 +137,10 @@ def _same_number(a, b, share):
     (x, unit_x), (y, unit_y) = _value(a), _value(b)
     if not unit_x and not unit_y and share < 0.01:
         return x == y
-    return abs(x - y) <= max(2.0001 * max(unit_x, unit_y), share * max(abs(x), abs(y))) or max(abs(x), abs(y)) < 1e-6
+    larger, rounding = max(abs(x), abs(y)), 2.0001 * max(unit_x, unit_y)
+    if "e" in a:                                       # 1e-01 and 1e-02 are not the same but for rounding
+        rounding = min(rounding, 0.6 * larger)
+    return abs(x - y) <= max(rounding, share * larger) or larger < 1e-6
 
 
 def _value(text):

@@ -358,7 +358,7 @@ def test_original_checkpoints_come_back(tmp_path, task, groups):
 
 def test_the_original_has_no_other_heads(tmp_path):
     cfg = small_config()
-    with pytest.raises(ValueError, match="qa_outputs.weight has no name there"):
+    with pytest.raises(ValueError, match="qa_outputs.weight has no name in that format"):
         checkpoint.save_original(tmp_path / "x", cfg, random_params(cfg, "question_answering"), "question_answering")
     assert not list(tmp_path.iterdir())
 

@@ -200,10 +200,10 @@ def test_a_shard_outside_the_folder(tmp_path, shard):
 
 
 @pytest.mark.parametrize("weight_map, message", [
-    ({"a": "a.st", "b": "a.st"}, "a.st must hold the tensors that .* says, once, but they differ in b"),
-    ({"a": "b.st", "b": "b.st"}, "b.st must hold the tensors that .* says, once, but they differ in a"),
+    ({"a": "a.st", "b": "a.st"}, "a.st must hold exactly the tensors that .* lists for it, but they differ in b"),
+    ({"a": "b.st", "b": "b.st"}, "b.st must hold exactly the tensors that .* lists for it, but they differ in a"),
     ({"b": "b.st", "c": "b.st"}, "but they differ in c"),
-    ({"a": "ab.st"}, "ab.st must hold the tensors that .* says, once, but they differ in b"),
+    ({"a": "ab.st"}, "ab.st must hold exactly the tensors that .* lists for it, but they differ in b"),
     ({"a": "none.st"}, "none.st must be a file of tensors, but there is no such file"),
     ({}, "must name shards, but names none"),
     ({"a": ["a.st"]}, "must be JSON with a weight_map"),
@@ -260,7 +260,7 @@ def one(**how):
 
 
 @pytest.mark.parametrize("state, message", [
-    (b"cos\nsystem\n" + code(("touch hacked",)) + b"R", "'os system' is neither a dict nor a tensor; to load it could"),
+    (b"cos\nsystem\n" + code(("touch hacked",)) + b"R", "'os system' is neither a dict nor a tensor; loading it could"),
     (b"cbuiltins\neval\n" + code(("1",)) + b"R", "'builtins eval' is neither"),
     (b"ctorch._utils\n_rebuild_parameter_with_state\n", "'torch._utils _rebuild_parameter_with_state' is neither"),
     (b"ctorch\nload\n", "'torch load' is neither"),
@@ -399,7 +399,7 @@ def with_entries(folder, entries, compression=0):
     if compression:
         block = block[:-5] + bytes([compression])
         block += struct.pack("<I", masked_crc32c(block))
-    (folder / "x.index").write_bytes(tf_table.table(block))
+    (folder / "x.index").write_bytes(tf_table.table_file(block))
     return folder / "x.index"
 
 
@@ -449,7 +449,7 @@ def test_bundles_of_another_kind(tmp_path):
 def test_blocks_that_overlap(tmp_path):
     block = tf_table.block_of({b"": message_of(HEADER, num_shards=1)})
     place = tf_table.handle(0, block)
-    table = tf_table.table(block)
+    table = tf_table.table_file(block)
     index = tf_table.block_of({b"a": place, b"b": place})
     other = tf_table.block_of({})
     footer = tf_table.handle(len(block), other) + tf_table.handle(len(block + other), index)
@@ -469,7 +469,7 @@ def test_keys_that_grow_out_of_all_proportion(tmp_path):
     entries += b"".join(varint(len(long)) + varint(2) + b"\0" + struct.pack(">H", i) for i in range(5000))
     block = entries + struct.pack("<II", 0, 1) + b"\0"
     block += struct.pack("<I", masked_crc32c(block))
-    (tmp_path / "x.index").write_bytes(tf_table.table(block))
+    (tmp_path / "x.index").write_bytes(tf_table.table_file(block))
     refused(read_tensorflow, tmp_path / "x.index", "not be much longer than the file")
 
 

@@ -98,8 +98,8 @@ IDS = np.arange(1, 7).reshape(2, 3)
 
 
 @pytest.mark.parametrize("kind, given, message", [
-    (ValueError, {}, "pass either input_ids or inputs_embeds, but neither came"),
-    (ValueError, dict(input_ids=IDS, inputs_embeds=np.ones((2, 3, 24))), "but both came"),
+    (ValueError, {}, "pass either input_ids or inputs_embeds, but neither is there"),
+    (ValueError, dict(input_ids=IDS, inputs_embeds=np.ones((2, 3, 24))), "but both are there"),
     (TypeError, dict(input_ids=IDS / 2), "input_ids must be integers, but they are float64"),
     (ValueError, dict(input_ids=IDS[0]), "input_ids must be (B, L), but their shape is (3,); write input_ids[None]"),
     (ValueError, dict(input_ids=IDS + 36), "input_ids must be from 0 to vocab_size - 1 = 39, but 42 is among them"),
@@ -160,7 +160,7 @@ def test_inputs_of_another_width_than_the_parameters():
     ("sequence_classification", {}, [0.5, 1.0, 0.0], ValueError,
      "labels of a multi_label_classification must be (3, 2), but their shape is (3,)"),
     ("sequence_classification", {}, np.full((3, 2), 1.5), ValueError,
-     "labels of a multi_label_classification must be from 0 to 1, but 1.5 to 1.5 came"),
+     "labels of a multi_label_classification must be from 0 to 1, but they are from 1.5 to 1.5"),
     ("sequence_classification", dict(num_labels=1), [np.nan] * 3, ValueError,
      "labels of a regression must be finite, but nan or infinity is among them"),
     ("sequence_classification", dict(num_labels=1), [0.5, 1.0], ValueError,
@@ -183,7 +183,7 @@ def test_labels(task, changes, labels, kind, message):
 
 def test_a_start_without_an_end():
     cfg = small_config()
-    with pytest.raises(ValueError, match="pass start_positions and end_positions together, but one of them came alone"):
+    with pytest.raises(ValueError, match="pass start_positions and end_positions together, but one of them was left out"):
         FACES["question_answering"](cfg, random_params(cfg, "question_answering"))(IDS, start_positions=[1, 2])
 
 
@@ -310,7 +310,7 @@ def test_kinds_of_arguments(call, message):
 def test_a_file_where_a_folder_should_be(tmp_path):
     file = tmp_path / "model"
     file.write_text("mine")
-    with pytest.raises(ValueError, match="model must be a folder, for more than one file is written, but is a file"):
+    with pytest.raises(ValueError, match="model must be a folder, because more than one file is written, but is a file"):
         ConvBertModel(small_config()).save_pretrained(file)
     assert file.read_text() == "mine"
 

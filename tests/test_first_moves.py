@@ -165,9 +165,9 @@ def test_an_output_is_read_by_name_by_place_and_as_a_dict(out):
 def test_acts_are_found_by_the_end_of_their_name(out):
     assert out.acts["encoder.layer.0.attention.self.conv.kernel"] is out.kernels[0]
     assert out.acts["head.dense"] is dict(out.acts)["head.dense"]
-    with pytest.raises(KeyError, match="'conv.kernel', or it is the end of 2 names; near it are convbert.encoder"):
+    with pytest.raises(KeyError, match="'conv.kernel' must be the end of one name, but 2 names end with it: convbert.encoder"):
         out.acts["conv.kernel"]
-    with pytest.raises(KeyError, match="'loggits', or it is the end of 0 names; near it are logits"):
+    with pytest.raises(KeyError, match="no array has the name 'loggits'; near it are logits"):
         out.acts["loggits"]
 
 

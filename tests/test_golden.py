@@ -412,7 +412,7 @@ def test_of_two_that_fit_a_right_case_rules_one_out():
     assert set(alone[case].diagnosis.mistakes) == {mistake, other} and not alone.mistakes
     report = check(wrong | {"op.activation.gelu": expected("op.activation.gelu")})
     assert list(report.mistakes) == [mistake]
-    assert f"“{other}” gives these numbers, too, but it would show in op.activation.gelu, which is right" in str(report)
+    assert f"“{other}” also gives these numbers, but it would show in op.activation.gelu, which is right" in str(report)
 
 
 def test_a_name_falls_if_a_case_speaks_against_it():
@@ -422,7 +422,7 @@ def test_a_name_falls_if_a_case_speaks_against_it():
     assert list(check(wrong).mistakes) == [mistake]
     report = check(wrong | {"op.activation.gelu": expected("op.activation.gelu")})
     assert not report.mistakes
-    assert f"“{mistake}” gives these numbers, too, but it would show in op.activation.gelu, which is right" in str(report)
+    assert f"“{mistake}” also gives these numbers, but it would show in op.activation.gelu, which is right" in str(report)
     more = wrong | {"block.layer_groups": mistaken_port(read_pack()["block.layer_groups"], mistake)}
     assert list(check(more | {"op.activation.gelu": expected("op.activation.gelu")}).mistakes) == [mistake]
     otherwise = mistaken_port(read_pack()["op.activation.gelu"], "GELU: relu in its place")
@@ -722,7 +722,7 @@ def test_the_command(tmp_path, capsys):
     assert main(known) == 0
     write_safetensors(port / "op.linear.safetensors", expected("op.linear"))
     assert main(known) == 1
-    assert "no longer expect it" in capsys.readouterr().out
+    assert "remove it from the expected failures" in capsys.readouterr().out
     assert main(["golden", "check", str(tmp_path / "nowhere")]) == 2
     assert main(["golden", "check", str(port), "--case", "op.linear", "--verbose"]) == 0
 

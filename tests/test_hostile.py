@@ -67,7 +67,7 @@ def test_numbers_of_many_digits(tmp_path, text, message):
 def test_a_fresh_model_must_fit_into_memory(field, monkeypatch):
     monkeypatch.setattr(initialize, "_draw", None)     # nothing may be drawn
     size = 12 * 10**9 + (field == "conv_kernel_size")
-    with pytest.raises(ValueError, match=r"must fit into the memory there is, [\d,.]+ GiB, but needs [\d,.]+ GiB, .* of"):
+    with pytest.raises(ValueError, match=r"must fit into the available memory, [\d,.]+ GiB, but needs [\d,.]+ GiB, .* of"):
         ConvBertModel(ConvBertConfig(**{field: size}))
 
 
@@ -78,7 +78,7 @@ def test_what_a_fresh_model_needs_is_what_it_takes(monkeypatch):
         monkeypatch.setattr(initialize, "available_memory", lambda there=there: there)
         ConvBertForTokenClassification(cfg, dtype=dtype)
         monkeypatch.setattr(initialize, "available_memory", lambda there=there: there - 1)
-        with pytest.raises(ValueError, match="must fit into the memory there is"):
+        with pytest.raises(ValueError, match="must fit into the available memory"):
             ConvBertForTokenClassification(cfg, dtype=dtype)
 
 
@@ -93,7 +93,7 @@ def test_a_head_is_judged_before_it_is_drawn(tmp_path, monkeypatch):
     cfg = small_config()
     checkpoint.save(tmp_path, cfg, random_params(cfg, dtype=np.float32))
     monkeypatch.setattr(initialize, "available_memory", lambda: 1000)
-    with pytest.raises(ValueError, match="must fit into the memory"):
+    with pytest.raises(ValueError, match="must fit into the available memory"):
         checkpoint.load(tmp_path, "sequence_classification", new_head=np.random.default_rng(0))
 
 

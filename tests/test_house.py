@@ -128,6 +128,74 @@ def test_an_op_returns_the_kind_of_float_it_was_given(dtype):
             assert y.dtype == dtype, (op.__name__, y.dtype)
 
 
+def definitions():
+    """-> (module below the package, names of the functions and classes around it, node) of every function"""
+    def inside(node, around):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef):
+                yield around, child
+            named = isinstance(child, (ast.FunctionDef, ast.ClassDef))
+            yield from inside(child, (*around, child.name) if named else around)
+
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for around, node in inside(ast.parse(path.read_text(encoding="utf-8")), ()):
+            yield module, around, node
+
+
+# Functions of more than eight arguments, and why.
+LONG_SIGNATURES = {
+    "checkpoint.load.load": "eight, and fields of the configuration as Hugging Face's from_pretrained takes them",
+    "faces.ConvBertModel.__call__": "Hugging Face's",
+    "faces._WithHead.__call__": "Hugging Face's",
+    "faces.ConvBertForMultipleChoice.__call__": "Hugging Face's",
+    "faces.ConvBertForQuestionAnswering.__call__": "Hugging Face's",
+    "tokenizer.hugging_face._Tokenizer.__init__": "Hugging Face's",
+    "tokenizer.hugging_face._Tokenizer.__call__": "Hugging Face's",
+    "training.tasks.batches.evaluate": "three of the task, bound by `partial`, and those of a task's own `evaluate`",
+}
+
+
+def test_functions_fit_a_screen_and_take_at_most_eight_arguments():
+    long = set()
+    for module, around, node in definitions():
+        name = ".".join((module, *around, node.name))
+        assert node.end_lineno - node.lineno < 60, f"{name} has {node.end_lineno - node.lineno + 1} lines"
+        a = node.args
+        every = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
+        if len([one for one in every if one.arg not in ("self", "cls")]) > 8:
+            long.add(name)
+    assert long == {*LONG_SIGNATURES}, long ^ {*LONG_SIGNATURES}
+
+
+# Public functions that two modules define under one name, and why. Besides these, every command has its `main`, every task
+# has the functions that `training.tasks` lists, and `step.by_hand` has the functions of the core as formulas.
+HOMONYMS = {
+    **dict.fromkeys(("run", "train_step", "fresh_state", "check_out"),
+                    "parts of each kind of training; read as pretrain.run, finetune.run, study.run"),
+    "evaluate": "pretraining has its own measures; the others are functions of a task",
+    "train": "a vocabulary, a task, the smallest task: always read with its module",
+    "check": "minconvbert.course.check and minconvbert.golden.check, which users call so",
+    "save": "a checkpoint, a figure, a work sheet: minconvbert.checkpoint.save and view.save, which users call so",
+    "page": "minconvbert.view.page, which users call so, and the page of a recording",
+    "planted": "a mistake in the reference, and one in an exercise",
+    "draw": "random arrays of a case, and a work sheet",
+    "split": "a text into words, as the notebooks show, and letters of a shape",
+    "read": "a task's examples, and the source of a function",
+    "side_by_side": "minconvbert.view.side_by_side, which users call so, and parts of a batch at the same time",
+}
+
+
+def test_one_name_means_one_thing():
+    homes = {}
+    for module, around, node in definitions():
+        room = module.split(".")[0]
+        if not around and not node.name.startswith("_") and room != "commands" and module != "step.by_hand":
+            homes.setdefault(node.name, set()).add("training.tasks" if module.startswith("training.tasks.") else module)
+    twice = {name: modules for name, modules in homes.items() if len(modules) > 1}
+    assert twice.keys() == HOMONYMS.keys(), {name: twice.get(name) for name in twice.keys() ^ HOMONYMS.keys()}
+
+
 # A room may import itself and what stands here. "model" is the files at the top of the package, the faces aside.
 FACES = {"faces", "faces_tf", "pretrained"}
 ROOMS = {

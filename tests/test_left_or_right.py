@@ -21,7 +21,7 @@ def answers_of(variant, p, ids=IDS):
 
 def untrained(variant, seed, values="fixed"):
     rng = np.random.default_rng(seed)
-    p = left_or_right.fresh(variant, rng)
+    p = left_or_right.fresh_params(variant, rng)
     spread = lambda name: values == "learned" or "conv_out_layer" not in name
     return {name: x + rng.normal(0, 2, x.shape) * spread(name) for name, x in p.items()}
 
@@ -113,7 +113,7 @@ def test_learned_values_do_not_help(variant):
         assert right.mean() <= 0.75
     p, accuracies, losses = left_or_right.train(variant, values="learned")
     assert losses[-1] == pytest.approx(math.log(2), abs=0.02) and losses.min() >= math.log(2)
-    assert accuracies.max() <= 0.75 and (p["conv_out_layer.weight"] != left_or_right.fresh(
+    assert accuracies.max() <= 0.75 and (p["conv_out_layer.weight"] != left_or_right.fresh_params(
         variant, np.random.default_rng(0))["conv_out_layer.weight"]).any()
 
 

@@ -66,7 +66,8 @@ def test_a_falsified_number_in_a_committed_notebook_is_found():
 @pytest.mark.parametrize(("a", "b", "same"), [
     ("loss 0.4081", "loss 0.4082", True), ("loss 0.408", "loss 0.418", False), ("12 tokens", "13 tokens", False),
     ("618,294 numbers", "618,394 numbers", False), ("error 3e-13", "error 8e-16", True),
-    ("error 3e-05", "error 9e-05", False), ("took 1.2 s", "took 3.4 s", True), ("the cat", "the dog", False),
+    ("error 3e-05", "error 9e-05", False), ("by 1e-01", "by 1e-02", False), ("by 1e-01", "by 2e-01", True),
+    ("took 1.2 s", "took 3.4 s", True), ("the cat", "the dog", False),
     ("44%", "45%", False), ("[0.1 0.2]", "[0.1 0.2 0.3]", False), ("1.5   2.5", "1.5 2.5", True)])
 def test_numbers_that_differ_by_rounding_are_the_same(a, b, same):
     assert build.same_text(a, b, 1e-3) is same

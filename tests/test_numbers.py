@@ -222,7 +222,7 @@ def test_the_table_of_a_study_has_means_and_sample_deviations(capsys):
     values = {"masked_loss": [3.0, 4.0, 8.0], "masked_accuracy": [0.5, 0.25, 0.3], "auc": [0.75, 0.875, 0.9]}
     results = [dict(setting="span", parameters=1234, **{name: v[i] for name, v in values.items()}) for i in range(3)]
     results += [dict(setting="plain", parameters=1230, masked_loss=2.5, masked_accuracy=0.5, auc=0.5)]
-    study.table(results)
+    study.print_table(results)
     _, span, plain = capsys.readouterr().out.splitlines()
     expected = []
     for v in values.values():

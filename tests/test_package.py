@@ -90,10 +90,10 @@ def test_what_a_package_index_shows_has_no_link_that_leads_nowhere(built):
     shown = about.get_payload()
     targets = re.findall(r"\]\(([^)]*)\)", shown)
     assert targets and all(target.startswith("https://") for target in targets)
-    assert "from `minconvbert/conv.py`" in shown and "kernels.png" not in shown
+    assert "`minconvbert/conv.py` are the whole idea" in shown and "kernels.png" not in shown
     assert about["Version"] == minconvbert.__version__ and about["License-Expression"] == "MIT"
     assert {Path(name).name for name in names if "/licenses/" in name} == {"LICENSE", "NOTICE"}
-    assert "minconvbert = minconvbert.__main__:start" in scripts
+    assert "minconvbert = minconvbert.__main__:from_terminal" in scripts
     required = {re.split(r"\W", need)[0] for need in about.get_all("Requires-Dist") if "extra ==" not in need}
     assert required == {"numpy", "regex"}
 

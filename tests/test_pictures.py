@@ -263,12 +263,12 @@ def check_contexts(axes, layer, head):
 
 
 def test_two_contexts_are_two_kernels_of_one_word_on_one_scale():
-    figure = view.two_contexts(OUT, WORDS, OTHER, OTHER_WORDS, layer=LAYER, head=HEAD)
+    figure = view.two_contexts((OUT, WORDS), (OTHER, OTHER_WORDS), layer=LAYER, head=HEAD)
     check_contexts(figure.axes, LAYER, HEAD)
     assert figure._suptitle.get_text() == "“word3” twice: one word, two kernels   ·   layer 2, head 1"
     apart = {(n, h): np.abs(OUT.kernels[n][0, 3, h] - OTHER.kernels[n][0, 4, h]).sum()
              for n in range(3) for h in range(2)}
-    figure = view.two_contexts(OUT, WORDS, OTHER, OTHER_WORDS)
+    figure = view.two_contexts((OUT, WORDS), (OTHER, OTHER_WORDS))
     check_contexts(figure.axes, *max(apart, key=apart.get))
 
 

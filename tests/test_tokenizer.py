@@ -279,9 +279,9 @@ def test_pad(tokenizer, side):
     one = tokenizer.pad({"input_ids": [2, 3]}, padding="max_length", max_length=4, padding_side=side)
     assert one["input_ids"] == ([2, 3, 0, 0] if side == "right" else [0, 0, 2, 3])
     assert tokenizer.pad({"input_ids": [2, 3]}, return_attention_mask=False) == {"input_ids": [2, 3]}
-    with pytest.raises(ValueError, match="must have input_ids, but has label"):
+    with pytest.raises(ValueError, match="must have input_ids, but have label"):
         tokenizer.pad({"label": [1]})
-    with pytest.raises(ValueError, match="must have input_ids, but has nothing"):
+    with pytest.raises(ValueError, match="must have input_ids, but have nothing"):
         tokenizer.pad([])
 
 

@@ -19,6 +19,7 @@ import pytest
 from minconvbert import view
 from minconvbert.ops import softmax
 from minconvbert.view import figures, palette
+from minconvbert.view.interactive import page_data, titled_page
 from minconvbert.view.selection import chosen, compared, label, seen
 
 HOSTILE = ["</script><script>document.title='hacked'</script>", "<img src=x onerror=alert(1)>", '"\'&amp;', "$x^2$",
@@ -40,7 +41,7 @@ def words(L):
 DRAWINGS = {
     "one_token": view.one_token, "kernel_over_words": view.kernel_over_words, "side_by_side": view.side_by_side,
     "all_heads": view.all_heads, "profile": view.profile, "distances": view.distances, "overview": view.overview,
-    "two_contexts": lambda out, tokens, **options: view.two_contexts(out, tokens, out, tokens, tokens[-1], **options)}
+    "two_contexts": lambda out, tokens, **options: view.two_contexts((out, tokens), (out, tokens), tokens[-1], **options)}
 
 
 # What is chosen
@@ -128,6 +129,16 @@ def test_what_cannot_be_seen_is_shown_by_its_number():
     assert label("żółć 日本 ##s") == "żółć 日本 ##s"
 
 
+def test_sentences_of_a_batch_are_picked_by_row():
+    out, tokens = answer(7, B=3), words(7)
+    one = lambda row: SimpleNamespace(attentions=[a[[row]] for a in out.attentions], kernels=[k[[row]] for k in out.kernels])
+    heights = lambda first, second: [bar.get_height() for axis in view.two_contexts(first, second, "word2", 1, 0).axes
+                                     for bar in axis.patches]
+    assert heights((out, tokens, 1), (out, tokens, 2)) == heights((one(1), tokens), (one(2), tokens))
+    assert heights((out, tokens, 1), (out, tokens, 2)) != heights((out, tokens), (out, tokens, 2))
+    assert page_data(out, tokens, row=1, second=(out, tokens, 2)) == page_data(one(1), tokens, second=(one(2), tokens))
+
+
 # Still pictures
 
 @pytest.mark.parametrize("name", DRAWINGS)
@@ -207,7 +218,7 @@ def test_drawings_take_the_place_of_axes():
     out, tokens = answer(4), words(4)
     drawn = {
         view.one_token: 1, view.kernel_over_words: 1, view.side_by_side: 2, view.all_heads: None, view.profile: 1,
-        view.distances: 2, lambda *given, ax: view.two_contexts(*given, *given, word=tokens[1], ax=ax): 2,
+        view.distances: 2, lambda *given, ax: view.two_contexts(given, given, word=tokens[1], ax=ax): 2,
         lambda out, tokens, ax: view.matrix(np.eye(3), ax=ax): 1}
     for draw, count in drawn.items():
         figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
@@ -335,7 +346,7 @@ def test_the_page_holds_the_weights_to_a_part_in_65535():
 
 def test_nothing_of_a_sentence_becomes_markup():
     plain = Elements(view.page(answer(len(HOSTILE)), words(len(HOSTILE))).html)
-    page = view.page(answer(len(HOSTILE)), HOSTILE, model="<b>model</b>", notes=["</script><i>"])
+    page = titled_page(page_data(answer(len(HOSTILE)), HOSTILE), "<b>model</b>", ["</script><i>"])
     hostile = Elements(page.html)
     assert hostile.found == plain.found
     data = data_of(page)
@@ -360,7 +371,8 @@ def test_its_policy_allows_its_own_script_and_style_alone():
 
 
 def test_a_notebook_shows_it_in_a_closed_frame():
-    page = view.page(answer(5), HOSTILE[:5], height=700)
+    page = view.page(answer(5), HOSTILE[:5])
+    page.height = 700
     (tag, frame), = Elements(page._repr_html_()).found
     assert tag == "iframe" and frame["srcdoc"] == page.html
     assert frame["sandbox"] == "allow-scripts" and "height: 700px" in frame["style"]

@@ -9,6 +9,7 @@ from browser import MISSING, browser
 from test_view import HOSTILE, answer, words
 
 from minconvbert import view
+from minconvbert.view.interactive import page_data, titled_page
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
 LEFT, UP, RIGHT, DOWN, END, TAB = "ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown", "End", "Tab"
@@ -27,8 +28,8 @@ def file(tmp_path_factory):
     view.page(OUT, WORDS, layer=1, head=0, token=5).save(folder / "view.html")
     view.page(OUT, WORDS, layer=1, head=0, token=5, second=(SECOND, ["[CLS]", *"abcd", "word3", "[SEP]"])).save(
         folder / "two.html")
-    view.page(answer(len(HOSTILE)), HOSTILE, second=(answer(len(HOSTILE)), HOSTILE), model="<script>hacked=1</script>",
-              notes=HOSTILE).save(folder / "hostile.html")
+    hostile = answer(len(HOSTILE)), HOSTILE
+    titled_page(page_data(*hostile, second=hostile), "<script>hacked=1</script>", HOSTILE).save(folder / "hostile.html")
     (folder / "notebook.html").write_text(view.page(OUT, WORDS, layer=1, head=0, token=5)._repr_html_(), "utf-8")
     return lambda name="view": folder / f"{name}.html"
 

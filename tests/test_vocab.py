@@ -141,10 +141,10 @@ def test_what_a_vocabulary_does_not_know(tmp_path, capsys):
     path, text = tmp_path / "vocab.txt", tmp_path / "text.txt"
     vocab.write_vocab(path, tokens)
     assert "unknown words" not in vocab.audit(path, {"the": 99, "b": 1})
-    assert vocab.audit(path, words)["unknown words"].startswith("62.50% of the words of the text are [UNK], as aaa")
+    assert vocab.audit(path, words)["unknown words"].startswith("62.50% of the words of the text are [UNK], such as aaa")
     text.write_text("the the b\n\nthes")
     assert main(["vocab", "audit", str(path), "--text", str(text)]) == 1
-    assert "25.00% of the words of the text are [UNK], as b; the vocabulary lacks 1 characters, as b" in (
+    assert "25.00% of the words of the text are [UNK], such as b; the vocabulary lacks 1 characters, such as b" in (
         capsys.readouterr().out)
     text.write_text("the thes")
     assert main(["vocab", "audit", str(path), "--text", str(text)]) == 0
@@ -155,7 +155,7 @@ def test_an_alphabet_that_is_too_small_is_told(tmp_path, capsys):
     text = tmp_path / "text.txt"
     text.write_text("中文 the cat the cat the cat\n")
     assert main(["vocab", "train", str(text), "--out", str(tmp_path / "v"), "--size", "110", "--max-alphabet", "68"]) == 0
-    assert "25.00% of the words of the text are [UNK], as 中, 文; the vocabulary lacks 2 characters" in (
+    assert "25.00% of the words of the text are [UNK], such as 中, 文; the vocabulary lacks 2 characters" in (
         capsys.readouterr().err)
 
 
@@ -200,12 +200,12 @@ def test_audit_of_a_file_read_as_gbk_and_written_again(tmp_path):
     found = vocab.audit(path)
     assert list(found) == ["line ends", "duplicates", "holes", "lost characters", "misread", "what that does"]
     assert found["line ends"].startswith("18 of 18 lines end in CR LF")
-    assert found["duplicates"].startswith("18 lines, 16 tokens") and "'鈥\ufffd' has 3 lines, and id 13" in found["duplicates"]
-    assert "the first without a token is 11; a model needs 18 rows" in found["holes"]
+    assert found["duplicates"].startswith("18 lines have 16 different tokens") and "'鈥\ufffd' has 3 lines, and id 13" in found["duplicates"]
+    assert "The first id without a token is 11; a model needs 18 rows" in found["holes"]
     assert "is that of '" in found["holes"] and "3 are UTF-8 that was read as gbk: '拢' for '£'" in found["misread"]
     fates = found["what that does"]
-    assert "the text '£' is unknown: it became '拢', and a text with '拢' is given its id, 8" in fates
-    assert any(fate.startswith("the text '“' is unknown: it became '鈥\ufffd'") and "3 lines; the last of them, 13" in fate
+    assert "the text '£' is unknown: it became '拢', and a text with '拢' gets its id, 8" in fates
+    assert any(fate.startswith("the text '“' is unknown: it became '鈥\ufffd'") and "3 lines. The last of them, 13" in fate
                for fate in fates)
     tokenizer = ConvBertTokenizerFast(path)
     assert tokenizer.encode_ids("£") == [1] and tokenizer.encode_ids("拢") == [8]  # what the audit says
@@ -216,7 +216,7 @@ def test_audit_of_other_faults(tmp_path):
     path.write_bytes("\ufeff[PAD]\n[UNK]\n\na b\nÃ©\nÃ¼\n".encode())
     found = vocab.audit(path)
     assert found["special tokens"].startswith("[CLS], [SEP], [MASK] are missing")
-    assert "the first token is '\\ufeff[PAD]'; here it is taken off" in found["byte order mark"]
+    assert "gets the first token '\\ufeff[PAD]'; minconvbert removes the mark" in found["byte order mark"]
     assert found["white space"].startswith("2 tokens are empty or hold white space, as ''")
     assert "2 are UTF-8 that was read as cp1252: 'Ã©' for 'é'" in found["misread"]
 

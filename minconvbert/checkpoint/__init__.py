@@ -1,10 +1,10 @@
-"""Checkpoints of every kind: read, checked against a configuration, and written.
+"""Read checkpoints of every kind, check them against a configuration, and write them.
 
     cfg, params = load("convbert-tiny")
     save("copy", cfg, params)
 
-`load` finds a file and reads it, `fit` matches its tensors to the parameters of a model, `save` writes. One module for
-each format: safetensors, torch_pickle, keras_h5, tf_bundle.
+`load` finds a file and reads it, `fit` matches its tensors to the parameters of a model, `save` writes. Each format has
+its own module: safetensors, torch_pickle, keras_h5, tf_bundle.
 """
 
 from .convert import convert, task_of

@@ -1,4 +1,4 @@
-"""From any known kind of checkpoint to another."""
+"""Convert a checkpoint of any known kind into another kind."""
 
 import shutil
 from pathlib import Path
@@ -11,9 +11,9 @@ from ..files import atomic_path
 def convert(source, target, task=None, names="huggingface", dtype=None, **options):
     """Read a checkpoint and write it as a Hugging Face folder, or under the original's names as `target/model.ckpt`.
 
-    Files of a tokenizer beside it are copied. Options are those of `checkpoint.load`.   ->  cfg, params
+    The files of a tokenizer beside the checkpoint are copied. Options are those of `checkpoint.load`.   ->  cfg, params
 
-    Raises ValueError if there is a checkpoint in `target` already, and as `checkpoint.load` and `checkpoint.save` do.
+    Raises ValueError if `target` already has a checkpoint, and whatever `checkpoint.load` and `checkpoint.save` raise.
     """
     target = Path(target)
     there = [name for name in (*checkpoint.FILES, "model.ckpt.index") if (target / name).exists()]
@@ -34,9 +34,9 @@ def convert(source, target, task=None, names="huggingface", dtype=None, **option
 
 
 def task_of(source):
-    """The task of the class that `config.json` beside a checkpoint names; None without one, or for the bare model.
+    """The task of the class that the `config.json` beside a checkpoint names; None without one, or for the bare model.
 
-    The class of the bare model is also that of the discriminator, whose head may lie beside it; then the head decides.
+    The class of the bare model is also that of the discriminator. A head of the discriminator beside the file decides.
     """
     file = checkpoint.find(source)
     path = file.parent / "config.json"

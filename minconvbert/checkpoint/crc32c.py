@@ -1,11 +1,11 @@
-"""CRC-32C, the checksum in TensorFlow's files, computed for many pieces of the data side by side and then joined.
+"""CRC-32C, the checksum in TensorFlow's files. It is computed for many pieces of the data at once and then joined.
 
 A checksum that starts from zero is linear over bits. Therefore the checksum of two pieces, one after the other, is
 
     crc(a b) = shift(crc(a), number of bytes in b) ^ crc(b)
 
-where shift(c, n) is the checksum after n zero bytes, if it was c before them. The real checksum starts from all ones;
-that start adds its own shift.
+where shift(c, n) is the checksum after n zero bytes, if it was c before them. The real checksum starts from all ones,
+which adds the shift of this start.
 """
 
 from functools import cache
@@ -14,7 +14,7 @@ import numpy as np
 
 POLYNOMIAL = np.uint32(0x82F63B78)
 ONES = np.uint32(0xFFFFFFFF)
-# Powers of two: bytes in a piece, and bytes that are computed at once, few enough to stay in the cache.
+# Powers of two: the bytes in a piece, and the bytes that are computed at once and fit into the cache.
 PIECE, LARGEST = 10, 21
 
 
@@ -35,7 +35,7 @@ def masked_crc32c(data):
 
 
 def _from_zero(data):
-    """The checksum that starts from zero, of at most 2**LARGEST bytes."""
+    """The checksum of at most 2**LARGEST bytes that starts from zero."""
     bits = (len(data) - 1).bit_length()
     piece = min(PIECE, max(1, bits // 2))
     # Zeros in front of the data do not change a checksum that starts from zero.
@@ -79,5 +79,5 @@ def _after_word():
 
 
 def _apply(table, crcs):
-    """Look each of the four bytes of each CRC up in a table of `_after_zeros`; the CRC of the whole is their xor."""
+    """Look up the four bytes of each CRC in a table of `_after_zeros`; the CRC of the whole is the xor of these."""
     return table[0][crcs & 255] ^ table[1][crcs >> 8 & 255] ^ table[2][crcs >> 16 & 255] ^ table[3][crcs >> 24]

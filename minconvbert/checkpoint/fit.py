@@ -9,7 +9,7 @@ from ..initialize import init_head
 from .names import plain
 from .tensorfile import CheckpointError, NoHeadError, listed
 
-# What Hugging Face calls the class that reads a checkpoint; it has none for the discriminator, only for its body.
+# Hugging Face's class for the checkpoint of each task; it has none for the discriminator, only for its body.
 ARCHITECTURES = {
     None: "ConvBertModel", "discriminator": "ConvBertModel", "masked_lm": "ConvBertForMaskedLM",
     "sequence_classification": "ConvBertForSequenceClassification", "multiple_choice": "ConvBertForMultipleChoice",
@@ -17,15 +17,15 @@ ARCHITECTURES = {
 HEAD_MODULES = ("generator_predictions", "generator_lm_head", "discriminator_predictions", "classifier",
                 "qa_outputs", "sequence_summary")
 TABLE, OUTPUT_TABLE = "embeddings.word_embeddings.weight", "generator_lm_head.weight"
-# In files of older versions, but no parameters: the numbers 0, 1, 2, ... and zeros.
+# Older versions stored these arrays, which are no parameters: the numbers 0, 1, 2, ... and zeros.
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 
 
 def check_params(params, cfg, task=None):
     """The same parameters in the order of `param_shapes`, if they are all there and fit.
 
-    Raises ValueError naming those that are missing, unknown or misshapen, TypeError for what is not all floats of one
-    width.
+    Raises ValueError, naming the parameters that are missing, unknown or of the wrong shape, and TypeError if they are
+    not all floats of one width.
     """
     check_kinds(params)
     shapes = param_shapes(cfg, task)
@@ -34,7 +34,7 @@ def check_params(params, cfg, task=None):
 
 
 def check_kinds(params):
-    """Raises TypeError if params are no dict of arrays that are all floats of one width."""
+    """Raises TypeError unless params is a dict of arrays that are all floats of one width."""
     if not isinstance(params, dict) or not all(
             isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray) for array in params.values()):
         raise TypeError("params must be a dict of names to NumPy arrays, but is a"
@@ -45,19 +45,19 @@ def check_kinds(params):
 
 
 def finite(array):
-    """Whether there is no nan and no infinity; without a temporary array, for the largest would be a quarter more."""
+    """Whether there is no nan and no infinity; makes no temporary array, which would take a quarter more memory."""
     return array.size == 0 or (math.isfinite(array.min()) and math.isfinite(array.max()))
 
 
 def fit(tensors, cfg, task, file, new_head=None):
     """Match the tensors of a file to the parameters of a model  ->  params, names of the tensors that were not used
 
-    `convbert.` before a name is put or taken away as needed, and older names are understood.
+    The prefix `convbert.` is added or removed as needed, and older names are understood.
     """
     shapes = param_shapes(cfg, task)
     if tensors and all(name.startswith("module.") for name in tensors):
-        raise CheckpointError(f"{file} must hold a model, but holds one that DataParallel wrapped, as all names begin"
-                              " with 'module.': save model.module.state_dict(), or take the prefix off")
+        raise CheckpointError(f"{file} must hold a model, but holds one that DataParallel wrapped, because all"
+                              " names begin with 'module.': save model.module.state_dict(), or take the prefix off")
     found = _by_plain_name(tensors, file)
     if cfg.tie_word_embeddings:
         _drop_second_table(found, file)
@@ -71,7 +71,7 @@ def fit(tensors, cfg, task, file, new_head=None):
             f"{file} must hold the head for {task}, but {listed(lacking)} are missing; fine-tune the model for it, or"
             " pass new_head=, a dict of its arrays or a numpy.random.Generator to draw it from")
     _check_names_and_shapes(params | extra, wanted, cfg, task, file)
-    if new_head is not None:                           # which is drawn only now that the file is known to fit
+    if new_head is not None:                           # drawn only now, because the file is now known to fit
         params |= _fresh_head(new_head, cfg, task)
         _check_names_and_shapes(params, shapes, cfg, task, "new_head")
     for name, array in params.items():
@@ -106,7 +106,7 @@ def _of_head(name):
 
 
 def _fresh_head(new_head, cfg, task):
-    """{name: array} of a head that is given, or drawn."""
+    """{name: array} of a fresh head, which is passed or drawn."""
     if isinstance(new_head, np.random.Generator):
         return init_head(cfg, task, new_head)
     if isinstance(new_head, dict):
@@ -130,7 +130,7 @@ def _check_names_and_shapes(params, shapes, cfg, task, where):
 
 
 def _remedy(params, names, cfg, task):
-    """What to say of shapes that are those of the original's reading of `head_ratio`."""
+    """The remedy to suggest if the shapes are those of the original's reading of `head_ratio`."""
     try:
         shapes = param_shapes(cfg.replace(head_ratio_semantics="original"), task)
     except ValueError:
@@ -140,12 +140,12 @@ def _remedy(params, names, cfg, task):
 
 
 def cast(array, dtype, name, allow_nonfinite, copy=False):
-    """In one piece and as `dtype`, unless that is None; without `copy`, the same array if it is so already."""
+    """The array as `dtype` (None: its own) and contiguous. Without `copy`, the same array if it already is both."""
     if dtype is not None and np.dtype(dtype).kind != "f":
         raise TypeError(f"dtype must be a float type or None, but is {np.dtype(dtype)}")
     with np.errstate(over="ignore"):
         array = np.array(array, dtype, order="C") if copy else np.ascontiguousarray(array, dtype)
     if not allow_nonfinite and not finite(array):
         raise CheckpointError(f"{name} must be finite as {array.dtype}, but holds nan or infinity; pass"
-                              " allow_nonfinite=True to keep it all the same")
+                              " allow_nonfinite=True to keep it anyway")
     return array

@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub, fetched by `huggingface_hub`, which shows progress and keeps them in its cache."""
+"""Fetch files of the Hugging Face hub by `huggingface_hub`, which shows progress and caches them."""
 
 import re
 from pathlib import Path
@@ -14,9 +14,10 @@ def is_name(source):
 def fetch(name, files, also=()):
     """Fetch the first of `files` that a model has, and those of `also` that it has  ->  the path of the first
 
-    What is in the cache is taken from there without asking the hub.
+    Files in the cache are taken from there, without a request to the hub.
 
-    Raises CheckpointError if it has none of them or cannot be reached, ImportError without huggingface_hub.
+    Raises CheckpointError if the model has none of `files` or the hub cannot be reached, ImportError without
+    huggingface_hub.
     """
     try:
         from huggingface_hub import hf_hub_download
@@ -28,7 +29,7 @@ def fetch(name, files, also=()):
     def get(file, only_cache):
         try:
             return Path(hf_hub_download(name, file, local_files_only=only_cache))
-        except LocalEntryNotFoundError:                       # not in the cache, and the hub was not asked or is silent
+        except LocalEntryNotFoundError:                       # not in the cache; the hub is offline or was not tried
             if not only_cache:
                 raise CheckpointError(f"{name} is no file or folder here and not in the cache, and the hub cannot be"
                                       " reached; fetch it where there is a network, or pass a folder") from None

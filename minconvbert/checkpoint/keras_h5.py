@@ -11,11 +11,11 @@ import numpy as np
 from .names import plain_keras
 from .tensorfile import CheckpointError, array_at, map_file
 
-DEEPEST, MOST_OBJECTS = 64, 100_000                    # of groups inside each other; of groups and datasets
+DEEPEST, MOST_OBJECTS = 64, 100_000                    # levels of groups inside groups; groups and datasets in all
 
 
 def read_keras(path):
-    """The variables of a `tf_model.h5`, by name; the name of the model in front of each is left out.
+    """The variables of a `tf_model.h5`, by name, without the name of the model in front.
 
     Raises CheckpointError, naming the variable, and ImportError if h5py is not installed.
     """
@@ -33,7 +33,7 @@ def read_keras(path):
                 if taken > len(buffer):
                     raise CheckpointError(f"the variables of {path} must lie apart, but they take more bytes than there"
                                           " are")
-                # Layers that share an array have a dataset of it each.
+                # Each of the layers that share an array has its own dataset of it.
                 if not np.array_equal(tensors.setdefault(plain, array), array, equal_nan=True):
                     raise CheckpointError(f"{plain} must be in {path} once, but is there twice and differs")
     except CheckpointError:
@@ -44,9 +44,9 @@ def read_keras(path):
 
 
 def _datasets(file, path):
-    """(name, dataset) of every dataset that hard links lead to, each once.   -> a generator
+    """Generate (name, dataset) once for every dataset that hard links lead to.
 
-    h5py's own visititems takes seconds for a few thousand groups inside each other.
+    h5py's own visititems takes seconds for a few thousand nested groups.
     """
     import h5py
 
@@ -81,6 +81,6 @@ def _array(item, buffer, where):
     dtype = next((dtype for kind, dtype in kinds.items() if kind == dataset.get_type()), None)
     if dtype is None:
         raise CheckpointError(f"{where} must hold little-endian floats, but holds {item.dtype}")
-    if dataset.get_offset() is None:                         # chunked, compressed, virtual, in another file, or nowhere
+    if dataset.get_offset() is None:                         # chunked, compressed, virtual, elsewhere, or without data
         raise CheckpointError(f"{where} must lie in the file in one piece and uncompressed, but does not")
     return array_at(buffer, dataset.get_offset(), dtype, list(item.shape), where)

@@ -1,6 +1,6 @@
-"""From a folder, a file or a name on the hub to a configuration and a flat dict of parameters.
+"""Load a configuration and a flat dict of parameters from a folder, a file or a name on the hub.
 
-Nothing is ever made up: a tensor that is missing, of the wrong shape or not a finite float is refused by its name.
+Nothing is ever made up: an error names any tensor that is missing, of the wrong shape, or not finite.
 """
 
 import logging
@@ -23,7 +23,7 @@ from .tf_table import MAGIC
 
 log = logging.getLogger(__name__)
 
-# What a folder may hold, the best first.
+# What a folder may hold, in the order of preference.
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
          "tf_model.h5", "tf_model.h5.index.json")
 DISCRIMINATOR_HEAD = "discriminator_head.safetensors"
@@ -34,18 +34,18 @@ def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None
          mmap=False, **changes):
     """Read a checkpoint: "convbert-tiny", a folder, a file, or the name of a model on the hub  ->  cfg, params
 
-    params: flat dict with the names of `param_shapes(cfg, task)`. Without `task`, the head of a checkpoint is skipped,
-    and what was skipped is logged. With one that the checkpoint lacks, `new_head` must say where all of the head comes
-    from: a dict of its arrays, a function that returns one, or a `numpy.random.Generator` to draw it from. That of the
-    discriminator may lie beside the file, as pretraining writes it.
+    params is a flat dict with the names of `param_shapes(cfg, task)`. Without `task`, the head of a checkpoint is
+    skipped, and the skipped tensors are logged. If the checkpoint lacks the head of `task`, `new_head` provides it: a
+    dict of its arrays, a function that returns one, or a `numpy.random.Generator` to draw it from. The head of the
+    discriminator may lie in a file of its own, as pretraining writes it.
 
-    dtype: of the parameters; None keeps that of the file. config: used instead of the `config.json` beside the file.
-    net: which of the two networks in the original's checkpoints, "electra" (the discriminator) or "generator".
-    mmap: leave parameters that need no change in the mapped file, as most of a float32 file do. They then take memory
-    only as they are read, but the file must not be written into while they are in use: they would change with it. By
-    default every parameter is a copy. changes: fields of the configuration, as num_labels=3.
+    dtype: the parameters'; None keeps that of the file. config: used instead of the `config.json` beside the file.
+    net: one of the two networks in a checkpoint of the original, "electra" (the discriminator) or "generator".
+    mmap: parameters that need no conversion stay in the mapped file and take memory only when they are read. Nobody may
+    write into the file while they are in use, because they would change with it. By default every parameter is a copy.
+    changes: fields of the configuration, as num_labels=3.
 
-    Raises CheckpointError, naming tensor and reason, or what else the file lacks.
+    Raises CheckpointError, which names the tensor and the reason, or says what else the file lacks.
     """
     file = find(source)
     tensors, kind = read_tensors(file)
@@ -75,7 +75,7 @@ def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None
 
 
 def find(source):
-    """The file with the tensors, or with the list of files that have them, of all that `load` can read."""
+    """The file that `load` reads: the one with the tensors, or the index of the files that have them."""
     if not isinstance(source, (str, PathLike)):
         raise TypeError(f"a checkpoint must be a path or the name of a model on the hub, but is {source!r}")
     path = model_path(source)
@@ -106,8 +106,7 @@ def find(source):
 
 
 def _tables(folder):
-    """The files of a folder that end as TensorFlow's first checkpoints do, whatever they are called."""
-    from .tf_table import MAGIC
+    """The files of a folder that end as TensorFlow's V1 checkpoints do, which may have any name."""
     found = []
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.stat().st_size >= len(MAGIC):
@@ -118,7 +117,7 @@ def _tables(folder):
 
 
 def read_config(file, tensors, kind, net):
-    """The `config.json` beside a file; without one, what the shapes of an original checkpoint tell."""
+    """The `config.json` beside a file; without one, the configuration that an original checkpoint's shapes imply."""
     path = Path(file).parent / "config.json"
     if path.exists():
         try:
@@ -127,14 +126,14 @@ def read_config(file, tensors, kind, net):
             raise CheckpointError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     if kind == "original":
         cfg = config_of_original(tensors, file, net)
-        log.warning("%s: no config.json; the sizes are those of its variables, the rest is taken to be as in all of the"
-                    " original's: hidden_act %r, layer_norm_eps %r", file, cfg.hidden_act, cfg.layer_norm_eps)
+        log.warning("%s: no config.json; the sizes are those of its variables; the rest is assumed to be as in all the"
+                    " original's models: hidden_act %r, layer_norm_eps %r", file, cfg.hidden_act, cfg.layer_norm_eps)
         return cfg
     raise CheckpointError(f"{file} needs its configuration: there must be a {path}, or pass config=")
 
 
 def config_of_original(tensors, file, net="electra"):
-    """The configuration that the shapes of an original checkpoint tell; the rest is as in all of the original's."""
+    """The configuration that an original checkpoint's shapes imply; the rest is as in all of the original's models."""
     layer = f"{net}/encoder/layer_0"
     try:
         shapes = {name: array.shape for name, array in tensors.items()}
@@ -159,7 +158,7 @@ def config_of_original(tensors, file, net="electra"):
 
 
 def read_tensors(file):
-    """-> {name: array} of a file of any kind, as they are there; "ours", "keras" or "original", whose names they are"""
+    """-> {name: array}, as the file has them; "ours", "keras" or "original", the kind of their names"""
     file = Path(file)
     if file.name.endswith(".index.json"):
         return _read_shards(file)
@@ -206,14 +205,14 @@ def _read_shards(index):
         if kind == "keras":
             said = set(map(plain_keras, said))
         if in_shard.keys() != said or in_shard.keys() & tensors.keys():
-            raise CheckpointError(f"{shard} must hold the tensors that {index} says, once, but they differ in"
+            raise CheckpointError(f"{shard} must hold exactly the tensors that {index} lists for it, but they differ in"
                                   f" {listed(sorted(in_shard.keys() ^ said))}")
         tensors |= in_shard
     return tensors, kind
 
 
 def _read_index(index):
-    """{tensor: shard}, the shards being files in the folder of the index."""
+    """{tensor: shard}, where shards are files in the folder of the index."""
     try:
         weight_map = read_json(index)["weight_map"]
         shards = set(weight_map.values())
@@ -228,7 +227,7 @@ def _read_index(index):
 
 
 def _one_net(tensors, cfg, net, task, file):
-    """-> the tensors of one of the two networks in an original checkpoint, under our names; names of the others"""
+    """-> the tensors of one of the two networks in an original checkpoint, under our names; the names of the rest"""
     if net not in ("electra", "generator"):
         raise ValueError(f"net must be 'electra' or 'generator', but is {net!r}")
     others = r".+/adam_[mv]|global_step|task_specific/.+"

@@ -1,7 +1,7 @@
-"""What tensors are called, and how they lie, in the files of others: one table per source, read in both directions.
+"""Names and layouts of tensors in the files of others: one table for each source, read in both directions.
 
-A line of a table has our module, theirs, and the kind of thing it is; `KINDS` has the arrays of each kind. `#` stands
-for the layers, `encoder.layer.0` and so on, and for what they call them.
+A line of a table has our module, theirs, and its kind; `KINDS` has the arrays of each kind. `#` stands for a layer: in
+our column for `encoder.layer.0` and so on, in theirs for their name of it.
 """
 
 import re
@@ -103,7 +103,7 @@ def _expand(text, their_layer, cfg):
 
 
 def to_ours(tensors, table, file):
-    """Name and lay out tensors as ours are; those that the table does not have stay as they are."""
+    """Give tensors our names and layouts; those that the table does not have stay as they are."""
     known = {theirs: (ours, layout) for ours, (theirs, layout) in table.items()}
     renamed = {}
     for theirs, array in tensors.items():
@@ -115,12 +115,12 @@ def to_ours(tensors, table, file):
 
 
 def to_theirs(params, table):
-    """Name and lay out our parameters as theirs are. Raises ValueError for one that they do not have."""
+    """Give our parameters their names and layouts.   Raises ValueError for a parameter that they do not have."""
     renamed = {}
     for name, array in params.items():
         ours = plain(name)
         if ours not in table:
-            raise ValueError(f"{name} has no name there: such a model has no head of this kind")
+            raise ValueError(f"{name} has no name in that format, because its models have no head of this kind")
         theirs, layout = table[ours]
         renamed[theirs] = relayout(array, layout and " -> ".join(reversed(layout.split(" -> "))), name)
     return renamed
@@ -142,7 +142,7 @@ def relayout(array, layout, name):
 
 
 def plain(name):
-    """Our name without `convbert.`, and with the words of today for those of the first PyTorch BERTs."""
+    """Our name without `convbert.`; LayerNorm.gamma and .beta of early PyTorch BERTs become .weight and .bias."""
     name = name.removeprefix("convbert.")
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 

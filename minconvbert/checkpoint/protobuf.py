@@ -1,6 +1,7 @@
-"""Protocol buffers, as far as TensorFlow's checkpoints need them: a message is a row of numbered fields.
+"""Protocol buffers, as far as TensorFlow's checkpoints need them. A message is a sequence of numbered fields.
 
-A kind of message is a dict from the names of its fields to their numbers, as its .proto file has them.
+A kind of message is described by a dict from the names of its fields to their numbers, which are those of its .proto
+file.
 """
 
 import struct
@@ -11,7 +12,7 @@ from .tensorfile import CheckpointError
 
 
 class Message:
-    """A message that was read. A field that comes several times is a list; its last value counts where one is wanted.
+    """A message that was read. Every field is a list of values; where one value is wanted, the last one counts.
 
         entry = Message(data, dict(dtype=1, shape=2), path)
         entry.number("dtype"), entry.message("shape", dict(dim=2)).messages("dim", dict(size=1))
@@ -26,7 +27,7 @@ class Message:
         return self.kind[name] in self.fields
 
     def number(self, name):
-        """0 if the field is absent, as protocol buffers have it."""
+        """The number in a field; 0 if the field is absent, as protocol buffers define it."""
         return (self._values(name, int) or [0])[-1]
 
     def bytes(self, name):

@@ -23,8 +23,8 @@ LONGEST_HEADER = 100_000_000
 def read_safetensors(path):
     """The tensors of a file, by name, in the order of its header: {name: array}.
 
-    Arrays lie in the mapped file, copy-on-write, and become memory as they are touched: another file may take its place
-    meanwhile, as all writers here do it, but it must not be written into. bfloat16 becomes float32.
+    Arrays lie in the mapped file, copy-on-write, and take memory when they are read. Another file may replace it in the
+    meantime, which is what all writers of this package do, but nobody may write into it. bfloat16 becomes float32.
 
     Raises CheckpointError, naming the tensor, if the file is not exactly a safetensors file.
     """
@@ -42,7 +42,7 @@ def read_with_metadata(path):
 
 
 def read_metadata(path):
-    """The strings that the writer of a safetensors file put beside the tensors: {key: text}."""
+    """The texts that the writer of a safetensors file stored beside the tensors: {key: text}."""
     header, _ = _header(map_file(path), path)
     return header.get("__metadata__") or {}
 
@@ -61,7 +61,7 @@ def write_safetensors(path, tensors, metadata=None):
         if little.str not in CODES:
             raise TypeError(f"{name} must hold floats, integers or booleans, but is {array.dtype}")
         arrays[name] = array.astype(little, copy=False)
-    # Wide types first: then every tensor is aligned, whatever the mixture.
+    # Wide types come first, so that every tensor is aligned, whatever the mixture.
     offsets, end = {}, 0
     in_file = sorted(arrays, key=lambda name: -arrays[name].itemsize)
     for name in in_file:
@@ -78,7 +78,7 @@ def write_safetensors(path, tensors, metadata=None):
 
 
 def _header(buffer, path):
-    """-> the header as a dict, where the tensors' bytes begin"""
+    """-> the header as a dict; the position at which the tensors' bytes begin"""
     if len(buffer) < 8:
         raise CheckpointError(f"{path} must begin with eight bytes of length, but it has only {len(buffer)} bytes")
     (length,) = struct.unpack_from("<Q", buffer)

@@ -1,4 +1,4 @@
-"""From a configuration and parameters to a folder, as Hugging Face or the original has it."""
+"""Save a configuration and parameters in a folder, in the format of Hugging Face or of the original."""
 
 import json
 from pathlib import Path
@@ -12,15 +12,15 @@ from .safetensors import write_safetensors
 def save(folder, cfg, params, task=None, dtype=None, max_shard_bytes=5_000_000_000, allow_nonfinite=False):
     """Write `config.json` and `model.safetensors` as Hugging Face does, each file whole or not at all.
 
-    dtype: stored instead of the arrays' own, as np.float16. What is larger than `max_shard_bytes` is written as several
-    files and an index of them.
+    dtype: the type to store, for example np.float16, instead of that of the arrays. A model that is larger than
+    `max_shard_bytes` is written as several files and an index of them.
 
-    Raises ValueError if a parameter is missing, misshapen or not finite.
+    Raises ValueError if a parameter is missing, of the wrong shape, or not finite.
     """
     stored = _to_store(params, cfg, task, dtype, allow_nonfinite)
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} must be a folder, for more than one file is written, but is a file")
+        raise ValueError(f"{folder} must be a folder, because more than one file is written, but is a file")
     folder.mkdir(parents=True, exist_ok=True)
     stale = [*folder.glob("model-*-of-*.safetensors"), folder / "model.safetensors.index.json",
              folder / "model.safetensors"]
@@ -43,8 +43,8 @@ def save(folder, cfg, params, task=None, dtype=None, max_shard_bytes=5_000_000_0
 def save_original(prefix, cfg, params, task=None, dtype=None, allow_nonfinite=False):
     """Write a TensorFlow checkpoint with the original's names and layouts, and `config.json` beside it.
 
-    prefix: as "folder/model.ckpt", which becomes `model.ckpt.index` and `model.ckpt.data-00000-of-00001`. The original
-    has the tasks "masked_lm" and "discriminator".
+    prefix: for example "folder/model.ckpt", which becomes `model.ckpt.index` and `model.ckpt.data-00000-of-00001`. The
+    tasks of the original are "masked_lm" and "discriminator".
     """
     from .tf_bundle import write_bundle
 
@@ -67,7 +67,7 @@ def _write_config(folder, cfg, task, stored):
 
 
 def _shards(tensors, most):
-    """Cut {name: array} into dicts of at most `most` bytes each, in order; a larger tensor has one for itself."""
+    """Cut {name: array} into dicts of at most `most` bytes each, in order; a larger tensor gets a dict of its own."""
     if isinstance(most, bool) or not isinstance(most, (int, float)) or not most > 0:
         raise ValueError(f"max_shard_bytes must be a positive number, but is {most!r}")
     shards, filled = [{}], 0

@@ -1,4 +1,4 @@
-"""What the readers of tensor files share: the error, the map of a file, the one checked way from bytes to an array."""
+"""What readers of tensor files share: the error, the mapping of a file, and the checked way from bytes to arrays."""
 
 import math
 from pathlib import Path
@@ -9,24 +9,24 @@ from ..files import is_file
 
 try:
     import mmap
-except ImportError:                                    # not every Python can map files
+except ImportError:                                    # some Pythons cannot map files
     mmap = None
 
 BFLOAT16 = "bfloat16"
 
 
 class CheckpointError(ValueError):
-    """A file of tensors is not what it says, or not what was asked for."""
+    """A file of tensors is damaged, or does not hold the tensors that are needed."""
 
 
 class NoHeadError(CheckpointError):
-    """A checkpoint lacks the head of the task that was asked for, and nothing else."""
+    """A checkpoint lacks the head of the task, and nothing else."""
 
 
 def map_file(path):
     """The bytes of a file, mapped copy-on-write: arrays over it can be written to, the file never changes.
 
-    Where nothing can be mapped, as in WebAssembly and on some network drives, the file is read.
+    Where files cannot be mapped, as in WebAssembly and on some network drives, the file is read.
 
     Raises CheckpointError if there is no such file or it is empty.
     """
@@ -43,7 +43,7 @@ def map_file(path):
 
 
 def let_go(array):
-    """Let the system have the memory of the mapped file that an array lies in; what is read again comes from the file.
+    """Give the memory of a mapped array back to the system. Reading the array again reads the file again.
 
     Nothing may have been written to the array.
     """
@@ -55,11 +55,11 @@ def let_go(array):
 
 
 def count_of(shape, name):
-    """How many numbers an array of `shape` has.   Raises CheckpointError if a file's `shape` is none NumPy can have."""
+    """How many numbers an array of `shape` has.   Raises CheckpointError if NumPy has no arrays of this shape."""
     if not isinstance(shape, (list, tuple)) or len(shape) > 32 or not all(
             isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape):
         raise CheckpointError(f"the shape of {name} must be at most 32 whole numbers, but is {shape!r:.200}")
-    if 0 in shape and math.prod(size for size in shape if size) >= 1 << 59:      # in bytes, NumPy counts to 2**63
+    if 0 in shape and math.prod(size for size in shape if size) >= 1 << 59:      # in bytes, NumPy counts up to 2**63
         raise CheckpointError(f"the shape of {name} must be one that an array can have, but is {shape!r:.200}")
     return math.prod(shape)
 
@@ -97,7 +97,7 @@ def widen_bfloat16(bits):
 
 
 def listed(names, most=5):
-    """Names for a message, the first few of them."""
+    """Names for a message: the first few, and how many more there are."""
     names = list(names)
     more = len(names) - most
     return ", ".join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")

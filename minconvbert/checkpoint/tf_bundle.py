@@ -1,7 +1,7 @@
 """TensorFlow checkpoints without TensorFlow: bundles (V2: `x.index`, `x.data-00000-of-00001`) and the older V1 files.
 
-Both are tables whose values are protocol buffers: in a bundle they say where in the data files a tensor lies, in a V1
-file they hold the tensor itself.
+Both are tables whose values are protocol buffers. In a bundle, a value says where in the data files a tensor lies; in a
+V1 file, it holds the tensor itself.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..files import atomic_path, write_atomic
 from .crc32c import masked_crc32c
 from .protobuf import Message, message_of, read_varint
 from .tensorfile import BFLOAT16, CheckpointError, array_at, count_of, map_file, width_of
-from .tf_table import block_of, read_table, table
+from .tf_table import block_of, read_table, table_file
 
 DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "|u1", 5: "<i2", 6: "|i1", 9: "<i8", 10: "|b1", 14: BFLOAT16, 19: "<f2"}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
@@ -27,7 +27,7 @@ SLICES = dict(meta=1, data=2)
 META, META_TENSOR = dict(tensor=1), dict(name=1, shape=2, dtype=3)
 DATA, SLICE = dict(name=1, slice=2, numbers=3), dict(extent=1)
 NUMBERS = dict(floats=5, doubles=6, ints=7, longs=10)
-# code of a dtype: the field that holds its numbers, as they are or as varints
+# code of a dtype: the field that holds its numbers, in full or as varints
 V1_FIELDS = {1: "floats", 2: "doubles"}
 V1_VARINTS = {3: "ints", 9: "longs"}
 
@@ -35,7 +35,7 @@ V1_VARINTS = {3: "ints", 9: "longs"}
 def read_tensorflow(path):
     """The variables of a checkpoint, by name: of a bundle, named by its `.index`, or of a V1 file.
 
-    Raises CheckpointError, naming the variable, for wrong checksums and whatever else does not fit.
+    Raises CheckpointError, naming the variable, for a wrong checksum and for anything else that does not fit.
     """
     path = Path(path)
     entries = read_table(map_file(path), path)
@@ -141,4 +141,4 @@ def write_bundle(prefix, tensors):
                                              size=len(data), crc32c=np.uint32(masked_crc32c(data)))
             file.write(data)
             offset += len(data)
-    write_atomic(f"{prefix}.index", table(block_of(entries)))
+    write_atomic(f"{prefix}.index", table_file(block_of(entries)))

@@ -1,4 +1,4 @@
-"""TensorFlow's tables: files of sorted keys and values, in blocks with a checksum each, as in LevelDB.
+"""TensorFlow's tables: files of sorted keys and values, in blocks that each have a checksum, as in LevelDB.
 
     data blocks | metaindex block, empty here | index block: {key: handle of a data block} | footer: two handles, MAGIC
 
@@ -46,7 +46,7 @@ def _read_handle(data, at, path):
 
 
 def _read_block(buffer, begin, size, path):
-    """{key: value} of a block. Of each key it stores how many bytes it shares with the one before, and the rest."""
+    """{key: value} of a block. Stored of each key: how many bytes it shares with the one before, and the rest."""
     end = _entries_end(buffer, begin, size, path)
     block = buffer[begin:begin + size]
     entries, key, at, spelled = {}, b"", 0, 0
@@ -66,7 +66,7 @@ def _read_block(buffer, begin, size, path):
 
 
 def _entries_end(buffer, begin, size, path):
-    """Where the entries of a block end and its restart points begin, after its checksum is found right."""
+    """Check the checksum of a block  ->  where its entries end and its restart points begin"""
     if begin + size + TRAILER > len(buffer):
         raise CheckpointError(f"a block of {path} must lie within the file, but it ends at {begin + size + TRAILER} of"
                               f" {len(buffer)} bytes: the file is cut off or wrong")
@@ -83,7 +83,7 @@ def _entries_end(buffer, begin, size, path):
     return end
 
 
-def table(block):
+def table_file(block):
     """A whole table file: one data block, an empty metaindex block, an index block that points at the data, the footer.
 
     block: as `block_of` makes it

@@ -1,8 +1,8 @@
-"""PyTorch's files without PyTorch: a machine for the few pickle instructions that a dict of tensors needs.
+"""Read PyTorch's files without PyTorch, by a machine for the few pickle instructions that a dict of tensors needs.
 
-A pickle is a program. Nothing here runs it: `pickletools` reads the instructions, names of functions and classes are
-looked up in two tables, and any other instruction or name is refused. The numbers themselves are not in the pickle but
-beside it: in the entries of a zip file or, before PyTorch 1.6, after it.
+A pickle is a program, and Python's own `pickle` would run whatever it calls. Here `pickletools` only reads the
+instructions. Names of functions and classes are looked up in two tables, and any other instruction or name is refused.
+The numbers are not in the pickle: they are in the entries of a zip file or, before PyTorch 1.6, after the pickle.
 """
 
 import io
@@ -21,7 +21,7 @@ STORAGES = {
     "torch FloatStorage": "<f4", "torch DoubleStorage": "<f8", "torch HalfStorage": "<f2",
     "torch BFloat16Storage": BFLOAT16, "torch LongStorage": "<i8", "torch IntStorage": "<i4",
     "torch ShortStorage": "<i2", "torch CharStorage": "|i1", "torch ByteStorage": "|u1", "torch BoolStorage": "|b1"}
-MOST_INSTRUCTIONS = 200_000               # base takes a twentieth
+MOST_INSTRUCTIONS = 200_000               # a model of base size takes a twentieth of this
 LEGACY_MAGIC, LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 
 
@@ -34,7 +34,7 @@ class _Name:
 
 @dataclass(frozen=True)
 class _Storage:
-    """Numbers in a row, beside the pickle."""
+    """An array of numbers outside the pickle."""
 
     dtype: str
     key: str
@@ -92,7 +92,7 @@ def read_torch(path):
             raise CheckpointError(f"{name!r:.200} in {path} must be a tensor, but is {type(tensor).__name__}{remedy}")
         tensors[name] = _view(tensor, storages, f"{name} in {path}")
         taken += tensors[name].nbytes
-        # Tied tensors are there twice, and bfloat16 doubles.
+        # Tied tensors are there twice, and bfloat16 takes twice its bytes as float32.
         if taken > 4 * len(buffer):
             raise CheckpointError(f"the tensors of {path} must not be many times as large as its {len(buffer)} bytes,"
                                   " but they share them")
@@ -197,7 +197,7 @@ def _numbers(data, offset, storage, nbytes, path):
 
 
 def _unpickle(file, path):
-    """Read one pickle from a file  ->  the object, the storages that it names"""
+    """Read one pickle from a file  ->  the object; the storages that it names"""
     machine = _Machine()
     try:
         for steps, (opcode, argument, _) in enumerate(pickletools.genops(file)):
@@ -212,7 +212,7 @@ def _unpickle(file, path):
 
 
 class _Machine:
-    """What pickle instructions work on: a stack, of which MARK begins another above, and values kept for later."""
+    """The state of a pickle program: a stack, on which MARK begins a further stack, and values stored for later."""
 
     def __init__(self):
         self.stack, self.below, self.kept, self.storages = [], [], {}, {}
@@ -268,7 +268,7 @@ class _Machine:
                 if function.name not in FUNCTIONS:
                     raise ValueError(f"{function.name} is no function")
                 push(FUNCTIONS[function.name](*arguments))
-            case "BUILD":                      # the versions of modules, which torch hangs on the dict
+            case "BUILD":                      # the versions of modules, which torch attaches to the dict
                 pop()
                 _of_kind(self.stack[-1], dict)
             case "BINPERSID":
@@ -291,7 +291,7 @@ class _Machine:
 
 def _known_name(name):
     if name not in FUNCTIONS and name not in STORAGES:
-        raise ValueError(f"{name!r:.200} is neither a dict nor a tensor; to load it could run anything")
+        raise ValueError(f"{name!r:.200} is neither a dict nor a tensor; loading it could run any program")
     return _Name(name)
 
 

@@ -1,14 +1,14 @@
-"""The commands: one file for each, with its arguments and what it prints; what it does is in the other rooms."""
+"""The commands. Each file has the arguments and the printing of one command; the work is done in other folders."""
 
 import math
 
-# Options that only some tasks have: what the task calls them, and how they are written.
+# Options that only some tasks have: {the name in the task: how the command line writes it}.
 OF_TASKS = {"column": "--column", "problem": "--problem", "labels": "--labels", "summary": "--summary",
             "stride": "--stride", "threshold": "--no-answer-threshold"}
 
 
 def check_ranges(args, lowest, highest, *names):
-    """Raises ValueError for an option that is not from `lowest` to `highest`; one that was not given is."""
+    """Raises ValueError for a given option that is not from `lowest` to `highest`."""
     for name in names:
         value = getattr(args, name)
         if value is not None and not (lowest <= value <= highest and value < math.inf):
@@ -18,7 +18,7 @@ def check_ranges(args, lowest, highest, *names):
 
 
 def task_options(args, tasks):
-    """The options of the task that were given, by the function that takes them: read, configure, encode, decode.
+    """The given options of the task, by the function that takes them: read, configure, encode, decode.
 
     Raises ValueError for an option that the task does not have.
     """

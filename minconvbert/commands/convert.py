@@ -1,4 +1,4 @@
-"""`python -m minconvbert convert SRC DST`: a checkpoint of any known kind becomes another."""
+"""`python -m minconvbert convert SRC DST`: convert a checkpoint of any known kind."""
 
 import argparse
 
@@ -21,7 +21,7 @@ def main(argv):
                         help="the head to read; none for the body alone (default: what config.json says)")
     parser.add_argument("--names", choices=("huggingface", "original"), default="huggingface",
                         help="write a Hugging Face folder, or the original's TensorFlow checkpoint")
-    parser.add_argument("--dtype", choices=("float16", "float32", "float64"), help="store as this (default: as it is)")
+    parser.add_argument("--dtype", choices=("float16", "float32", "float64"), help="type to store (default: SRC's)")
     parser.add_argument("--config", metavar="FILE", help="use this config.json instead of the one beside SRC")
     parser.add_argument("--net", choices=("electra", "generator"), default="electra",
                         help="which network of an original checkpoint: electra, the discriminator, or generator")

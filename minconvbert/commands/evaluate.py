@@ -6,7 +6,7 @@ import math
 from ..checkpoint import NoHeadError
 from ..files import write_atomic
 from ..training import tasks
-from ..training.finetune import load
+from ..training.finetune import load_finetuned
 from ..training.progress import json_line
 from . import check_ranges, task_options
 
@@ -40,7 +40,7 @@ def loaded(args):
     check_ranges(args, 1, math.inf, "threads")
     task, options = tasks.get(args.task), task_options(args, tasks)
     try:
-        cfg, params, tokenizer, encode, decode = load(task, args.model, args.length)
+        cfg, params, tokenizer, encode, decode = load_finetuned(task, args.model, args.length)
     except NoHeadError:
         raise ValueError(f"--model must be fine-tuned for {args.task}, but {args.model} has no head for it; finetune"
                          " makes one") from None

@@ -11,24 +11,24 @@ def main(argv):
     from ..golden.diagnosis import PRECISIONS
 
     parser = argparse.ArgumentParser(prog="python -m minconvbert golden",
-                                     description="golden values for ports of ConvBERT")
+                                     description="Make golden values for ports of ConvBERT, and check ports.")
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("make", help="write the pack")
     make.add_argument("folder", metavar="DIR")
-    check = commands.add_parser("check", help="compare a port with the pack, and say what it did wrong")
-    check.add_argument("port", metavar="PORT", help="a safetensors or npz file, or a folder of such or of npy files")
-    check.add_argument("--level", action="append", choices=LEVELS, help="this level alone; may be given again")
-    check.add_argument("--case", action="append", metavar="ID", help="this case alone; may be given again")
+    check = commands.add_parser("check", help="compare a port with the pack, and name its mistakes")
+    check.add_argument("port", metavar="PORT", help="a safetensors or npz file, or a folder of these or of npy files")
+    check.add_argument("--level", action="append", choices=LEVELS, help="check only this level; may be repeated")
+    check.add_argument("--case", action="append", metavar="ID", help="check only this case; may be repeated")
     check.add_argument("--expect-fail", metavar="FILE",
-                       help="a case on each line that is known to be wrong; # begins a comment")
-    check.add_argument("--precision", choices=PRECISIONS, default="float32", help="what the port computes in")
-    check.add_argument("--complete", action="store_true", help="what is missing is wrong")
-    check.add_argument("--pack", metavar="DIR", help="another pack than that of the package")
+                       help="a file that names on each line a case that is known to be wrong; # begins a comment")
+    check.add_argument("--precision", choices=PRECISIONS, default="float32", help="the precision of the port")
+    check.add_argument("--complete", action="store_true", help="count missing tensors as wrong")
+    check.add_argument("--pack", metavar="DIR", help="use this pack instead of the package's")
     check.add_argument("--json", metavar="FILE")
     check.add_argument("--junit", metavar="FILE")
-    check.add_argument("--verbose", action="store_true", help="every tensor of every case")
-    score = commands.add_parser("score", help="plant every mistake and see whether it is caught and named")
-    score.add_argument("--write", metavar="FILE", help="write the table there, too")
+    check.add_argument("--verbose", action="store_true", help="print every tensor of every case")
+    score = commands.add_parser("score", help="plant every mistake, and report whether it is caught and named")
+    score.add_argument("--write", metavar="FILE", help="also write the table to this file")
     args = parser.parse_args(argv)
 
     if args.command == "make":

@@ -1,4 +1,4 @@
-"""`python -m minconvbert info FOLDER`: what a model is made of, and what a token costs."""
+"""`python -m minconvbert info FOLDER`: the parameters of a model, and the cost of a token."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ def main(argv):
     parser = argparse.ArgumentParser(prog="python -m minconvbert info", description=__doc__)
     parser.add_argument("model", nargs="?", default=SHIPPED, help="a folder with config.json, that file, or a preset:"
                         f" {', '.join(PRESETS)} (default: {SHIPPED})")
-    parser.add_argument("--task", choices=TASKS, help="with the head of this task")
+    parser.add_argument("--task", choices=TASKS, help="include the head of this task")
     parser.add_argument("--length", type=int, default=128, help="tokens in a sequence, for the cost (128)")
     parser.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(argv)

@@ -19,7 +19,7 @@ def main(argv):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", nargs="+", required=True, metavar="FILE")
     parser.add_argument("--vocab", required=True, metavar="FILE")
-    parser.add_argument("--out", required=True, metavar="DIR", help="goes on from what is there already")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the results; goes on from what is there")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--hidden-size", type=int, default=64)
@@ -40,7 +40,7 @@ def main(argv):
                      warmup=args.steps // 20, generator_layers=1.0)
     out = Path(args.out)
     results = study.run(args.corpus, tokenizer, out, base, recipe, args.seeds, args.kernels, args.groups)
-    study.table(results)
+    study.print_table(results)
     try:
         by_setting(results).savefig(out / "study.png", dpi=120)
     except ImportError:

@@ -15,9 +15,9 @@ def main(argv):
     parser.add_argument("text", help="the text; - reads it from standard input")
     parser.add_argument("--vocab", metavar="PATH", default=SHIPPED,
                         help="a vocab.txt, or the folder of a tokenizer (%(default)s)")
-    parser.add_argument("--slow", action="store_true", help="as ConvBertTokenizer does it, not ConvBertTokenizerFast")
+    parser.add_argument("--slow", action="store_true", help="use ConvBertTokenizer, not ConvBertTokenizerFast")
     parser.add_argument("--cased", action="store_true", help="keep case and accents")
-    parser.add_argument("--json", action="store_true", help="for machines: a list of objects")
+    parser.add_argument("--json", action="store_true", help="print JSON, a list of objects")
     options = parser.parse_args(argv)
     kind = ConvBertTokenizer if options.slow else ConvBertTokenizerFast
     settings = {"do_lower_case": False} if options.cased else {}

@@ -11,7 +11,7 @@ REPLACED = ("They was very tired.", "In order of do this, you need a computer.",
 
 
 def main(argv):
-    """What `python -m minconvbert` shows."""
+    """Print the examples."""
     print("ConvBERT-tiny, pretrained by this package in NumPy.\n\nThe generator fills masks:\n")
     for text in MASKED:
         show_fill_mask(text, SHIPPED)

@@ -1,4 +1,4 @@
-"""`python -m minconvbert verify MODEL`: are its hidden states those that were published?"""
+"""`python -m minconvbert verify MODEL`: compare its hidden states with published ones."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from ..pretrained import ANSWERS, TOLERANCE, verify
 def main(argv):
     parser = argparse.ArgumentParser(prog="python -m minconvbert verify",
                                      description="Check a model against the answers published for it.")
-    parser.add_argument("model", metavar="MODEL", help="folder, file, or name on the hub as YituTech/conv-bert-base")
+    parser.add_argument("model", metavar="MODEL", help="a folder, a file or a name on the hub: YituTech/conv-bert-base")
     parser.add_argument("--answers", metavar="NAME", choices=ANSWERS, help="the model that MODEL is a copy of")
     options = parser.parse_args(argv)
     differences = verify(options.model, options.answers)

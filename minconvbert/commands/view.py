@@ -7,7 +7,7 @@ from ..faces import ConvBertModel
 from ..files import SHIPPED
 from ..tokenizer.hugging_face import ConvBertTokenizerFast
 from ..view import figures
-from ..view.interactive import page
+from ..view.interactive import page_data, titled_page
 from ..view.look import KINDS, look, piece, unknown_words
 
 
@@ -32,7 +32,7 @@ def main(argv):
         cfg, name = model.config, Path(args.model).name
         name = (f"{name} · {cfg.num_hidden_layers} layers, each of {cfg.heads} attention and {cfg.heads}"
                 " convolution heads")
-        page(out, tokens, **drawn, model=name, notes=notes).save(path)
+        titled_page(page_data(out, tokens, **drawn), name, notes).save(path)
     else:
         try:
             figure = figures.overview(out, tokens, **drawn)
@@ -51,15 +51,15 @@ def _parser():
         prog="python -m minconvbert view", description="Draw what each word takes from its sentence: the convolution"
         " kernels and the attention maps of every layer and head, as a page to explore or as a picture.")
     parser.add_argument("sentence", help="a sentence, in quotes")
-    parser.add_argument("--out", metavar="FILE", default="view.html", help="what to write: .html (a page that needs"
+    parser.add_argument("--out", metavar="FILE", default="view.html", help="the file to write: .html (a page that needs"
                         " nothing else), .svg, .png or .pdf (view.html)")
     parser.add_argument("--pair", metavar="SENTENCE", help="a second segment, read together with the sentence")
-    parser.add_argument("--second", metavar="SENTENCE", help="another sentence that shares a word: one word, two"
-                        " kernels")
-    parser.add_argument("--word", help="the word to compare in the two (the longest that they share)")
+    parser.add_argument("--second", metavar="SENTENCE", help="another sentence that shares a word, to compare the two"
+                        " kernels of the word")
+    parser.add_argument("--word", help="the word to compare in both sentences (the longest that they share)")
     parser.add_argument("--layer", type=int, metavar="N", help="from 0 (the layer whose kernels differ most from word"
                         " to word; with --second, from sentence to sentence)")
-    parser.add_argument("--head", type=int, metavar="N", help="from 0 (as for the layer)")
+    parser.add_argument("--head", type=int, metavar="N", help="from 0 (chosen like the layer)")
     parser.add_argument("--token", metavar="WORD", help="the word that looks, or its position from 0"
                         " (the one whose kernel is least like the others, or the word of --word)")
     parser.add_argument("--model", metavar="FOLDER", default=SHIPPED, help="a pretrained folder (%(default)s)")

@@ -1,4 +1,4 @@
-"""`python -m minconvbert vocab train | audit`: learn a vocabulary, or say what is wrong with one."""
+"""`python -m minconvbert vocab train | audit`: learn a vocabulary, or report what is wrong with one."""
 
 import argparse
 import json
@@ -15,19 +15,20 @@ def main(argv):
     parser = argparse.ArgumentParser(prog="python -m minconvbert vocab")
     commands = parser.add_subparsers(dest="command", required=True)
     trained = commands.add_parser("train", help="learn a vocabulary from text")
-    trained.add_argument("corpus", nargs="+", help="UTF-8 text, a blank line between documents; .xz is read as it is")
+    trained.add_argument("corpus", nargs="+", help="UTF-8 text with a blank line between documents, plain or as .xz")
     trained.add_argument("--size", type=int, default=8192, help="number of tokens (default 8192)")
     trained.add_argument("--out", default="vocab.txt", help="where to write it (default vocab.txt)")
     trained.add_argument("--cased", action="store_true", help="keep case and accents")
-    trained.add_argument("--score", choices=SCORES, default="likelihood", help="what to join by (default likelihood)")
+    trained.add_argument("--score", choices=SCORES, default="likelihood",
+                         help="the score that decides which pieces to join (default likelihood)")
     trained.add_argument("--min-count", type=int, default=2, help="how often a piece must occur (default 2)")
     trained.add_argument("--max-alphabet", type=int,
-                         help="characters at most (default: as many as 99.95%% of the text takes, and at least 256)")
-    trained.add_argument("--max-bytes", type=int, help="documents from the beginning, until they are this large")
+                         help="the most characters (default: as many as cover 99.95%% of the text, and at least 256)")
+    trained.add_argument("--max-bytes", type=int, help="read documents from the beginning up to this size")
     trained.add_argument("--hold-out", action="store_true", help="leave out the documents that pretraining holds out")
-    audited = commands.add_parser("audit", help="say what is wrong with a vocabulary; exit code 1 if anything is")
+    audited = commands.add_parser("audit", help="report what is wrong with a vocabulary; exit code 1 if anything is")
     audited.add_argument("file")
-    audited.add_argument("--text", nargs="+", metavar="FILE", help="UTF-8 text: how much of it is [UNK]?")
+    audited.add_argument("--text", nargs="+", metavar="FILE", help="UTF-8 text; report how much of it becomes [UNK]")
     audited.add_argument("--cased", action="store_true", help="keep case and accents of the text")
     audited.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args(argv)

@@ -1,7 +1,7 @@
 """The golden pack, a checker that says what a port of ConvBERT does wrong, and a score of the checker.
 
-`check` compares a port with the pack; `make` writes the pack; `score` plants every mistake of the catalogue and sees
-whether each is caught and named. README.md beside this file is for authors of ports.
+`check` compares a port with the pack. `make` writes the pack. `score` plants every mistake of the catalogue, and
+reports whether each is caught and named. README.md beside this file is the guide for authors of ports.
 """
 
 _HOMES = {"make": "pack", "read_pack": "pack", "check": "checker", "score": "scoring"}

@@ -1,8 +1,8 @@
-"""The cases: what goes in, and how the reference computes all that comes out.
+"""The cases: their inputs, and how the reference computes everything that is expected.
 
-A case is small and aims at mistakes. Its weights are far from initial scale: at that scale a flipped kernel, a missing
-bias and the wrong GELU all hide below 1e-4. What goes in is a float32 number exactly, so that ports of any precision
-begin alike.
+A case is small and aims at mistakes. Its weights are far from initial scale, because at that scale a flipped kernel, a
+missing bias or the wrong GELU changes the numbers by less than 1e-4. Every input is exactly a float32 number, so that
+ports of any precision start from the same numbers.
 """
 
 import re
@@ -18,8 +18,8 @@ from .tape import Tape, on
 from .trace import BY_HAND, BY_TAPE, Passes, frozen_row, place, traced
 
 LEVELS = ("tokenizer", "op", "block", "model", "heads", "backward", "optimizer", "text")
-# H = 2, Dh = 3, D = 12: the roots of Dh, of H Dh and of D, and Dh itself, all differ, so scales cannot be mistaken.
-# Where 1 / sqrt(H Dh) is also 1 / sqrt(2 Dh), cases with SIX_HEADS, H = 3 and Dh = 2, tell them apart.
+# With H = 2, Dh = 3, D = 12, the roots of Dh, of H Dh and of D, and Dh itself, all differ, so a wrong scale shows. Only
+# 1 / sqrt(H Dh) equals 1 / sqrt(2 Dh); the cases with SIX_HEADS, H = 3 and Dh = 2, tell these apart.
 TINY = dict(vocab_size=23, hidden_size=12, embedding_size=12, num_hidden_layers=2, num_attention_heads=4,
             intermediate_size=20, max_position_embeddings=13, conv_kernel_size=5, pad_token_id=0)
 SIX_HEADS = TINY | dict(num_attention_heads=6)
@@ -27,7 +27,7 @@ SIX_HEADS = TINY | dict(num_attention_heads=6)
 
 @dataclass
 class Case:
-    """`given()` draws what goes in; `run(given, gradients)` is the reference: {name: array}, in order of computation.
+    """`given()` draws the inputs; `run(given, gradients)` is the reference: {name: array}, in the order of computation.
 
     `gradients`: BY_HAND from the backward functions, BY_TAPE from the forward pass alone, or None.
     """
@@ -37,9 +37,9 @@ class Case:
     given: callable
     run: callable
     config: dict | None = None
-    flags: dict = field(default_factory=dict)     # flag: what it is for, in a sentence
-    text: dict | None = None                      # what goes in but is no array
-    degenerate: str | None = None                 # why many mistakes look alike in it
+    flags: dict = field(default_factory=dict)     # flag: a sentence that says what it is for
+    text: dict | None = None                      # inputs that are not arrays
+    degenerate: str | None = None                 # the reason why many mistakes look alike in this case
 
     @property
     def level(self):
@@ -47,7 +47,7 @@ class Case:
 
     @property
     def has_gradients(self):
-        """Does the case have a backward pass?"""
+        """Whether the case has a backward pass."""
         return "gradients" in signature(self.run).parameters
 
     @property
@@ -68,21 +68,21 @@ def single(x):
 
 
 def draw(rng, *shape, scale=1.0):
-    """Normal numbers, each a float32 exactly."""
+    """Normal numbers, each exactly a float32 number."""
     return single(rng.normal(0, scale, shape))
 
 
 def draw_params(cfg, task, rng, scale=0.4):
-    """Biases are not zero, norms not one, the row of [PAD] not zero."""
+    """Random parameters. Biases are not zero, norms are not one, and the row of [PAD] is not zero."""
     return {name: single(draw(rng, *shape, scale=scale) + name.endswith("LayerNorm.weight"))
             for name, shape in param_shapes(cfg, task).items()}
 
 
 def nearly_flat(params, rng, flat, level, spread=0.004):
-    """Parameters with which the rows that some norms read vary by `spread` only, so that a larger eps shows in each.
+    """Parameters that make rows that norms read vary by `spread` only, so that a larger eps shows in each norm.
 
-    Arrays whose names fit `flat` are made small; those that fit `level` vary by `spread` around a number, one for all
-    or, in a table, one for each row.
+    Arrays whose names fit `flat` are made small. Arrays whose names fit `level` vary by `spread` around one number or,
+    if they are tables, around one number for each row.
     """
     found = dict(params)
     for name, array in params.items():
@@ -93,10 +93,10 @@ def nearly_flat(params, rng, flat, level, spread=0.004):
     return found
 
 
-# Ops: one function each. The last array that goes in is the gradient of what comes out.
+# Ops: one function each. The last input is the gradient of the output.
 
 def _op(id, purpose, make, forward, backward, results, **flags):
-    """`make(rng)` -> what goes in; `forward(**in)` -> out; `backward(dout, out, **in)` -> gradients of `results`."""
+    """`make(rng)` -> inputs; `forward(**inputs)` -> out; `backward(dout, out, **inputs)` -> gradients of `results`."""
     def given():
         rng = np.random.default_rng(sum(id.encode()))
         arrays = make(rng)
@@ -254,7 +254,7 @@ _loss("binary_cross_entropy", "mean(log(1 + exp(z)) - z wanted)",
 # Blocks.
 
 class Replay:
-    """Stands for a generator of random numbers: the masks of dropout come from the case, in order of use."""
+    """Replaces a random generator: it returns the dropout masks of the case, in the order of their use."""
 
     def __init__(self, masks):
         self.masks = iter(masks)
@@ -266,7 +266,7 @@ class Replay:
 
 
 def ordered(found, acts_prefix=""):
-    """Forward tensors by place, the loss, then gradients by place backwards."""
+    """Sort tensors: those of the forward pass by place, the loss, then gradients by place in reverse order."""
     backwards = lambda name: tuple(-i for i in place(name))
     forward = sorted((n for n in found if n.startswith("acts.")), key=lambda n: place(acts_prefix + n[5:]))
     gradients = sorted((n for n in found if n.startswith(("dacts.", "grads."))),

@@ -1,4 +1,4 @@
-"""Compare a port with the pack, tensor by tensor, and say what it did wrong."""
+"""Compare a port with the pack, tensor by tensor, and find out what it does wrong."""
 
 import traceback
 from collections.abc import Mapping
@@ -24,14 +24,15 @@ def check(port, level=None, case=None, pack=None, precision="float32", expect_fa
         assert report.ok, report
         report["op.linear"].first, report["op.linear"].diagnosis, report.mistakes
 
-    Any subset of cases and tensors will do: what is missing is said, and is no mistake unless `complete` is set.
-    `level`: one of LEVELS, or several; "backward" means the gradients of all of them. `case`: an id, or several.
-    `pack`: a folder, default the pack that comes with the package. `precision`: what the port computed in, float64,
-    float32, float16 or bfloat16: tolerances follow. `expect_fail`: ids of cases that are known to be wrong.
+    Any subset of cases and tensors may be handed in. The report lists what is missing; this is no mistake unless
+    `complete` is set. `level`: one of LEVELS, or several; "backward" means the gradients of all levels. `case`: an id,
+    or several. `pack`: a folder; the default is the pack that comes with the package. `precision`: that of the port,
+    float64, float32, float16 or bfloat16; it scales the tolerances. `expect_fail`: ids of cases that are known to be
+    wrong.
 
-    An error is max|port - truth| / scale over the tolerance, so right is at most 1; scale is the largest truth.
-    Raises ValueError for an unknown level, case or precision, and for a damaged pack; TypeError if a port returns
-    something else than a dict.
+    The error of a tensor is max|port - truth| / scale / tolerance, and the tensor is right if it is at most 1; scale is
+    the largest |truth|. Raises ValueError for an unknown level, case or precision, and for a damaged pack; TypeError if
+    a port returns anything but a dict.
     """
     goldens = read_pack(HERE if pack is None else Path(pack))
     levels, ids = _several(level), _several(case)
@@ -76,7 +77,7 @@ def _called(port, goldens):
         try:
             arrays = port(golden)
         except NotImplementedError:
-            continue                                        # the port has not come that far
+            continue                                        # the port does not have this case yet
         except Exception as error:
             what = f"the port raised {type(error).__name__}: {error} ({_where(error)})"
             raised.setdefault(what, []).append(id)
@@ -89,7 +90,7 @@ def _called(port, goldens):
 
 
 def _where(error):
-    """The last line of the port's own that an error passed, not of a library that it calls."""
+    """The last line of the port's own code that an error passed through, not of a library that it calls."""
     frames = traceback.extract_tb(error.__traceback__)[1:]
     own = [frame for frame in frames if "site-packages" not in frame.filename and "<" not in frame.filename[:1]]
     frame = (own or frames or traceback.extract_tb(error.__traceback__))[-1]
@@ -99,7 +100,7 @@ def _where(error):
 def compare_case(golden, arrays, names=None, precision="float32"):
     """-> CaseReport of the tensors of one case, without a diagnosis; {name: array} of those that can be compared
 
-    `names`: of these tensors alone
+    `names`: compare only these tensors
     """
     names = list(golden.truth) if names is None else names
     found, extra = our_names(golden, arrays)
@@ -130,8 +131,8 @@ def _compare(golden, name, array, precision):
     if array.shape != truth.shape:
         shapes = f"must be {truth.shape}, but is {array.shape}"
         if wanted == "integers" and array.ndim == truth.ndim:
-            return Row(name, "departs", note=shapes), array        # a text in other tokens: a mistake may explain it
-        # Heads split or not, axes of one kept or not: the numbers lie in the same order.
+            return Row(name, "departs", note=shapes), array        # other tokens; a mistake may explain them
+        # Whether heads are split and axes of size one are kept, the numbers have the same order.
         if array.size != truth.size or array.ndim == truth.ndim or not _regrouped(array.shape, truth.shape):
             return Row(name, "wrong shape", note=shapes), None
         array = array.reshape(truth.shape)
@@ -153,7 +154,7 @@ def _compare(golden, name, array, precision):
 
 
 def _regrouped(shape, wanted):
-    """Do two shapes differ only by neighbouring axes taken together, or by axes of one?"""
+    """Whether two shapes differ only by joining neighbouring axes, or by axes of size one."""
     longer, shorter = (list(s) for s in sorted((shape, wanted), key=len, reverse=True))
     product = 1
     for size in longer:

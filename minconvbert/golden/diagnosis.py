@@ -1,7 +1,7 @@
-"""Which known mistake reproduces a port's numbers? The reference is run with each, case by case.
+"""Find the known mistake that reproduces a port's numbers, by running the reference with each mistake, case by case.
 
-A mistake is *named* if it alone reproduces every number of a case, and if no more cases speak against it than for it:
-cases in which it would show, but which are right, or wrong in another way.
+A mistake is *named* if it alone reproduces every number of a case, and if more cases speak for it than against it. A
+case speaks against a mistake that it would show, if it is right, or wrong in another way.
 """
 
 from collections import Counter
@@ -15,16 +15,16 @@ from .pack import as_float, is_gradient
 from .trace import BY_HAND, BY_TAPE
 from .wholes import CASES
 
-# How much wider the tolerance is, or narrower, for what was computed in another precision than float32.
+# The factor on the tolerance for a port of another precision than float32.
 PRECISIONS = {"float64": 2.0**-26, "float32": 1.0, "float16": 2.0**13, "bfloat16": 2.0**16}
-# A mistake that so many more cases speak against than for is not tried any more.
+# A mistake is no longer tried if this many more cases speak against it than for it.
 HOPELESS = 3
-# A mistake that departs by this many tolerances where the port is right can be excluded without a run.
+# A mistake is excluded without a run if it departs by this many tolerances where the port is right.
 CLEARLY = 8
-# A value is known if the next smaller one gives numbers that differ by so many tolerances.
+# A value is known if the next smaller value gives numbers that differ by this many tolerances.
 FIXED = 20
 DEEPEST = 3
-_IN_RANGES = {mistake for _, values in RANGES for mistake in values}       # all are tried, so that a range is whole
+_IN_RANGES = {mistake for _, values in RANGES for mistake in values}       # all are tried, for a complete range
 
 
 @dataclass
@@ -36,14 +36,14 @@ class Diagnosis:
     """
 
     mistakes: list
-    explained: int             # departing tensors that they reproduce
+    explained: int             # how many departing tensors they reproduce
     departing: int
-    complete: bool = False     # does this, with what is found beyond it, give every number that the port handed in?
-    then: "Diagnosis | None" = None   # what else is wrong once these are taken for granted
+    complete: bool = False     # whether this, with what is found beyond it, gives every number of the port
+    then: "Diagnosis | None" = None   # the diagnosis of what these mistakes do not explain
     gradients: str | None = None      # BY_TAPE if the port's gradients follow from its mistaken forward pass
-    sharp: bool = True                # do the numbers fix their value, if they have one?
-    ruled_out: dict = field(default_factory=dict)   # {mistake that fits, too: why it is not the one}
-    against: set = field(default_factory=set)       # mistakes that would show here, and do not
+    sharp: bool = True                # whether the numbers determine their value, if they have one
+    ruled_out: dict = field(default_factory=dict)   # {mistake that also fits: the reason why it was ruled out}
+    against: set = field(default_factory=set)       # mistakes that would show here, but do not
 
     @property
     def named(self):
@@ -53,7 +53,7 @@ class Diagnosis:
 
     @property
     def range(self):
-        """What is said of mistakes that differ in a value only, if the numbers do not fix it; None if they do."""
+        """A text for mistakes that differ only in a value that the numbers do not determine; None for others."""
         for text, values in RANGES:
             fits = {value for mistake, value in values.items() if mistake in self.mistakes}
             if fits and len(fits) == len(self.mistakes) and (len(fits) > 1 or not self.sharp):
@@ -75,15 +75,15 @@ class Diagnosis:
                 text += f" or {len(self.mistakes) - 4} others"
             text += f" reproduces {self.explained} of {self.departing} departing tensors"
         if self.gradients == BY_TAPE:
-            text += ", the gradients as they follow from it"
+            text += ", with the gradients that follow from it"
         for mistake, why in self.ruled_out.items():
-            text += f"; “{mistake}” gives these numbers, too, but {why}"
+            text += f"; “{mistake}” also gives these numbers, but {why}"
         if self.then:
             return f"{text}; beyond that, {self.then}"
         return text if self.complete or not self.mistakes else f"{text}, and no mistake of the catalogue the rest"
 
     def chain(self):
-        """This diagnosis, what is wrong beyond it, and so on."""
+        """This diagnosis, the diagnosis of what it does not explain, and so on."""
         return [self, *(self.then.chain() if self.then else [])]
 
     def to_dict(self):
@@ -92,7 +92,7 @@ class Diagnosis:
 
 
 class Evidence:
-    """What a port handed in for one case, in the shapes of the pack."""
+    """The arrays that a port handed in for one case, in the shapes of the pack."""
 
     def __init__(self, golden, arrays, precision="float32"):
         self.golden, self.arrays, self.precision = golden, arrays, precision
@@ -106,7 +106,7 @@ class Evidence:
         return entry["scale"] * entry["tolerance"] * PRECISIONS[self.precision]
 
     def distance(self, name, wanted, array=None):
-        """The error of what was handed in, or of `array`, in tolerances, measured against another run."""
+        """The error, in tolerances, of what the port handed in, or of `array`, against another run."""
         array = self.arrays[name] if array is None else array
         if np.size(wanted) != array.size:
             return np.inf
@@ -121,20 +121,21 @@ class Evidence:
         return float(np.abs(array - wanted).max(initial=0)) / (self.allowed(name) * larger)
 
     def reproduced(self, name, run, distances):
-        """Does a run give this tensor? None if that says nothing. `distances`: of what is explained so far."""
-        # A run's scores are what its softmax reads. A port's may be what the map before it gives, and be right.
+        """Whether a run gives this tensor; None if this says nothing.   distances: of tensors explained so far"""
+        # The scores of a run are what its softmax reads. Those of a port may be the output of the map before, and
+        # right.
         if name not in run or _are_scores(name) and self.distances[name] <= 1:
             return None
-        # Noise may grow in a mistaken model: some more is allowed where a mistake explains nearly all of a departure.
+        # Noise may grow in a mistaken model, so more is allowed if a mistake explains nearly all of a departure.
         left = self.distance(name, run[name])
         return left <= 1 or left <= CLEARLY and left <= 0.05 * distances[name]
 
     def agrees(self, run):
-        """Does a run give all that was handed in?"""
+        """Whether a run gives everything that was handed in."""
         return all(self.reproduced(name, run, self.distances) is not False for name in self.order)
 
     def is_sharp(self, mistake, way):
-        """Do the numbers fix a mistake's value to some percent? The next smaller value gives clearly others then."""
+        """Whether the numbers determine a mistake's value: the next smaller value gives clearly different numbers."""
         for _, values in RANGES:
             if mistake in values:
                 ordered = sorted(values, key=lambda name: float(values[name]))
@@ -144,14 +145,14 @@ class Evidence:
         return True
 
     def shows(self, run, names):
-        """Would this run be seen to be wrong at one of these tensors?"""
+        """Whether this run shows as wrong at one of these tensors."""
         truth = self.golden.truth
         return any(self.distance(name, run[name], truth[name]) > 1 for name in names if name in run)
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a mistaken run is made: how it finds gradients, in which precision, after which other mistakes."""
+    """How a mistaken run is made: its kind of gradients, its precision, and the other mistakes that it has."""
 
     gradients: str | None = BY_HAND
     dtype: str = "float64"
@@ -166,12 +167,12 @@ class Way:
 
 @lru_cache(maxsize=512)
 def run_with(golden, mistakes, gradients=BY_HAND, dtype="float64"):
-    """What the reference gives for a case with these mistakes; None where they cannot be made."""
+    """What the reference computes for a case with these mistakes; None if they cannot be made there."""
     return rerun(golden.id, as_float(golden.given, np.dtype(dtype)), mistakes, gradients)
 
 
 def _ways(evidence, mistake, way):
-    """How a port that makes this mistake, after those of `way`, may have come to its numbers."""
+    """The ways in which a port that makes this mistake, after those of `way`, may have computed its numbers."""
     if way.before:
         return [way]
     plain = Way(BY_HAND if evidence.has_gradients else None)
@@ -180,11 +181,11 @@ def _ways(evidence, mistake, way):
 
 
 def diagnose_case(evidence, skip=(), way=None, depth=DEEPEST):
-    """Run the case with each mistake of the catalogue but those of `skip`: which reproduces the port's numbers?
+    """Run the case with each mistake of the catalogue except those of `skip`, and compare with the port's numbers.
 
-    All tensors before the first that departs are right, so a run from what went in is a run from them. A mistake must
-    leave those as they are and reproduce the first that departs; among several, those that reproduce the longest
-    stretch after it remain. After one mistake, a second and a third are looked for in the same way.
+    All tensors before the first that departs are right, so a run from the inputs passes through them. A mistake must
+    leave these as they are and reproduce the first that departs. Of several such mistakes, those are kept that
+    reproduce the longest stretch after it. After one mistake, a second and a third are searched in the same way.
     """
     way, golden, order = way or Way(), evidence.golden, evidence.order
     distances = evidence.distances
@@ -207,7 +208,7 @@ def diagnose_case(evidence, skip=(), way=None, depth=DEEPEST):
                 if evidence.shows(run, order[: order.index(first) + 1]):
                     against.add(mistake)
                 if not is_gradient(first) and mistake not in IN_SINGLE:
-                    break                                    # however gradients are found, the forward pass is the same
+                    break                                    # the forward pass of the other ways is the same
                 continue
             fits = [evidence.reproduced(name, run, distances) for name in order]
             length = fits.index(False) if False in fits else len(order)
@@ -230,8 +231,8 @@ def diagnose_case(evidence, skip=(), way=None, depth=DEEPEST):
 def _candidates(evidence, first, distances, against):
     """The mistakes that may explain the first tensor that departs.
 
-    The pack says where each shows first, and by how many tolerances of float32. One that shows clearly where the port
-    is right is added to `against`. In float64, those that float32 does not see may show, too.
+    The pack says where each mistake shows first, and by how many tolerances of float32. A mistake that shows clearly
+    where the port is right is added to `against`. In float64, mistakes that are too small for float32 may also show.
     """
     golden, scale, chosen = evidence.golden, PRECISIONS[evidence.precision], []
     places, catches = {name: i for i, name in enumerate(golden.truth)}, golden.manifest["catches"]
@@ -252,7 +253,7 @@ def _are_scores(name):
 
 
 def diagnose(evidences):
-    """-> {case: Diagnosis} of the cases that are wrong, each seen in the light of all others."""
+    """-> {case: Diagnosis} of the cases that are wrong, with the evidence of all other cases."""
     wrong = [id for id, evidence in evidences.items() if evidence.departing and id in CASES]
     wrong.sort(key=lambda id: "degenerate" in evidences[id].golden.manifest)
     found, votes, known = {}, Counter(), {}
@@ -268,13 +269,13 @@ def diagnose(evidences):
 
 
 def _tuples(diagnosis):
-    """The mistakes of a complete diagnosis, as many tuples as there are alternatives at its end."""
+    """The mistakes of a complete diagnosis: a tuple for each alternative at its end."""
     chain = diagnosis.chain()
     return [(*(part.mistakes[0] for part in chain[:-1]), last) for last in chain[-1].mistakes]
 
 
 def _from_known(evidence, known):
-    """A diagnosis by what explained an earlier case completely; None if that does not explain this one."""
+    """A diagnosis by the mistakes that explained an earlier case completely; None if they do not explain this case."""
     golden, complete = evidence.golden, []
     for mistakes, gradients in known.items():
         for way in dict.fromkeys([Way(gradients, before=mistakes), *(
@@ -304,9 +305,9 @@ def _as_chain(evidence, mistakes, others, way, before):
 def settle(found, evidences, again):
     """Weigh the diagnoses of all cases against each other, in place; `again(id, skip)` diagnoses a case once more.
 
-    Of several mistakes in a case, those drop out that another case speaks against. A name is withdrawn if at least as
-    many cases speak against it as for it, or if only degenerate cases speak for it; then the cases that named it are
-    diagnosed again without it.
+    If several mistakes explain a case, those that another case speaks against are ruled out. A name is withdrawn if at
+    least as many cases speak against it as for it, or if only degenerate cases speak for it. The cases that named it
+    are then diagnosed again without it.
     """
     withdrawn = set()
     while fallen := _fallen(found, evidences):
@@ -326,11 +327,11 @@ def _rule_out(part, found, evidences):
         part.mistakes = [mistake for mistake, why in speaks.items() if not why]
     named = {other.named for diagnosis in found.values() for other in diagnosis.chain()} & set(part.mistakes)
     if len(named) == 1 < len(part.mistakes):
-        part.mistakes = list(named)                          # other cases name it, and it explains this one
+        part.mistakes = list(named)                          # other cases name it, and it explains this case
 
 
 def _fallen(found, evidences):
-    """{name that falls: (the mistakes that it stands for, why)}, once those that others speak against are left out"""
+    """{name to withdraw: (its mistakes, the reason)}, after ruling out the mistakes that other cases speak against"""
     for diagnosis in found.values():
         for part in diagnosis.chain():
             _rule_out(part, found, evidences)
@@ -354,7 +355,7 @@ def _fallen(found, evidences):
 
 
 def _against(mistakes, found, evidences, most=1):
-    """Why up to `most` cases speak against these mistakes, each of them: a sentence for each case."""
+    """A sentence for each of up to `most` cases that speak against every one of these mistakes."""
     for id, evidence in evidences.items():
         if most and all(_speaks_against(mistake, found.get(id), evidence) for mistake in mistakes):
             most -= 1
@@ -362,7 +363,7 @@ def _against(mistakes, found, evidences, most=1):
 
 
 def _speaks_against(mistake, diagnosis, evidence):
-    """Would a mistake show in a case that is right, or wrong and explained without it?"""
+    """Whether a mistake would show in a case that is right, or that is wrong and explained without it."""
     if mistake not in evidence.golden.manifest["catches"]:
         return False
     if diagnosis is None:
@@ -375,7 +376,7 @@ def _speaks_against(mistake, diagnosis, evidence):
 
 
 def _explains(mistake, evidence):
-    """Does a mistake give all numbers of a case that is wrong? It may not have been tried, after another that does."""
+    """Whether a mistake gives all numbers of a wrong case. It may be untried, if another was found to give them."""
     runs = [way.run(evidence.golden, mistake) for way in _ways(evidence, mistake, Way())] if evidence.departing else []
     return any(run and evidence.agrees(run) for run in runs)
 

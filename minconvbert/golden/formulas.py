@@ -1,4 +1,4 @@
-"""One line for every tensor of the pack: what it is."""
+"""One line that says what it is for every tensor of the pack."""
 
 import re
 
@@ -49,7 +49,7 @@ FORMULAS = {
 
 
 def formula(name, case):
-    """What a tensor is, in words."""
+    """The formula or the description of a tensor, in one line."""
     if own := FORMULAS.get(f"{case.id}: {name}", FORMULAS.get(name)):
         return own
     if name == "acts.out":

@@ -1,7 +1,7 @@
-"""The catalogue: what ports get wrong, each as a change of one or two lines of the reference itself.
+"""The catalogue of mistakes that ports make. Each is a change of one or two lines of the reference itself.
 
-A line of the table has a name, the function, what stands there, and what the mistaken port has in its place. A port's
-numbers are compared with those that the reference gives with this change.
+A line of the table has the name of the mistake, the function, a piece of its text, and the text that the mistaken port
+has in its place. The numbers of a port are compared with those of the reference with this change.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ PLANTED_IN = (activations, attention, conv, heads, losses, model, ops, optim, hu
 
 # name: edits, each (module.function, old text, new text); the function has the old text exactly once.
 MISTAKES = {}
-# Where numbers cannot tell values apart: (what is said of several that fit, {mistake: its value}).
+# Mistakes that differ in a value: (the text to print if several fit, {mistake: its value}).
 RANGES = []
-# Seen in the rounding of float32, so that a run in float64 does not reproduce it.
+# These show in the rounding of float32, so a run in float64 does not reproduce them.
 IN_SINGLE = {"attention: mask value -10000, or another that does not drown the scores"}
 
 
@@ -205,7 +205,7 @@ for _kind, _where, _weight, _reversed in (
              "dweight[:, 0, K - 1 - j] =" if _kind == "depthwise" else "dkernel[..., K - 1 - j] =")
 _mistake("depthwise convolution: kernel read as (K, D)", "conv.depthwise_conv", "padded = pad(x, K)",
          "weight, padded = weight.reshape(K, D).T[:, None], pad(x, K)")
-# Frameworks that unfold: a head's values in the K windows, in one row, are taken apart in the other order.
+# Frameworks with `unfold`: the row of a head's values in K windows is split in the wrong order.
 for _name, _rows, _back in (
         ("taps read (Dh, K) for (K, Dh)", "axis=3).reshape(B, L, H, Dh, K)", "windows[..., j]"),
         ("taps read (K, Dh) for (Dh, K)", "axis=4).reshape(B, L, H, K, Dh)", "windows[..., j, :]"),
@@ -480,18 +480,18 @@ spans, end = [], len(word)
         spans.insert(0, (start, end))
         end = start
     return spans""")
-_mistake("padding on the left", "tokenizer.rows.pad", 'if side == "right"', 'if side == "left"')
-_mistake("padding not marked in the attention mask", "tokenizer.rows.pad", "attention_mask=0", "attention_mask=1")
+_mistake("padding on the left", "tokenizer.rows.pad_rows", 'if side == "right"', 'if side == "left"')
+_mistake("padding not marked in the attention mask", "tokenizer.rows.pad_rows", "attention_mask=0", "attention_mask=1")
 _mistake("tokenizer: special tokens in a text are split", "tokenizer.hugging_face._Tokenizer._stretches",
          "self._marked if split_special_tokens else ()", "self._marked")
 
 
 class NoMistake(Exception):
-    """A mistake cannot be planted here: the text that it changes is not there."""
+    """A mistake cannot be planted, because the function does not have the text that it changes."""
 
 
 def _original(where):
-    """-> the module, what holds the function in it (the module itself, or a class), the function"""
+    """-> the module; the owner of the function, which is the module itself or a class; the function"""
     module_name, path = "minconvbert", where.split(".")
     while f"{module_name}.{path[0]}" in sys.modules:
         module_name = f"{module_name}.{path.pop(0)}"
@@ -503,7 +503,7 @@ def _original(where):
 
 @cache
 def _changed(where, edits):
-    """-> what holds the function `where`, the function, and the same compiled from its changed text"""
+    """-> the owner of the function `where`; the function; the function compiled from its changed text"""
     module, owner, original = _original(where)
     text = textwrap.dedent(inspect.getsource(original))
     for old, new in edits:
@@ -522,13 +522,13 @@ def touched(mistake):
 
 
 def planted(*mistakes):
-    """Inside, the reference makes these mistakes; mistakes of one function are made together."""
+    """Let the reference make these mistakes inside the block; mistakes of one function are made together."""
     return changed(*(edit for mistake in mistakes for edit in MISTAKES[mistake]))
 
 
 @contextlib.contextmanager
 def changed(*edits):
-    """Inside, functions of the reference have another text.   edits: (module.function, old text, new text)"""
+    """Change the text of functions of the reference inside the block.   edits: (module.function, old text, new text)"""
     by_function, undo = {}, []
     for where, old, new in edits:
         by_function.setdefault(where, []).append((old, new))
@@ -555,9 +555,9 @@ def changed(*edits):
 
 
 def rerun(id, given, mistakes, gradients=BY_HAND):
-    """-> {name: array}: what the reference gives for a case with these mistakes; None where they cannot be made.
+    """-> {name: array} of the reference for a case with these mistakes; None if they cannot be made there
 
-    BY_TAPE, the gradients are those of the mistaken forward pass, as in a port that lets a framework find them.
+    With BY_TAPE, gradients are those of the mistaken forward pass, as in a port with a framework's autograd.
     """
     case = CASES[id]
     try:
@@ -569,13 +569,13 @@ def rerun(id, given, mistakes, gradients=BY_HAND):
 
 @cache
 def is_forward(mistake):
-    """Does it change the forward pass? Then gradients that a framework finds change with it."""
+    """Whether a mistake changes the forward pass, and so the gradients of a framework, too."""
     return any(not where.endswith("_backward") and "_slope" not in where for where in touched(mistake))
 
 
 @cache
 def possible(id):
-    """The mistakes that can show in a case: those that change a function which it calls."""
+    """The mistakes that can show in a case, because they change a function that it calls."""
     places = {_original(where)[2].__code__: where for mistake in MISTAKES for where in touched(mistake)}
     called, before = set(), sys.getprofile()
     given = CASES[id].given()

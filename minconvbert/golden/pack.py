@@ -21,25 +21,25 @@ from .wholes import CASES, TOKENS
 
 FORMAT = 2
 HERE = Path(__file__).parent / "pack"
-# A right port in float32 may stray this many times as far as the reference itself does in float32 ...
+# The tolerance is this many times the float32 error of the reference itself ...
 HEADROOM = 16
-# ... and at least this many roundings: a tensor that the reference happens to hit on the head is no stricter.
+# ... and at least this many roundings, because the reference happens to be exact in some tensors.
 LEAST = 16 * 2.0**-24
 GIVEN = ("in.", "params.")
 
 
 def is_gradient(name):
-    """Does the tensor belong to the backward pass?"""
+    """Whether the tensor belongs to the backward pass."""
     return name.startswith(("dacts.", "grads.", "din."))
 
 
 def as_float(arrays, dtype):
-    """The same arrays, floats in `dtype`."""
+    """The same arrays, with floats as `dtype`."""
     return {name: a.astype(dtype) if a.dtype.kind == "f" else a for name, a in arrays.items()}
 
 
 def make_case(case):
-    """-> manifest, arrays of one case: what goes in, what must come out, how far a port may stray"""
+    """-> manifest and arrays of one case: inputs, expected outputs, tolerances"""
     given = case.given()
     truth, twins = _without_twins(case.run(given), given)
     scales, noise = scales_of(truth), _noise(case, given, truth)
@@ -68,7 +68,7 @@ def make_case(case):
 
 
 def _shows(found, truth, allowed, given):
-    """Where a mistake shows first: [tensor, its error in tolerances], or None if it shows nowhere."""
+    """The first tensor at which a mistake shows: [tensor, its error in tolerances], or None if it does not show."""
     for name, wanted in truth.items() if found else ():
         if name not in found:
             continue
@@ -89,7 +89,7 @@ def seen_places(name, given):
 
 
 def scales_of(truth):
-    """What the error of each tensor is measured by: its largest value or, where symmetry makes it zero, its kind's."""
+    """The scale of each tensor: its largest value or, where symmetry makes it zero, the largest of its kind."""
     largest = {name: float(np.abs(a).max(initial=0)) for name, a in truth.items() if a.dtype.kind == "f"}
     scales = {}
     for name, value in largest.items():
@@ -99,7 +99,7 @@ def scales_of(truth):
 
 
 def _noise(case, given, truth):
-    """How far float32 strays, tensor by tensor: the most in a plain run and in four on inputs off by one rounding."""
+    """The float32 error of each tensor: the largest of a plain run and of four runs on inputs off by one rounding."""
     scales, rng = scales_of(truth), np.random.default_rng(0)
     noise = dict.fromkeys(scales, 0.0)
     single = as_float(given, np.float32)
@@ -111,14 +111,14 @@ def _noise(case, given, truth):
 
 
 def _shaken(array, rng):
-    """Each float32 number off by half a unit in the last place, up or down, or as it is; integers as they are."""
+    """Each float32 number, changed by half a unit in the last place up or down, or not at all; integers unchanged."""
     if array.dtype.kind != "f":
         return array
     return (array * (1 + rng.choice([-1, 0, 1], array.shape) * 2.0**-24)).astype(array.dtype)
 
 
 def _without_twins(found, given):
-    """Leave out what is an input, or stands there already under another name.   -> the rest, {left out: its twin}"""
+    """Drop tensors that equal an input or an earlier tensor.   -> the kept ones, {dropped: the equal one}"""
     kept, twins = {}, {}
     for name, array in found.items():
         twin = name.startswith(("acts", "dacts")) and array.size > 1 and array.dtype.kind == "f" and next(
@@ -154,7 +154,7 @@ def make(folder, cases=None):
 
 
 def _as_text(entries):
-    """JSON with a tensor, or a mistake, on each line: short enough to read, and to compare."""
+    """JSON with a tensor or a mistake on each line, so that people can read and compare it."""
     as_json = lambda value, **how: json.dumps(value, ensure_ascii=False, **how)
     lines = []
     for name, value in entries.items():
@@ -181,7 +181,7 @@ def _checksum(path):
 
 
 class Golden:
-    """One case as it lies in a pack: its manifest, what goes in (`given`) and what must come out (`truth`)."""
+    """One case of a pack: its manifest, the inputs (`given`), and the expected tensors (`truth`)."""
 
     def __init__(self, folder, id):
         self.id = id
@@ -192,21 +192,21 @@ class Golden:
         self.truth = {name: arrays[name] for name in self.tensors}
         self.level, self.config = self.manifest["level"], self.manifest["config"]
         for array in arrays.values():
-            array.flags.writeable = False                    # a port that works in place would spoil later checks
+            array.flags.writeable = False                    # because a port that changes them would spoil later checks
 
     def seen_places(self, name):
         """Which places of a tensor are compared: all, or those that the mask does not hide."""
         return seen_places(name, self.given)
 
 
-# What a manifest and each of its tensors must have, and of what kind; `config` is null where a case needs none.
+# The entries of a manifest and of each of its tensors, with their types; `config` is null if a case needs none.
 FIELDS = dict(id=str, level=str, purpose=str, config=(dict, type(None)), catches=dict, same_as=dict, tensors=list)
 OF_TENSOR = dict(name=str, role=str, shape=list, dtype=str, formula=str)
 OF_FLOATS = dict.fromkeys(("scale", "noise", "tolerance"), (int, float))
 
 
 def _manifest(path, id, arrays):
-    """What CASE.json says.   Raises ValueError if it lacks something, or does not fit the arrays."""
+    """The content of CASE.json.   Raises ValueError if it lacks an entry, or does not fit the arrays."""
     manifest = read_json(path)
     _has(manifest, FIELDS, path)
     for row in manifest["tensors"]:
@@ -247,7 +247,7 @@ def read_pack(folder=HERE):
 
 
 def _listed(folder):
-    """{file: checksum} that pack.json lists.   Raises ValueError if a case has none, or a name leads elsewhere."""
+    """The {file: checksum} of pack.json.   Raises ValueError if a case has none, or a name leads out of the folder."""
     try:
         index = read_json(folder / "pack.json")
         found, files, ids = index["format"], dict(index["sha256"]), [case["id"] for case in index["cases"]]

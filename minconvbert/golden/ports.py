@@ -1,4 +1,4 @@
-"""What a port hands in: files of tensors, under our names or others', brought to the names and layouts of the pack."""
+"""Read what a port hands in: files of tensors, whose names and layouts are converted to those of the pack."""
 
 import json
 import math
@@ -32,16 +32,16 @@ MODULES = {
     "output": ("output.out", None), "": ("output.out", None)}
 EMBEDDINGS = {"embeddings": "embeddings.out", "embeddings.LayerNorm": "embeddings.out",
               "embeddings.word_embeddings": "embeddings.word", "embeddings_project": "embeddings_project.out"}
-LARGEST = 2**28                                        # bytes of all tensors in an .npz: 60 times the pack
+LARGEST = 2**28                                        # the most bytes of all tensors in an .npz, 60 times the pack
 CASE_ID = re.compile(r"(tokenizer|op|block|model|heads|optimizer|text)\.")
 
 
 def read_port(port, case=None):
     """-> {case: {name: array}}, [what could not be read]
 
-    `port`: a file (safetensors, npz) or a folder of them, one for each case; in a folder also folders, one for each
-    case, of npy files. In one file for all cases a name begins with its case: `op.linear/acts.out`. `tokenizer.jsonl`
-    has a line for each text. A dict of the same kind may stand for files. What two files hand in is refused.
+    `port` is a folder with a file (safetensors, npz) or a folder of npy files for each case, or one file for all cases,
+    in which names begin with the case: `op.linear/acts.out`. `tokenizer.jsonl` has a line for each text. `port` may
+    also be a dict with the same names. A tensor that two files hand in is refused.
     """
     if isinstance(port, Mapping):
         return _by_case(port, case), []
@@ -55,7 +55,7 @@ def read_port(port, case=None):
             continue
         try:
             read, owner = READERS[file.suffix](file, inside)
-        except Exception as error:                           # whatever a damaged file makes its reader raise
+        except Exception as error:                           # a damaged file may make its reader raise anything
             notes.append(f"{inside}: cannot be read: {error}")
             continue
         owner = case if case and (file.suffix != ".npy" or not owner) else owner
@@ -75,7 +75,7 @@ def read_port(port, case=None):
     return found, notes
 
 
-# Each of these reads a file.   -> {name: array}, the case that the file's name or folder says
+# Each of these functions reads a file.   -> {name: array}, the case in the file's name or folder
 
 def _safetensors(file, inside):
     return read_safetensors(file), file.name.removesuffix(".safetensors")
@@ -91,7 +91,7 @@ def _npz(file, inside):
 
 
 def _npy(file, inside):
-    """CASE/NAME.npy; CASE may lie deeper, and NAME may have folders for dots."""
+    """Read CASE/NAME.npy. CASE may lie deeper, and NAME may have folders in place of dots."""
     folders = inside.parts[:-1]
     at = next((i for i, folder in enumerate(folders) if CASE_ID.match(folder)), 0)
     name = ".".join([*folders[at + 1:], inside.name.removesuffix(".npy")])
@@ -100,7 +100,7 @@ def _npy(file, inside):
 
 
 def _check_npy(file):
-    """Raises ValueError if the header promises more numbers than the file has: NumPy would make room for them first."""
+    """Raises ValueError if a header claims more numbers than the file has, because NumPy would allocate them."""
     with open(file, "rb") as opened:
         major, _ = np.lib.format.read_magic(opened)
         read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
@@ -159,7 +159,7 @@ def our_names(golden, arrays):
                 try:
                     array = relayout(array, layout, theirs)
                 except ValueError:
-                    pass                                     # its shape is then reported as wrong
+                    pass                                     # the report then says that its shape is wrong
             if ours not in arrays:
                 found.setdefault(ours, (array, theirs))
         elif theirs not in golden.given and golden.manifest["same_as"].get(theirs) not in golden.given:
@@ -168,7 +168,7 @@ def our_names(golden, arrays):
 
 
 def _as_array(x):
-    """An array; where none can be made of it, one of objects that holds a remedy."""
+    """The value as an array; if this is impossible, an array of objects that holds a remedy."""
     try:
         array = np.asarray(x)
     except Exception:
@@ -178,7 +178,7 @@ def _as_array(x):
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
-# What a tensor of each kind may be called, where {} is its own name: all of these, with and without `convbert.`.
+# All names that a tensor of each kind may have, with and without `convbert.`; {} is its own name.
 FORMS = {
     "acts": ["{}"],
     "din": ["d{}"],

@@ -1,4 +1,4 @@
-"""What `check` found: rows of tensors, cases, and the whole as a table, as JSON and as JUnit XML."""
+"""The report of `check`: rows of tensors, cases, and all of it as a table, as JSON and as JUnit XML."""
 
 import json
 import re
@@ -9,13 +9,13 @@ from ..output import clipped, folded
 from .diagnosis import Diagnosis
 
 WRONG = ("departs", "wrong shape", "not finite", "wrong dtype")
-# A table that is not verbose fits a screen.
+# These limits make a table that is not verbose fit a screen.
 MOST_ROWS, MOST_CASES, MOST_DIAGNOSES = 12, 12, 8
 
 
 @dataclass
 class Row:
-    """One tensor: its status, its error in units of the tolerance, and a word on it."""
+    """One tensor: its status, its error in units of the tolerance, and a note."""
 
     name: str
     status: str                # "ok", "missing", "extra", or one of WRONG
@@ -57,7 +57,7 @@ class CaseReport:
 
     @property
     def worst(self):
-        """Of a case that is right: the row nearest to its tolerance."""
+        """The row of a right case that is nearest to its tolerance."""
         return max(self.compared, key=lambda row: row.error)
 
     @property
@@ -65,7 +65,7 @@ class CaseReport:
         compared, wrong = self.compared, self.wrong
         text = "not handed in" if not compared else "wrong" if wrong else "right"
         if self.expected_to_fail:
-            text += ", as expected" if wrong else ", but expected to be wrong: no longer expect it"
+            text += ", as expected" if wrong else ", but expected to be wrong; remove it from the expected failures"
         if compared:
             text += f": {f'{len(wrong)} of {len(compared)}' if wrong else len(compared)} tensors"
         if compared and self.missing:
@@ -75,7 +75,7 @@ class CaseReport:
         return text
 
     def lines(self, rows=None):
-        """The case as text; `rows`: so many from before the first that departs, or all that are not missing (None)."""
+        """The case as text.   rows: how many before the first that departs; None means all that are not missing"""
         lines = [f"{self.id:<28} {self.verdict}"]
         shown = [row for row in self.rows if row.status not in ("missing", "extra")]
         extra = [row.name for row in self.rows if row.status == "extra"]
@@ -100,7 +100,7 @@ class CaseReport:
 
 @dataclass(repr=False)
 class Report:
-    """What `check` found. `ok` says whether all that was handed in is right; `str` is the table."""
+    """The result of `check`. `ok` says whether everything that was handed in is right; `str` is the table."""
 
     cases: list
     notes: list = field(default_factory=list)
@@ -112,7 +112,7 @@ class Report:
 
     @property
     def failures(self):
-        """Cases that are wrong and not expected to be, or right against expectation, or lack what must be there."""
+        """Cases that are unexpectedly wrong, unexpectedly right, or incomplete although they must be complete."""
         return [case for case in self.cases if bool(case.wrong) != case.expected_to_fail
                 or self.complete and case.missing]
 
@@ -204,12 +204,12 @@ class Report:
 
 
 def some(names, most):
-    """The first of them, in a line."""
+    """The first few of them, in one line."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _printable(text):
-    """XML knows no control characters but tab and line ends."""
+    """A text without control characters, of which XML allows only tab and line ends."""
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 

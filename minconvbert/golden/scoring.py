@@ -1,4 +1,4 @@
-"""Plant every mistake of the catalogue, one at a time: which cases catch it, at which tensor, and is it named?"""
+"""Plant every mistake of the catalogue, one at a time, and report which cases catch it and whether it is named."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from .pack import HERE, read_pack
 from .trace import BY_HAND, BY_TAPE
 from .wholes import CASES
 
-# Kinds of ports: {name: (how they find gradients, what they compute in)}
+# Kinds of ports: {name: (kind of gradients, precision)}
 KINDS = {"float64": (BY_HAND, "float64"), "float32": (BY_HAND, "float32"), "autograd": (BY_TAPE, "float64")}
 
 
 @dataclass
 class Line:
-    """How one mistake fares: {case that catches it: (first tensor to depart, what is named or None, all that fit)}.
+    """The result of one mistake: {case that catches it: (first departing tensor, named mistake or None, all that fit)}.
 
-    A range of values is a right name if the mistake's is among them.
+    A range of values is a right name if it contains that of the mistake.
     """
 
     mistake: str
@@ -56,7 +56,7 @@ class Score:
 
     @property
     def ok(self):
-        """All caught, nine in ten named, none misnamed, in every kind of port."""
+        """Whether all are caught, nine in ten are named, and none is misnamed, in every kind of port."""
         return all(all(line.caught and not line.misnamed for line in lines.values())
                    and sum(line.named for line in lines.values()) >= 0.9 * len(lines) for lines in self.lines.values())
 
@@ -82,11 +82,11 @@ class Score:
 
 {"".join(f"* {line}{chr(10)}" for line in self.summary().splitlines())}
 `python -m minconvbert golden score --write FILE` makes this table. It plants every mistake of the catalogue, one at a
-time, in every case, and checks what the package then computes. Caught by: the three simplest cases that do, each with
-the first tensor to depart, and how many more do.
+time, in every case, and checks what the package then computes. The second column lists the three simplest cases that
+catch the mistake, each with the first tensor that departs, and the number of further cases that catch it.
 
 `float64` and `float32` are ports with a backward pass of their own, which is right if the mistake is in the forward
-pass. `autograd` is a port whose gradients follow from its forward pass; it makes no mistakes of the backward pass.
+pass. `autograd` is a port whose gradients follow from its forward pass, so it makes no mistakes of the backward pass.
 
 | mistake | caught by, at | {" | ".join(self.lines)} |
 |---|---|{"---|" * len(self.lines)}
@@ -126,7 +126,7 @@ def _line(mistake, kind, found, right):
 
 
 def mistaken_port(golden, mistake, gradients=BY_HAND, dtype="float32"):
-    """What a port that makes this mistake hands in; None if the mistake cannot be made in this case."""
+    """The tensors of a port that makes this mistake; None if the mistake cannot be made in this case."""
     gradients = gradients if CASES[golden.id].has_gradients else BY_HAND
     found = run_with(golden, (mistake,), gradients, dtype)
     return found and {name: found[name] for name in golden.truth if name in found}

@@ -1,8 +1,9 @@
-"""Gradients by a tape, so that the reference's forward pass can be differentiated as it is, mistakes included.
+"""Gradients by a tape, which differentiates the forward pass of the reference, including planted mistakes.
 
-A `Tracked` array holds numbers and, beside each, an id. What only moves numbers (slices, transposes, lookups) moves
-the ids along; what computes gives new ids and writes to the tape which numbers they depend on, and how strongly.
-NumPy's views do the rest: whoever writes into a view writes its ids, too. Backward is one line for each entry:
+A `Tracked` array holds numbers and an id for each number. Functions that only move numbers (slices, transposes,
+lookups) move the ids in the same way. Functions that compute give new ids, and write to the tape on which numbers the
+results depend, and with which slopes. Writing into a view of an array also writes its ids. Backward is one line for
+each entry:
 
     gradient[used] += slope * gradient[made]
 """
@@ -44,20 +45,20 @@ MOVING = (np.concatenate, np.stack, np.split, np.roll, np.flip, np.pad, np.repea
 
 
 class Tape:
-    """The entries, in order: (ids made, ids used, slopes), each of one shape."""
+    """The entries, in order: (ids made, ids used, slopes), three arrays of one shape."""
 
     def __init__(self):
         self.entries, self.size = [], CONSTANT + 1
 
     def track(self, x):
-        """A Tracked array of fresh ids: of floats, or of each array of floats in a dict; the rest stays as it is."""
+        """A Tracked array of floats with fresh ids, or a dict of them; what is not floats stays as it is."""
         if isinstance(x, dict):
             return {name: self.track(a) for name, a in x.items()}
         return self.new(np.array(x)) if x.dtype.kind == "f" else x
 
     def new(self, value):
         value = np.asarray(value, np.float64)
-        ids = np.empty_like(value, np.intp)                  # laid out as the numbers are, so that views go together
+        ids = np.empty_like(value, np.intp)                  # laid out like the numbers, so that views of both agree
         ids[...] = np.arange(self.size, self.size + value.size).reshape(value.shape)
         self.size += value.size
         return Tracked(self, value, ids)
@@ -66,7 +67,7 @@ class Tape:
         return Tracked(self, value, np.full_like(value, CONSTANT, np.intp))
 
     def write(self, made, used, slopes):
-        """`made` depends on `used`; copies of all three, in one shape."""
+        """Write that `made` depends on `used` with `slopes`, as copies of one shape."""
         slopes = np.asarray(slopes, np.float64)
         shape = made.shape if made.shape == used.shape == slopes.shape else np.broadcast_shapes(
             made.shape, used.shape, slopes.shape)
@@ -74,7 +75,7 @@ class Tape:
                              for a in (made, used, slopes)])
 
     def fresh(self, x):
-        """The same numbers with ids of their own: their gradient is that of this one use of x."""
+        """The same numbers with new ids, whose gradient is that of this one use of x."""
         y = self.new(x.value.copy())
         self.write(y.ids, x.ids, 1.0)
         return y
@@ -203,7 +204,7 @@ class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def _parts(arguments, part):
-    """The arguments of a function that moves numbers, of the numbers alone, or of their ids alone."""
+    """The arguments of a function that moves numbers, with only the numbers, or with only their ids."""
     def one(x):
         if isinstance(x, (list, tuple)):
             return type(x)(one(y) for y in x)
@@ -215,7 +216,7 @@ def _parts(arguments, part):
 
 
 class _Numpy(SimpleNamespace):
-    """NumPy as the reference's modules see it during a run on a tape: new arrays of floats are tracked, too."""
+    """The NumPy of the reference's modules during a run on a tape: it also tracks new arrays of floats."""
 
     def __getattr__(self, name):
         return getattr(np, name)
@@ -223,7 +224,7 @@ class _Numpy(SimpleNamespace):
 
 @contextlib.contextmanager
 def on(tape):
-    """Inside, the reference's modules take Tracked arrays."""
+    """Let the reference's modules take Tracked arrays inside the block."""
     def filled(make):
         def made(shape, dtype=float, order="C"):
             value = make(shape, dtype)

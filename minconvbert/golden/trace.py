@@ -1,8 +1,7 @@
-"""Everything that a run of the reference computes, by name and in order of computation.
+"""Record everything that a run of the reference computes, by name and in the order of computation.
 
-Blocks return most of their intermediates. What they keep to themselves, and the gradients of intermediates, is read
-where it passes: at the calls of the functions listed here. Gradients come from the backward functions or
-from a tape.
+Blocks return most of their intermediates. Other intermediates, and the gradients of intermediates, are recorded at the
+calls of the functions listed here, as arguments and results. Gradients come from the backward functions or from a tape.
 """
 
 import contextlib
@@ -15,14 +14,14 @@ import numpy as np
 from ..shapes import under
 from .tape import COMPUTING, CONSTANT, Tape, Tracked, on
 
-# How a run finds gradients.
+# The two kinds of gradients.
 BY_HAND, BY_TAPE = "by hand", "by tape"
-DROWNED = -1e30            # a mask that adds less hides a token
+DROWNED = -1e30            # a mask that adds less than this hides a token
 
-# What blocks keep to themselves is read where it passes: at the calls of the functions below. Each call is known by an
-# array in it that has a name already, an intermediate or a parameter. A row has the function, the place of that array,
-# its name, and {place of another array: its name}; names are those of a layer. Places: the number of an argument, "->"
-# for the result, "->0" for a part of it, and (place, key) for an entry of a dict.
+# Intermediates that blocks do not return are recorded at the calls of the functions below. A call is identified by one
+# of its arrays that already has a name, an intermediate or a parameter. A row has the function, the place of that
+# array, its name, and {place of another array: its name}; names are those of a layer. A place is the number of an
+# argument, "->" for the result, "->0" for a part of it, or (place, key) for an entry of a dict.
 FORWARD = [
     ("softmax", "->", "attention.self.attn.weights", {0: "attention.self.attn.scores"}),
     ("self_attention", ("->1", "weights"), "attention.self.attn.weights", {3: "attention.self.attn.bias"}),
@@ -58,7 +57,7 @@ BACKWARD = [
     ("separable_conv_backward", 2, "attention.self.conv.span_mixed", {
         0: "attention.self.conv.span_key", "->0": "attention.self.conv.span_x"}),
 ]
-# Only their gradients have these names: sums over all uses of an array, and parts that come from one use.
+# These names are of gradients only: sums over all uses of an array, and parts that come from one use.
 GRADIENT_ONLY = [
     ("layer", ("->1", "out"), "out", {0: "x"}),
     ("self_attention", ("->1", "weights"), "attention.self.attn.weights", {
@@ -66,7 +65,7 @@ GRADIENT_ONLY = [
     ("separable_conv", "->1", "attention.self.conv.span_mixed", {0: "attention.self.conv.span_x"}),
     ("linear", 1, "attention.self.conv_out_layer.weight", {0: "attention.self.conv.value_x"}),
 ]
-# On a tape these arguments get ids of their own, so that the gradient of this one use can be told from that of others.
+# On a tape these arguments get new ids, so that the gradient of this one use is separate from that of other uses.
 PARTS = {"mixed_attention": (0,), "self_attention": (0, 1, 2), "span_dynamic_conv": (0, 1), "separable_conv": (0,),
          "linear": (0,), "feed_forward": (0,)}
 
@@ -93,7 +92,7 @@ discriminator_predictions.dense_prediction classifier qa_outputs logits probs lo
 
 @cache
 def place(name):
-    """A sortable place of a tensor of a block, model or head in the order of the forward computation."""
+    """A sort key: the place of a tensor of a block, model or head in the order of the forward computation."""
     name = re.sub(r"^convbert\.", "", name)
     if found := re.match(r"encoder\.layer\.(\d+)\.(.*)", name):
         return 2, int(found[1]), _position(found[2], LAYER)
@@ -144,16 +143,16 @@ def traced(passes, inputs, p, cfg, gradients=BY_HAND):
 
 
 def _without_mask(found, name, bias, attention_mask):
-    """Attention scores as they are before a mask is added, and 0 at places that it hides."""
+    """Attention scores before a mask is added, and 0 at places that it hides."""
     if name in found:
         seen, scores = visible(attention_mask), found.pop(name)
         plain = np.where(seen, scores - np.where(seen, bias, 0), 0).astype(scores.dtype)
         if not (np.where(seen, bias, 0) < DROWNED).any() and not (plain < DROWNED).any():
-            found[name] = plain                              # else a mistaken mask hides what it should not
+            found[name] = plain                              # otherwise a mistaken mask would hide other places
 
 
 def visible(attention_mask):
-    """Which attention scores count: those of tokens that the mask does not hide.   (B, L)  ->  (B, 1, 1, L)"""
+    """True for attention scores of tokens that the mask does not hide.   (B, L)  ->  (B, 1, 1, L)"""
     return (attention_mask != 0)[:, None, None, :]
 
 
@@ -191,7 +190,7 @@ def _by_tape(passes, inputs, p, cfg, gradients):
     of = {name: a for name, a in _floats(acts, passes.prefix).items() if isinstance(a, Tracked)}
     of |= _named(calls, FORWARD + GRADIENT_ONLY, _known(of, p, passes.prefix))
     biases = {name: of.pop(name) for name in list(of) if name.endswith("attn.bias")}
-    # A backward function gives the gradient of a map of several heads with the heads side by side.
+    # The backward function of a map of several heads returns the gradient with the heads side by side.
     dfound = {name: gradient[a.ids] for name, a in of.items()}
     for name in dfound:
         if name.endswith(("attention.self.query", "attention.self.key", "attention.self.value")):
@@ -213,7 +212,7 @@ def _known(floats, p, prefix):
 
 @contextlib.contextmanager
 def _patched(name, wrap):
-    """Inside, every module of the reference that has a function of this name has `wrap` of it."""
+    """Replace a function by `wrap` of it, inside the block, in every module of the reference that has its name."""
     originals = [(module, getattr(module, name)) for module in COMPUTING if hasattr(module, name)]
     try:
         for module, function in originals:
@@ -226,7 +225,7 @@ def _patched(name, wrap):
 
 @contextlib.contextmanager
 def _watched(table, tape=None):
-    """Inside, the calls of the functions of `table` are kept: (function, {place: array}, {place: its copy})."""
+    """Record the calls of the functions of `table` inside the block: (function, {place: array}, {place: its copy})."""
     calls, kept_places = [], {function: set() for function in (PARTS if tape else ())}
     for function, _, _, targets in table:
         kept_places.setdefault(function, set()).update(targets)
@@ -254,7 +253,7 @@ def _watched(table, tape=None):
 
 
 def _named(calls, table, known):
-    """-> {name: array} of the calls of `table`, by the names of the arrays that they are known by"""
+    """-> {name: array} of the calls of `table`, from the names of the arrays that identify them"""
     names, found = {}, {}
     for name, array in known.items():
         names.setdefault(_address(array), []).append(_of_a_layer(name))
@@ -274,14 +273,14 @@ def _of_a_layer(name):
 
 
 def _address(array):
-    """Where an array begins in memory: a view that begins there, too, is known by the same name."""
+    """The address at which an array begins; a view that begins there has the same name."""
     array = array.value if isinstance(array, Tracked) else array
     return array.__array_interface__["data"][0] if isinstance(array, np.ndarray) else None
 
 
 @contextlib.contextmanager
 def frozen_row(table, row):
-    """Inside, no gradient flows to this row of a table from where it is looked up."""
+    """Let no gradient flow from lookups to this row of a table inside the block."""
     def wrap(embedding):
         def frozen(ids, looked_up):
             found = embedding(ids, looked_up)

@@ -1,4 +1,4 @@
-"""Cases of the whole: model, heads with their losses, optimizer and training steps, tokenizer, from text to answer."""
+"""Cases of larger parts: the model, heads with losses, optimizer, training steps, tokenizer, from text to answers."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from ..shapes import sub, under
 from .cases import CASES, MASK, SIX_HEADS, TINY, add_case, draw, draw_params, nearly_flat, ordered, single
 from .trace import BY_HAND, Passes, traced
 
-__all__ = ["CASES"]    # all of them, those of `cases` included
+__all__ = ["CASES"]    # all cases, including those of `cases`
 
 
 def _model_passes(forward, backward, prefix="", **more):
-    """The Passes of a model; the gradient of what it reads is that of the sum that the embeddings make."""
+    """The Passes of a model; the gradient of its input is that of the sum in the embeddings."""
     def back(dout, acts, p):
         dinputs_embeds, grads = backward(dout, acts, p)
         return dict(inputs_embeds=dinputs_embeds), grads
@@ -201,7 +201,7 @@ def _train_given():
 
 
 def forget(before, grads):
-    """The gradients of a step. Those of the step before do not count."""
+    """The gradients of a step, without those of the step before."""
     return grads
 
 

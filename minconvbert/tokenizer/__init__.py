@@ -1,7 +1,7 @@
-"""Text to pieces and ids, and back.
+"""Turn text into pieces and ids, and back.
 
-`hugging_face` has the two tokenizers with the interface that users expect; what happens to a text is in `wordpiece`;
-`vocab` trains a vocabulary.
+`hugging_face` has the two tokenizers with the interface that users expect. `wordpiece` has the functions that cut a
+text into pieces. `vocab` trains a vocabulary.
 """
 
 from .added import AddedToken

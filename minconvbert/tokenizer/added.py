@@ -1,4 +1,4 @@
-"""Tokens that were added to a vocabulary: found in a text, and taken out of it whole, before it is taken apart."""
+"""Tokens that were added to a vocabulary. They are found in a text and kept whole before it is cut into pieces."""
 
 import re
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ _WHITE = re.compile(r"[^\S\x1c-\x1f]")
 
 @dataclass(frozen=True)
 class AddedToken:
-    """`content`, and how it is to be found.
+    """A token with the text `content`, and how to find it.
 
-    `single_word`: only where no letter touches it. `lstrip`, `rstrip`: it takes the white space on that side with it.
-    `normalized`: the fast tokenizer looks for it in the normalized text, so in any case; None: unless it is special.
-    `special`: decoding can skip it.
+    `single_word`: find it only where no letter touches it. `lstrip`, `rstrip`: include the white space on its left, on
+    its right. `normalized`: the fast tokenizer searches the normalized text, in which upper and lower case are alike;
+    None means yes, unless the token is special. `special`: decoding can skip it.
     """
 
     content: str
@@ -27,10 +27,11 @@ class AddedToken:
 
 
 class Finder:
-    """Finds added tokens, given by what stands for each in the text: the longest of those that begin first.
+    """Finds added tokens in a text: of those that begin first, the longest.
 
-    `alone`: only between white space. What stands for a token may be "", as for an accent where accents are stripped:
-    it is found everywhere, so that the text is cut into its characters, as the `tokenizers` package does.
+    tokens: {how the token is written in the text: AddedToken}. alone: find tokens only between white space. A token may
+    be written as "", for example an accent where accents are stripped. It is then found everywhere, and so the text is
+    cut into its characters, as by the `tokenizers` package.
     """
 
     def __init__(self, tokens, alone=False):
@@ -39,7 +40,7 @@ class Finder:
         self.pattern = re.compile(rf"(?<!\S)({longest_first})(?!\S)" if alone else f"({longest_first})")
 
     def cut(self, text, blocks_single_word, left_out=()):
-        """-> (AddedToken, or None between them; start; end) of stretch after stretch of a text"""
+        """-> (AddedToken, or None for text between them; start; end) of each stretch of a text, in order"""
         at = last = 0
         for found in self.pattern.finditer(text):
             token, (start, end) = self.tokens[found.group()], found.span()

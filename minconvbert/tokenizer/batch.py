@@ -4,13 +4,14 @@ import numpy as np
 
 from ..output import described, listing
 
-LONGEST_SHOWN = 1000                                   # characters of a batch that is shown whole
+LONGEST_SHOWN = 1000                                   # the most characters of a batch that is shown in full
 
 
 class Remembered(dict):
-    """chunk -> Pieces, each worked out once, as long as it is used: words that are common stay.
+    """A cache, chunk -> Pieces, that keeps common words and forgets words that are no longer used.
 
-    At `size` chunks all become old. The old that are asked for again are taken over; the others go at the next turn.
+    When it has `size` chunks, all of them become old. An old chunk that is used again becomes new; the others are
+    forgotten when the cache is full for the next time.
     """
 
     def __init__(self, work_out, size=1 << 16, longest=100):
@@ -27,7 +28,7 @@ class Remembered(dict):
 
 
 class Encoding:
-    """One row of what a tokenizer returns: its lists, and which piece, word and character belong together.
+    """One row of a tokenizer's answer: its lists, and methods that say which piece, word and character belong together.
 
     Source: `Encoding` of the `tokenizers` package.
     """
@@ -80,10 +81,10 @@ class Encoding:
 
 
 class BatchEncoding(dict):
-    """What a tokenizer returns: a dict whose entries are attributes, too, and what each row knows of its tokens.
+    """What a tokenizer returns: a dict whose entries are also attributes, and the methods of `Encoding` for each row.
 
-    `enc[0]` is the first row as an `Encoding`. Its methods are here, too, with the number of the row before the other
-    numbers; for a single text it may be left out: `enc.char_to_token(7)`, `enc.char_to_token(0, 7)`.
+    `enc[0]` is the first row as an `Encoding`. The methods of `Encoding` take the number of the row as their first
+    argument; for a single text it may be left out: `enc.char_to_token(0, 7)` or `enc.char_to_token(7)`.
     """
 
     def __init__(self, entries, rows=(), to_tokens=None):
@@ -125,16 +126,16 @@ class BatchEncoding(dict):
     def tokens(self, row=0):
         """The tokens of a row, special ones and padding included.
 
-        An added token is given as it was added; the `tokenizers` library gives the stretch of text that it took.
+        An added token is given as it was added; the `tokenizers` library gives the text that it was found as.
         """
         return self._to_tokens(self._rows[row]["input_ids"])
 
     def word_ids(self, row=0):
-        """Of each token of a row the number of its word, from 0 in either sequence; None for special tokens."""
+        """The number of the word of each token of a row, from 0 in either sequence; None for special tokens."""
         return self._rows[row]["word_ids"]
 
     def sequence_ids(self, row=0):
-        """Of each token of a row 0 or 1, the sequence it belongs to; None for special tokens."""
+        """The sequence of each token of a row, 0 or 1; None for special tokens."""
         return self._rows[row]["sequence_ids"]
 
     def char_to_token(self, batch_or_char_index, char_index=None, sequence_index=0):

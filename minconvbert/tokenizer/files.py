@@ -2,8 +2,9 @@
 
     vocab.txt               the tokens, one a line; the number of the line is the id
     tokenizer_config.json   the settings, and the added tokens with their ids
-    special_tokens_map.json which token is [MASK], ...; added_tokens.json: ids of tokens that vocab.txt has not
-    tokenizer.json          all of it once more, of the fast tokenizer alone; transformers 5 writes this and the config
+    special_tokens_map.json which token is [MASK], and so on
+    added_tokens.json       the ids of tokens that are not in vocab.txt
+    tokenizer.json          all of this again, for the fast tokenizer; transformers 5 writes only this and the config
 """
 
 import json
@@ -22,16 +23,16 @@ from .wordpiece import PREFIX
 log = logging.getLogger(__name__)
 
 SPECIAL_NAMES = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-MORE_SPECIAL = ("extra_special_tokens", "additional_special_tokens")  # what they are called in transformers 5 and 4
-BERT_TEMPLATE = "CLS:0 A:0 SEP:0 CLS:0 A:0 SEP:0 B:1 SEP:1"  # a row of a text, then of a pair, with the token types
+MORE_SPECIAL = ("extra_special_tokens", "additional_special_tokens")  # their names in transformers 5 and 4
+BERT_TEMPLATE = "CLS:0 A:0 SEP:0 CLS:0 A:0 SEP:0 B:1 SEP:1"  # the rows of a text and of a pair, with token types
 BERT = dict(normalizer={"type": "BertNormalizer"}, pre_tokenizer={"type": "BertPreTokenizer"},
-            post_processor={"type": "BertProcessing"})  # where a tokenizer.json says nothing
+            post_processor={"type": "BertProcessing"})  # if a tokenizer.json says nothing
 NORMALIZER_NAMES = {"do_lower_case": "lowercase", "strip_accents": "strip_accents",
                     "tokenize_chinese_chars": "handle_chinese_chars"}  # our settings, by their names in tokenizer.json
 
 
 def write(tokenizer, folder):
-    """-> the paths written"""
+    """Write the files of a tokenizer into a folder  ->  their paths"""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     added = tokenizer.added_tokens_decoder
@@ -53,7 +54,7 @@ def write(tokenizer, folder):
 
 
 def whole(tokenizer):
-    """-> what a tokenizer.json holds"""
+    """The entries of tokenizer.json"""
     def part(kind, name, type_id):
         return {kind: {"id": name, "type_id": type_id}}
 
@@ -75,14 +76,14 @@ def whole(tokenizer):
                   "max_input_chars_per_word": tokenizer.max_input_chars_per_word, "vocab": tokenizer.vocab}}
 
 
-def read(folder, fast=True):
-    """-> the path of the vocabulary, the settings; of a folder, or of a vocabulary alone
+def read_folder(folder, fast=True):
+    """Read a folder, or the file of a vocabulary alone  ->  the path of the vocabulary; the settings
 
-    Where tokenizer.json and the other files disagree, the fast tokenizer goes by tokenizer.json, as in transformers;
-    a warning says so.
+    If tokenizer.json and the other files disagree, the fast tokenizer follows tokenizer.json, as in transformers; a
+    warning says so.
 
-    Raises ValueError if there is no vocabulary, a file is not what its name says, or tokenizer.json has another
-    pipeline than BERT's.
+    Raises ValueError if there is no vocabulary, a file is not what its name says, or the pipeline in tokenizer.json is
+    not that of BERT.
     """
     folder = model_path(folder)
     if is_file(folder):
@@ -94,14 +95,14 @@ def read(folder, fast=True):
     if os.path.lexists(text):
         check_ordinary(text)
     try:
-        return _read(folder, text, one_file, fast)
+        return _read_folder(folder, text, one_file, fast)
     except (AttributeError, IndexError, KeyError, StopIteration, TypeError) as error:
         raise ValueError(f"the files of the tokenizer in {folder} must be as transformers writes them, but an entry is"
                          f" of another kind: {error!r:.200}") from None
 
 
-def _read(folder, text, one_file, fast):
-    settings, whole = read_json(folder / "tokenizer_config.json"), read_json(one_file)
+def _read_folder(folder, text, one_file, fast):
+    settings, whole = object_in(folder / "tokenizer_config.json"), object_in(one_file)
     pipeline = read_pipeline(whole, one_file) if whole else {}
     differ = [name for name in pipeline if settings.get(name, pipeline[name]) != pipeline[name]]
     if fast and differ:
@@ -109,14 +110,14 @@ def _read(folder, text, one_file, fast):
     settings = settings | pipeline if fast else pipeline | settings
     settings = {"max_len": None} | settings | _tokens_of(folder, settings, whole)
     if settings.get("model_max_length") is None:
-        settings["model_max_length"] = settings["max_len"]  # as it was once called
+        settings["model_max_length"] = settings["max_len"]  # its name in old versions
     if whole and "clean_up_tokenization_spaces" not in settings:
         settings["clean_up_tokenization_spaces"] = False
     return _vocabulary(text, one_file, fast), {name: value for name, value in settings.items() if value is not None}
 
 
 def _vocabulary(text, one_file, fast):
-    """The file that counts: the one that is there; of two that agree vocab.txt, which may have lines that are alike."""
+    """The file to read the vocabulary from. If both agree it is vocab.txt, because that file may repeat a token."""
     if not (text.exists() and one_file.exists()):
         return text if text.exists() else one_file
     sizes = [len(read_vocabulary(path)[1]) for path in (text, one_file)]
@@ -129,7 +130,7 @@ def _vocabulary(text, one_file, fast):
 
 
 def _tokens_of(folder, settings, whole):
-    """-> the settings that name tokens: special ones, and added ones with their ids"""
+    """The settings that name tokens: the special tokens, and the added tokens with their ids"""
     in_whole = {token["id"]: token for token in whole.get("added_tokens", [])}
     found = {name: settings[name] for name in settings if name.endswith("_token") or name in MORE_SPECIAL}
     if "added_tokens_decoder" in settings:
@@ -139,8 +140,8 @@ def _tokens_of(folder, settings, whole):
                              f" but is {listed!r:.99}")
         added = in_whole | {int(i): token for i, token in listed.items()}
     else:
-        found |= read_json(folder / "special_tokens_map.json")
-        in_file = read_json(folder / "added_tokens.json")
+        found |= object_in(folder / "special_tokens_map.json")
+        in_file = object_in(folder / "added_tokens.json")
         added = {i: {"content": token} for token, i in in_file.items()} | in_whole
     where = f"the files of {folder}"
     named = {name: as_token(value, name, where) for name, value in found.items()
@@ -156,9 +157,9 @@ def _tokens_of(folder, settings, whole):
 
 
 def read_pipeline(whole, path):
-    """-> the settings that a tokenizer.json has
+    """The settings in a tokenizer.json
 
-    Raises ValueError, naming the part, if it is not the pipeline of BERT.
+    Raises ValueError, naming the part, if its pipeline is not that of BERT.
     """
     def part(name):
         found = whole.get(name, BERT[name])
@@ -189,7 +190,7 @@ def _kind(part):
 
 
 def _template(part):
-    """The rows that a post-processor makes, in a line, as BERT_TEMPLATE."""
+    """The rows that a post-processor makes, written in one line as in BERT_TEMPLATE."""
     if part is None or part.get("type") == "BertProcessing":
         return part and BERT_TEMPLATE
     if part.get("type") != "TemplateProcessing":
@@ -204,9 +205,9 @@ def _template(part):
 
 
 def as_token(value, name="a token", where="a file"):
-    """An AddedToken, or the str itself, of what a file says of a token.
+    """The token that an entry of a file describes: a str, or an AddedToken.
 
-    Raises ValueError if that is no token.
+    Raises ValueError if the entry describes no token.
     """
     if isinstance(value, (str, AddedToken)):
         return value
@@ -216,7 +217,7 @@ def as_token(value, name="a token", where="a file"):
     return AddedToken(**{name: part for name, part in value.items() if name in known})
 
 
-def read_json(path):
+def object_in(path):
     """The object in a JSON file; {} if there is no file."""
     if not os.path.lexists(path):
         return {}
@@ -232,12 +233,12 @@ def read_json(path):
 
 
 def read_vocabulary(source):
-    """-> the tokens in order of their ids (None if these leave one out), and token -> id; of duplicates the last counts
+    """-> the tokens in the order of their ids, or None if an id has no token; token -> id, the last one of equals
 
     `source`: the path of a vocab.txt or tokenizer.json, a list of tokens, or a dict token -> id.
     """
     if isinstance(source, (str, Path)) and Path(source).suffix == ".json":
-        path, source = source, read_json(Path(source)).get("model", {}).get("vocab")
+        path, source = source, object_in(Path(source)).get("model", {}).get("vocab")
         if not isinstance(source, dict):
             raise ValueError(f"a tokenizer.json must have a vocabulary under model, but {path} has none")
     elif isinstance(source, (str, Path)):
@@ -257,7 +258,7 @@ def read_vocabulary(source):
 
 
 def save_vocabulary(tokens, folder, filename_prefix):
-    """-> the path of the vocab.txt written"""
+    """Write vocab.txt into a folder  ->  its path"""
     if tokens is None:
         raise ValueError("a vocab.txt must have a token for every id from 0, but this vocabulary leaves some out:"
                          " give it tokens for them")

@@ -1,6 +1,6 @@
-"""The two tokenizers, as Hugging Face has them: texts in, rows of ids out, and back.
+"""The two tokenizers of Hugging Face: they turn texts into rows of ids, and ids into texts.
 
-What happens to a text is in wordpiece.py. Here: tokens that are not to be taken apart, memory of the words seen,
+wordpiece.py cuts a text into pieces. This file adds what is around it: tokens that stay whole, a cache of words,
 truncation, special tokens, padding, decoding, and the files.
 
 Source: tokenization_utils_base.py, tokenization_utils.py and tokenization_utils_fast.py of transformers 4.57.6.
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 SWITCHES = ("do_lower_case", "tokenize_chinese_chars", "strip_accents", "clean_up_tokenization_spaces",
             "split_special_tokens")
-LONGEST_PADDED = 1_000_000              # tokens of a row that padding fills up
-NO_LIMIT, LARGE = int(1e30), int(1e20)  # `model_max_length` where there is none, as Hugging Face writes it and reads it
+LONGEST_PADDED = 1_000_000              # the most tokens of a row that is padded
+NO_LIMIT, LARGE = int(1e30), int(1e20)  # `model_max_length` without a limit, as Hugging Face writes it and reads it
 PADDINGS = ("longest", "max_length", "do_not_pad")
 CLEAN_UP = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
             (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
@@ -35,7 +35,7 @@ DECODER_CLEAN_UP = (*CLEAN_UP[:7], (" do not", " don't"), *CLEAN_UP[7:])  # of t
 
 
 class _Tokenizer:
-    """All that the two tokenizers have in common."""
+    """What the two tokenizers have in common."""
 
     rules = None
     settings = ("do_lower_case", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
@@ -92,17 +92,17 @@ class _Tokenizer:
         return f"{type(self).__name__}({len(self.vocab):,} tokens, {self.special_tokens_map})"
 
     def get_vocab(self):
-        """token -> id, added tokens included."""
+        """token -> id, including added tokens."""
         return dict(self._ids)
 
     @property
     def added_tokens_encoder(self):
-        """token -> id of the added tokens, special ones included."""
+        """token -> id of the added tokens, including special ones."""
         return {token.content: i for i, token in sorted(self.added_tokens_decoder.items())}
 
     @property
     def special_tokens_map(self):
-        """name -> special token, as `mask_token` -> `[MASK]`."""
+        """name -> special token, for example `mask_token` -> `[MASK]`."""
         more = {"additional_special_tokens": self.additional_special_tokens} if self.additional_special_tokens else {}
         return {name: getattr(self, name) for name in SPECIAL_NAMES} | more
 
@@ -119,8 +119,8 @@ class _Tokenizer:
     def add_tokens(self, new_tokens, special_tokens=False):
         """Add tokens (str or AddedToken) that stay whole wherever they occur; -> how many the vocabulary did not have.
 
-        A new one gets the id after the largest. The reference takes the number of tokens instead, which is some other
-        token's id if the vocabulary has duplicates.
+        A new token gets the id after the largest. Hugging Face takes the number of tokens instead, which is the id of
+        another token if the vocabulary has duplicates.
         """
         before, largest = len(self), max(chain(self._tokens, [-1]))
         all_special = set(self.all_special_tokens)
@@ -151,7 +151,7 @@ class _Tokenizer:
         return len(self) - before
 
     def add_special_tokens(self, special_tokens):
-        """Name special tokens, as `{"pad_token": "<pad>"}`, and add those that are new; -> how many were new."""
+        """Set special tokens, such as `{"pad_token": "<pad>"}`, and add those that are new; -> how many were new."""
         new = []
         for name, token in special_tokens.items():
             if name == "additional_special_tokens":
@@ -163,7 +163,7 @@ class _Tokenizer:
         return self.add_tokens(new, special_tokens=True)
 
     def _get_ready(self):
-        """Work out anew all that depends on the added tokens."""
+        """Update everything that depends on the added tokens."""
         added = self.added_tokens_encoder
         self._ids = self.vocab | added
         self._longest = longest_pieces(self.vocab)
@@ -172,13 +172,13 @@ class _Tokenizer:
         late = [token for token in self.added_tokens_decoder.values() if is_late(token)]
         early = [token for token in self.added_tokens_decoder.values() if not is_late(token)]
         self._early = Finder({token.content: token for token in early})
-        # The library picks any of those that are alike in the normalized text; here it is the first.
+        # If several are alike in the normalized text, the `tokenizers` package picks any of them; here it is the first.
         self._late = Finder({self._normalize(token.content)[0]: token for token in reversed(late)})
         self._marked = {token.content for token in self.added_tokens_decoder.values() if token.special}
         self._remembered = self._remembered_split = Remembered(self._work_out)
         if any(token.special for token in late):
             self._remembered_split = Remembered(partial(self._work_out, split_special_tokens=True))
-        # A token that is looked for in the normalized text may have white space in it: then nothing can be cut before.
+        # A token that is searched in the normalized text may contain white space, so nothing can be cut at it before.
         self._chunk = re.compile(r"((?s:.+))") if self._late.tokens else CHUNK
 
     # From a text to its pieces
@@ -187,7 +187,7 @@ class _Tokenizer:
         return normalize(text, self.rules, self.do_lower_case, self.strip_accents, self.tokenize_chinese_chars)
 
     def _words(self, text, split_special_tokens=False):
-        """-> (its id if it is an added token, else None; the word; of each of its characters the index in `text`)"""
+        """-> (the id of an added token, or None; the word; the index in `text` of each of its characters)"""
         if text.isascii() and text.isalnum() and not self._late.tokens:        # most chunks: in half the time
             yield None, text.lower() if self.do_lower_case else text, range(len(text))
             return
@@ -201,7 +201,7 @@ class _Tokenizer:
                 yield None, normal[start + a:start + b], source[start + a:start + b]
 
     def _work_out(self, text, split_special_tokens=False):
-        """-> the Pieces of a text without special tokens: the plain way, with nothing remembered"""
+        """-> the Pieces of a text without special tokens, computed without the cache"""
         ids, spans, words = [], [], []
         for number, (i, word, source) in enumerate(self._words(text, split_special_tokens)):
             pieces = match(word, self.vocab, self.max_input_chars_per_word, self._longest) if i is None else []
@@ -215,16 +215,16 @@ class _Tokenizer:
         return Pieces(ids, spans, words)
 
     def _prepared(self, text):
-        """What is done to a text as a whole, before added tokens are looked for."""
+        """The text after the steps that come before the search for added tokens."""
         return text
 
     def _stretches(self, text, split_special_tokens):
-        """-> (AddedToken, or None between them; start; end): what is found in the text as it stands"""
+        """-> (AddedToken, or None for text between them; start; end), found in the text before it is normalized"""
         left_out = self._marked if split_special_tokens else ()
         return self._early.cut(text, self.rules.blocks_single_word, left_out)
 
     def _pieces(self, text, split_special_tokens=False):
-        """-> the Pieces of any text"""
+        """-> the Pieces of any text, with the cache"""
         text = self._prepared(_checked(text))
         remembered = self._remembered_split if split_special_tokens else self._remembered
         ids, spans, words, number = [], [], [], 0
@@ -247,7 +247,7 @@ class _Tokenizer:
         return Pieces(ids, spans, words)
 
     def _sequence(self, text, is_split_into_words, split_special_tokens):
-        """-> the Pieces of a text, or of a list of words; then offsets count from the start of each word"""
+        """-> the Pieces of a text or, with offsets from the start of each word, of a list of words"""
         if not is_split_into_words:
             return self._pieces(text, split_special_tokens)
         if not isinstance(text, (list, tuple)):
@@ -257,7 +257,7 @@ class _Tokenizer:
                       joined([number] * len(part.ids) for number, part in enumerate(parts)))
 
     def encode_ids(self, text):
-        """The ids of the pieces of a text, and nothing else: no special tokens around them."""
+        """The ids of the pieces of a text, without special tokens around them."""
         text = self._prepared(_checked(text))
         remembered, ids = self._remembered_split if self.split_special_tokens else self._remembered, []
         for token, start, end in self._stretches(text, self.split_special_tokens):
@@ -270,7 +270,7 @@ class _Tokenizer:
         return self(text, pair, add_special_tokens=add_special_tokens, **options).tokens()
 
     def explain(self, text):
-        """Of each piece a dict: token, id, start, end, text, word (as normalized), why (it was chosen)."""
+        """A dict for each piece: token, id, start, end, text, word (normalized), why (the reason why it was chosen)."""
         text, rows = self._prepared(_checked(text)), []
         for token, start, end in self._stretches(text, self.split_special_tokens):
             words = self._words(text[start:end], self.split_special_tokens) if token is None else [
@@ -299,11 +299,11 @@ class _Tokenizer:
         """Encode a text, a pair of texts, or a list of either.
 
         `padding`: True or "longest", "max_length", False. `truncation`: True or "longest_first", "only_first",
-        "only_second", False. `return_tensors="np"`: int64 arrays, not lists. `return_overflowing_tokens`: what did not
-        fit comes too, and again the last `stride` pieces before it; from the fast tokenizer as further rows, with
-        `overflow_to_sample_mapping` for the text of each.
+        "only_second", False. `return_tensors="np"`: int64 arrays, not lists. `return_overflowing_tokens`: return what
+        did not fit, too, and with it the last `stride` pieces before; the fast tokenizer returns it as further rows,
+        and `overflow_to_sample_mapping` says to which text each row belongs.
 
-        Raises ValueError or TypeError for what is not a text, and for a truncation that cannot be.
+        Raises ValueError or TypeError for what is not a text, and for a truncation that is impossible.
         """
         padding, truncation, max_length = self._limits(padding, truncation, max_length, pad_to_multiple_of, stride)
         _one_of("return_tensors", return_tensors, (None, "np"))
@@ -339,14 +339,14 @@ class _Tokenizer:
         return BatchEncoding(self._shaped(entries, as_rows, return_tensors), rows, self.convert_ids_to_tokens)
 
     def _overflow(self, samples, rests):
-        """What `return_overflowing_tokens` adds.   samples: the text of each row; rests: what was cut off"""
+        """The entries for `return_overflowing_tokens`.   samples: the text of each row; rests: what was cut off"""
         if self.rules.flat_overflow:
             return dict(overflowing_tokens=[cut_off for cut_off, _ in rests],
                         num_truncated_tokens=[number for _, number in rests])
         return dict(overflow_to_sample_mapping=samples)
 
     def _shaped(self, entries, as_rows, return_tensors):
-        """Entries of rows as they are given back: arrays, lists of rows, or what the only row has."""
+        """The entries of rows as they are returned: arrays, lists of rows, or the lists of the only row."""
         if return_tensors:
             return {name: _array(name, values) for name, values in entries.items()}
         if as_rows:
@@ -376,7 +376,7 @@ class _Tokenizer:
         return False, [tuple(part) if two else (part, None) for part, two in zip(text, is_pair)]
 
     def _limits(self, padding, truncation, max_length, pad_to_multiple_of, stride):
-        """-> padding, truncation, max_length: each spelled out, and not in contradiction"""
+        """-> padding, truncation, max_length, each with its full meaning and without contradictions"""
         if truncation is None and max_length is not None and padding is False:
             truncation = True
         if padding in (True, False):
@@ -414,7 +414,7 @@ class _Tokenizer:
         specials = self.num_special_tokens_to_add(second is not None) if add_special_tokens else 0
         if with_rest and self.rules.flat_overflow:
             if max_length is None:
-                raise ValueError("return_overflowing_tokens needs a max_length for tokens to flow over")
+                raise ValueError("return_overflowing_tokens needs a max_length, because without one no token overflows")
             if strategy == "longest_first" and second is not None:
                 raise ValueError("the slow tokenizer cannot return_overflowing_tokens of a pair cut 'longest_first':"
                                  " use 'only_first', 'only_second' or ConvBertTokenizerFast")
@@ -440,7 +440,7 @@ class _Tokenizer:
         return self._special_row(token_ids_0, token_ids_1)["token_type_ids"]
 
     def get_special_tokens_mask(self, token_ids_0, token_ids_1=None, already_has_special_tokens=False):
-        """1 for every special token, 0 for others: of the row that would be built or, if it is already, of this one."""
+        """1 for special tokens, 0 for others, in the row that these ids would become or already are."""
         if not already_has_special_tokens:
             return self._special_row(token_ids_0, token_ids_1)["special_tokens_mask"]
         if token_ids_1 is not None:
@@ -466,16 +466,16 @@ class _Tokenizer:
         if length > max(longest, LONGEST_PADDED):
             raise ValueError(f"rows must be padded to at most {LONGEST_PADDED:,} tokens, but max_length and"
                              f" pad_to_multiple_of ask for {length:,}")
-        rows_of.pad(rows, length, self.pad_token_id, side)
+        rows_of.pad_rows(rows, length, self.pad_token_id, side)
 
     def pad(self, encoded_inputs, padding=True, max_length=None, pad_to_multiple_of=None, padding_side=None,
             return_attention_mask=None, return_tensors=None):
-        """Pad what the tokenizer gave: one dict, or a list of dicts; what is not of the tokenizer stays as it is."""
+        """Pad what the tokenizer returned, a dict or a list of dicts. Other entries in them stay as they are."""
         padding, _, max_length = self._limits(padding, False, max_length, pad_to_multiple_of, 0)
         if isinstance(encoded_inputs, (list, tuple)):
             encoded_inputs = {name: [row[name] for row in encoded_inputs] for row in encoded_inputs[:1] for name in row}
         if "input_ids" not in encoded_inputs:
-            raise ValueError("what is to be padded must have input_ids, but has"
+            raise ValueError("the rows to pad must have input_ids, but have"
                              f" {', '.join(encoded_inputs) or 'nothing'}")
         if any(isinstance(part, np.ndarray) for part in (encoded_inputs["input_ids"], *encoded_inputs["input_ids"])):
             return_tensors = return_tensors or "np"
@@ -501,7 +501,7 @@ class _Tokenizer:
     # And back
 
     def convert_tokens_to_ids(self, tokens):
-        """The id of a token, or of each in a list; one that is not in the vocabulary has the id of the unknown."""
+        """The id of a token, or of each in a list; a token that is not in the vocabulary gets the id of [UNK]."""
         if isinstance(tokens, str):
             return self._ids.get(tokens, self.unk_token_id)
         return [self._ids.get(token, self.unk_token_id) for token in tokens]
@@ -518,9 +518,9 @@ class _Tokenizer:
         return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
 
     def decode(self, token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=None):
-        """The text of ids, as near as it can be: case, accents and spaces are not in them.
+        """The text of ids, as far as it can be restored: ids do not say case, accents and spaces.
 
-        `clean_up_tokenization_spaces` (None: as the tokenizer was made) takes back the spaces of English punctuation.
+        `clean_up_tokenization_spaces` removes the spaces before English punctuation (None: as the tokenizer was made).
         """
         ids = np.atleast_1d(np.asarray(token_ids, dtype=np.int64))
         if ids.ndim > 1:
@@ -542,7 +542,7 @@ class _Tokenizer:
 
     @staticmethod
     def clean_up_tokenization(text):
-        """Take back the spaces that splitting put before English punctuation and contractions."""
+        """Remove the spaces that splitting put before English punctuation and contractions."""
         for spaced, closed in CLEAN_UP:
             text = text.replace(spaced, closed)
         return text
@@ -554,22 +554,22 @@ class _Tokenizer:
         return (tokenizer_files.save_vocabulary(self._lines, save_directory, filename_prefix),)
 
     def save_pretrained(self, save_directory):
-        """Write the files of which `from_pretrained`, here or in transformers, makes it again; -> their paths."""
+        """Write the files that `from_pretrained`, here or in transformers, reads; -> their paths."""
         return tokenizer_files.write(self, save_directory)
 
     @classmethod
     def from_pretrained(cls, folder, **changes):
-        """Read a tokenizer from a folder of `vocab.txt` or `tokenizer.json` and what else there is of its settings.
+        """Read a tokenizer from a folder with `vocab.txt` or `tokenizer.json`, and the other files of its settings.
 
-        `changes` take the place of settings that were saved. Raises ValueError for files that cannot be read.
+        `changes` replace saved settings. Raises ValueError for files that cannot be read.
         """
-        vocab_file, settings = tokenizer_files.read(folder, cls.rules is FAST)
+        vocab_file, settings = tokenizer_files.read_folder(folder, cls.rules is FAST)
         known = {*cls.settings, "added_tokens_decoder"}
         return cls(vocab_file, **{name: value for name, value in settings.items() if name in known} | changes)
 
 
 class ConvBertTokenizerFast(_Tokenizer):
-    """The fast tokenizer: the same ids, offsets and word ids as the `tokenizers` package, in Python alone.
+    """The fast tokenizer. It returns the ids, offsets and word ids of the `tokenizers` package, in pure Python.
 
     Source: tokenization_convbert_fast.py of transformers 4.57.6.
     """
@@ -578,7 +578,7 @@ class ConvBertTokenizerFast(_Tokenizer):
     _no_token = None
 
     def _readable(self, ids, skip_special_tokens):
-        """An added token is written as it is looked for. What is written as one with the flag was added is skipped."""
+        """The tokens of ids. Added tokens are normalized; tokens that then look like a special one are skipped."""
         def written(i):
             token = self.added_tokens_decoder.get(i)
             if token and token.normalized:
@@ -589,7 +589,7 @@ class ConvBertTokenizerFast(_Tokenizer):
         return [token for token in map(written, map(self._checked_id, ids)) if token not in left_out]
 
     def convert_tokens_to_string(self, tokens):
-        """Join tokens, taking back the spaces before . ? ! , and contractions where a token is one."""
+        """Join tokens, without spaces before tokens that are . ? ! , or contractions."""
         parts = []
         for n, token in enumerate(token for token in tokens if token is not None):
             if n:
@@ -606,13 +606,13 @@ class ConvBertTokenizerFast(_Tokenizer):
 
 
 class ConvBertTokenizer(_Tokenizer):
-    """The slow tokenizer; more than the fast one it has `never_split` and `do_basic_tokenize`.
+    """The slow tokenizer. Besides the options of the fast one, it has `never_split` and `do_basic_tokenize`.
 
-    `never_split`: words that stay whole, in lower case if `do_lower_case`. `do_basic_tokenize`: False takes the text as
-    it is, words parted by white space.
+    `never_split`: words that stay whole, in lower case if `do_lower_case`. `do_basic_tokenize=False`: words are
+    separated by white space only, and not normalized.
 
-    Stricter than the reference, which gives back a row that is too long where a truncation cannot be, and drops lone
-    surrogates: both are errors here.
+    It is stricter than Hugging Face's, which returns rows that are too long if a truncation is impossible, and drops
+    lone surrogates; both are errors here.
 
     Source: tokenization_convbert.py of transformers 4.57.6.
     """
@@ -637,7 +637,7 @@ class ConvBertTokenizer(_Tokenizer):
             self._chunk = SPACED                       # a punctuation mark may be inside a word
 
     def _prepared(self, text):
-        """In lower case but for special tokens, character by character: only the sigma at the end of a word tells."""
+        """The text in lower case, special tokens excepted. Characters are lowered one by one, so Σ never becomes ς."""
         if not (self.do_basic_tokenize and self.do_lower_case):
             return text
         parts = self._special.pattern.split(text)
@@ -646,7 +646,7 @@ class ConvBertTokenizer(_Tokenizer):
     def _stretches(self, text, split_special_tokens):
         if not split_special_tokens:
             return super()._stretches(text, False)
-        # Even so a special token between spaces stays whole; but other added tokens are not looked for.
+        # A special token between spaces still stays whole, but other added tokens are not searched.
         return Finder(self._special.tokens, alone=True).cut(text, self.rules.blocks_single_word)
 
     def _words(self, text, split_special_tokens=False):
@@ -662,11 +662,11 @@ class ConvBertTokenizer(_Tokenizer):
                     yield from super()._words(word)
 
     def convert_tokens_to_string(self, tokens):
-        """Join tokens: those that continue a word to it, others with a space."""
+        """Join tokens: a token that continues a word is appended to it, others follow a space."""
         return " ".join(tokens).replace(f" {PREFIX}", "").strip()
 
     def _join(self, tokens):
-        """Added tokens stand apart: what begins with ## after one is not joined to it."""
+        """Join tokens. Nothing is appended to an added token, not even a token that begins with ##."""
         alone = set(self.added_tokens_encoder) - set(self.all_special_tokens) | {
             token for token in self.additional_special_tokens if self._ids[token] >= self.vocab_size}
         parts = [[]]
@@ -689,7 +689,7 @@ def _checked(text):
 
 
 def _limit(number):
-    """A length in pieces, which files also write as 512.0 or 1e30; None: NO_LIMIT."""
+    """A length in pieces, which files also write as 512.0 or 1e30; None means NO_LIMIT."""
     if number is None or isinstance(number, float) and number >= LARGE:
         return NO_LIMIT
     return _whole("model_max_length", int(number) if isinstance(number, float) and number.is_integer() else number, 0)

@@ -1,4 +1,4 @@
-"""From the pieces of one text, or of two, to the rows that a model reads: truncation, special tokens, padding.
+"""Make the rows that a model reads from the pieces of one text or of two: truncation, special tokens, padding.
 
 Source: tokenization_utils_base.py of transformers 4.57.6 (slow), the `tokenizers` package (fast).
 """
@@ -11,7 +11,7 @@ SIDES = ("right", "left")
 
 
 class Pieces(NamedTuple):
-    """What a text became. Of each piece: its id, its (start, end) in the text, the number of its word."""
+    """The pieces of a text: for each its id, its (start, end) in the text, and the number of its word."""
 
     ids: list
     spans: list
@@ -26,12 +26,12 @@ def joined(lists):
 
 
 def special(i):
-    """A special token as a sequence of one: it stands nowhere in the text."""
+    """A special token as a sequence of one piece, which has no place in the text."""
     return Pieces([i], [(0, 0)], [None])
 
 
 def row(first, second, cls_id, sep_id, rules):
-    """[CLS] first [SEP], or [CLS] first [SEP] second [SEP], or without them (None): -> a dict of lists, equally long"""
+    """[CLS] first [SEP], or [CLS] first [SEP] second [SEP], or without specials (None)  ->  a dict of lists"""
     parts = [(first, 0, 0)] if second is None else [(first, 0, 0), (second, 1, 1)]  # pieces, type, sequence
     if cls_id is not None:
         parts = [(special(cls_id), 0, None), *chain.from_iterable(
@@ -47,8 +47,8 @@ def row(first, second, cls_id, sep_id, rules):
         sequence_ids=joined([sequence] * len(pieces.ids) for pieces, _, sequence in parts))
 
 
-def pad(rows, length, pad_id, side):
-    """Fill the lists of rows up to `length`, in place."""
+def pad_rows(rows, length, pad_id, side):
+    """Pad the lists of rows to `length`, in place."""
     filler = dict(input_ids=pad_id, token_type_ids=0, attention_mask=0, special_tokens_mask=1, offset_mapping=(0, 0),
                   word_ids=None, sequence_ids=None)
     for entries in rows:
@@ -61,10 +61,10 @@ def pad(rows, length, pad_id, side):
 def truncate(first, second, room, strategy, stride, side, with_rest, rules):
     """-> [(first, second) that fit, further windows of them ...], ids that were cut off
 
-    From the fast tokenizer, the rest comes in windows that overlap by `stride`; of two sequences that are both cut,
-    each window of one with each of the other. From the slow one, it is one list that begins `stride` before the cut.
+    The fast tokenizer returns the rest as windows that overlap by `stride`; if both sequences are cut, every window of
+    one comes with every window of the other. The slow one returns it as one list, which begins `stride` before the cut.
 
-    Raises ValueError if the strategy cannot make them fit, or windows have no room to move on.
+    Raises ValueError if the strategy cannot make them fit, or if `stride` leaves no room for the windows to advance.
     """
     kept = share(len(first.ids), None if second is None else len(second.ids), room, strategy, rules)
     cut_off = []
@@ -81,7 +81,7 @@ def truncate(first, second, room, strategy, stride, side, with_rest, rules):
 
 
 def share(first, second, room, strategy, rules):
-    """How many of `first` and of `second` pieces (None: no second sequence) stay, so that they are `room` in all.
+    """How many of the `first` and `second` pieces are kept, so that they are `room` in all.   second: None without one
 
     Raises ValueError if the strategy cannot do it.
     """
@@ -100,7 +100,7 @@ def share(first, second, room, strategy, rules):
 
 
 def windows(pieces, length, stride, side, with_rest):
-    """-> the `length` pieces that fit and, `with_rest`, window after window of the others, overlapping by `stride`"""
+    """-> the `length` pieces that fit and, `with_rest`, the windows of the other pieces, which overlap by `stride`"""
     total = len(pieces.ids)
     if length >= total:
         return [pieces]

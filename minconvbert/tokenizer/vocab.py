@@ -1,7 +1,7 @@
-"""Vocabularies of word pieces: read, write, train, audit.
+"""Read, write, train and audit vocabularies of word pieces.
 
-Training, after Schuster and Nakajima, "Japanese and Korean Voice Search" (2012): begin with the characters; over and
-over, join the two neighbours whose union raises the likelihood of the text the most.
+Training follows Schuster and Nakajima, "Japanese and Korean Voice Search" (2012). It begins with the characters, and
+again and again joins the two neighbours whose union raises the likelihood of the text the most.
 """
 
 from collections import Counter
@@ -13,17 +13,18 @@ import numpy as np
 from ..files import check_ordinary, model_path, refuse_pointer, write_atomic
 from .wordpiece import CHUNK, FAST, PREFIX, match, normalize, split
 
-ALPHABET = 256                                         # characters that a vocabulary has room for, however rare
-COVERAGE = 0.9995                                      # of the characters of a text: more, if that takes more
+ALPHABET = 256                                         # the least number of characters in a vocabulary, however rare
+COVERAGE = 0.9995                                      # the least share of the characters of a text that it covers
 UNKNOWN = 0.02                                         # the share of [UNK] above which a vocabulary does not fit a text
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-# What a pair of neighbours a, b is worth: n_ab times together, n_a and n_b times at all, among n pieces.
+# Scores of a pair of neighbours a, b. Among n pieces, they are n_ab times neighbours, and occur n_a and n_b times.
 #
-# If every piece is drawn on its own, log-likelihood is the sum of n_i log(n_i / n) over the vocabulary, and to join a
-# and b raises it by about n_ab log(n_ab n / (n_a n_b)). The ratio alone, often given as WordPiece's score, is what one
-# occurrence gains: it joins the rarest letters first and never comes to the words. Of text that was held out, 8,192
-# tokens of 20 MB make 1.166 pieces a word by likelihood (`min_count` 40), 1.162 by count (30), 3.38 by the ratio.
+# If every piece is drawn independently, log-likelihood is the sum of n_i log(n_i / n) over the vocabulary, and joining
+# a and b raises it by about n_ab log(n_ab n / (n_a n_b)). The ratio alone, often given as WordPiece's score, is the
+# gain of one occurrence. It joins the rarest letters first and never reaches the words. With 8,192 tokens learned from
+# 20 MB, held-out text takes 1.166 pieces a word by likelihood (`min_count` 40), 1.162 by count (30), and 3.38 by the
+# ratio.
 SCORES = {
     "likelihood": lambda n_ab, n_a, n_b, n: n_ab * np.log(n_ab * n / (n_a * n_b)),
     "ratio": lambda n_ab, n_a, n_b, n: n_ab / (n_a * n_b),
@@ -32,13 +33,13 @@ SCORES = {
 
 
 def vocab_file(path):
-    """The file of a vocabulary: a folder, or the name of what ships, stands for the vocab.txt inside it."""
+    """The file of a vocabulary. A folder, or the name of the weights that ship, means the vocab.txt inside it."""
     path = model_path(path)
     return path / "vocab.txt" if path.is_dir() else path
 
 
 def read_vocab(path):
-    """-> the tokens, one a line, whatever ends the lines, without a byte order mark.
+    """The tokens of a file, one a line, with any line ends, without a byte order mark.
 
     Raises ValueError if the file is not UTF-8.
     """
@@ -54,7 +55,7 @@ def read_vocab(path):
 
 
 def write_vocab(path, tokens):
-    """Write the tokens, one a line. Raises ValueError if one has a line of its own in it."""
+    """Write the tokens, one a line. Raises ValueError if a token has a line break in it."""
     broken = [token for token in tokens if "\n" in token or "\r" in token]
     if broken:
         raise ValueError(f"a token must be on one line, but {broken[0]!r} is not")
@@ -74,20 +75,20 @@ def count_words(lines, lowercase=True, strip_accents=None):
 
 
 def train(lines, size, *, lowercase=True, strip_accents=None, **options):
-    """`train_on_counts` of the words of a text.   lines: of text; options: as there"""
+    """Train on the words of a text.   lines: of the text; options: those of `train_on_counts`"""
     return train_on_counts(count_words(lines, lowercase, strip_accents), size, lowercase=lowercase, **options)
 
 
 def train_on_counts(words, size, *, lowercase=True, score="likelihood", max_alphabet=None, min_count=2, smaller=False,
                     progress=None):
-    """-> a vocabulary of `size` tokens: special ones; characters, alone and continuing a word; pieces, as joined
+    """-> a vocabulary of `size` tokens: special tokens; characters at the begin of a word and inside; joined pieces
 
-    words: word -> how often it occurs. max_alphabet: as in `alphabet`. min_count: how often a piece must occur in the
-    end; what joining has left fewer of, as `undoub` beside `undoubted`, makes place for others. smaller: be content
-    with fewer tokens if the text gives no more. progress: called with the number of tokens so far. The same words
-    always give the same vocabulary.
+    words: word -> how often it occurs. max_alphabet: the limit of `alphabet`. min_count: how often a piece must occur
+    in the end; a piece that is almost always joined further, as `undoub` in `undoubted`, makes room for others.
+    smaller: accept fewer tokens if the text has no more. progress: called with the number of tokens so far. The same
+    words always give the same vocabulary.
 
-    Raises ValueError if the size is below the alphabet's, or the text is too small for it.
+    Raises ValueError if `size` is smaller than the alphabet, or the text is too small for `size`.
     """
     if score not in SCORES:
         raise ValueError(f"score must be one of {', '.join(SCORES)}, but is {score!r}")
@@ -125,21 +126,21 @@ def _too_small(words, base, size, min_count, kept):
 class Unknown(NamedTuple):
     """What a vocabulary does not know of a text."""
 
-    share: float                # of the words
-    words: list                 # the most frequent first
-    chars: list                 # those that the vocabulary lacks, the most frequent first
+    share: float                # the share of the words that become [UNK]
+    words: list                 # these words, the most frequent first
+    chars: list                 # characters that the vocabulary lacks, the most frequent first
 
     def __str__(self):
         said = f"{self.share:.2%} of the words of the text are [UNK]"
         if self.words:
-            said += f", as {', '.join(word[:20] for word in self.words[:3])}"
+            said += f", such as {', '.join(word[:20] for word in self.words[:3])}"
         if self.chars:
-            said += f"; the vocabulary lacks {len(self.chars):,} characters, as {' '.join(self.chars[:12])}"
+            said += f"; the vocabulary lacks {len(self.chars):,} characters, such as {' '.join(self.chars[:12])}"
         return said
 
 
 def unknown(words, tokens):
-    """-> Unknown: which words become [UNK].   words: word -> how often it occurs"""
+    """Find the words that become [UNK].   words: word -> how often it occurs   ->  Unknown"""
     vocab = set(tokens)
     known = {token.removeprefix(PREFIX) for token in vocab}
     lost = Counter({word: count for word, count in words.items() if not match(word, vocab)})
@@ -154,7 +155,7 @@ def unknown(words, tokens):
 def alphabet(words, limit=None, lowercase=True):
     """-> the characters of the words, most frequent first; printable ASCII is always among them
 
-    limit: of their number; None takes ALPHABET of them, or as many as make up COVERAGE of the text.
+    limit: how many at most; None means ALPHABET, or as many as cover COVERAGE of the text if these are more.
     """
     chars = Counter({chr(c).lower() if lowercase else chr(c): 0 for c in range(0x21, 0x7f)})
     for word, count in words.items():
@@ -182,7 +183,7 @@ def join(spelling, a, b, new):
 
 
 class Grown:
-    """An array of numbers that is as long as its last index asks for."""
+    """An array of numbers that grows when an index beyond its end is used."""
 
     def __init__(self, dtype=np.float64):
         self.values = np.zeros(1024, dtype)
@@ -200,7 +201,7 @@ class Spellings:
     """The words of a text as rows of tokens, which grow as neighbours are joined."""
 
     def __init__(self, words, base):
-        self.tokens, self.base = list(base), len(base)  # the first `base` stay, however rare
+        self.tokens, self.base = list(base), len(base)  # the first `base` are kept, however rare
         self.ids = {token: i for i, token in enumerate(base)}
         self.spelled, self.counts = [], []
         self.token_count, self.pairs = Grown(), Pairs()
@@ -252,7 +253,7 @@ class Pairs:
         self.lefts, self.rights, self.counts = Grown(np.int64), Grown(np.int64), Grown()
 
     def add(self, word, spelling, count):
-        """Count the pairs of a word's spelling `count` times; take them away, if it is negative."""
+        """Add `count` to the counts of the pairs in a word's spelling. A negative count removes the word from them."""
         for pair in pairwise(spelling):
             number = self.numbers.setdefault(pair, len(self.words))
             if number == len(self.words):
@@ -269,7 +270,7 @@ class Pairs:
         return self.words[self.numbers[pair]]
 
     def best(self, score, token_counts, min_count):
-        """-> the pair of the best score that occurs `min_count` times, the oldest of equals; None if none does"""
+        """-> the pair with the best score of those that occur `min_count` times, the oldest of equals, or None"""
         live = np.flatnonzero(self.counts.values[:len(self.words)] >= min_count)
         if not len(live):
             return None
@@ -280,9 +281,10 @@ class Pairs:
 
 
 def audit(path, words=None):
-    """-> what is wrong with a vocabulary: a dict of findings, each a sentence or a list of them; {} if nothing is
+    """-> what is wrong with a vocabulary: a dict of findings, each a text or a list of texts; {} if all is right
 
-    words: of a text that it is meant for, word -> how often it occurs.   Raises ValueError if the file is not UTF-8.
+    words: the words of a text that it is meant for -> how often each occurs.   Raises ValueError if the file is not
+    UTF-8.
     """
     tokens, raw = read_vocab(path), vocab_file(path).read_bytes()
     ids = {token: i for i, token in enumerate(tokens)}
@@ -291,26 +293,26 @@ def audit(path, words=None):
 
     missing = [token for token in SPECIAL_TOKENS if token not in ids]
     if missing:
-        found["special tokens"] = f"{', '.join(missing)} are missing: no tokenizer can be made of this file"
+        found["special tokens"] = f"{', '.join(missing)} are missing, so no tokenizer can be made of this file"
     if raw.startswith(b"\xef\xbb\xbf"):
-        found["byte order mark"] = (f"the file begins with one: to whoever reads it as plain UTF-8 the first token is"
-                                    f" {chr(0xfeff) + tokens[0]!r}; here it is taken off")
+        found["byte order mark"] = (f"the file begins with one. A program that reads it as plain UTF-8 gets the first"
+                                    f" token {chr(0xfeff) + tokens[0]!r}; minconvbert removes the mark")
     returns = raw.count(b"\r\n")
     if returns:
-        found["line ends"] = (f"{returns:,} of {len(tokens):,} lines end in CR LF: whoever splits at LF has a CR at the"
-                              " end of every token, and finds none; here, as in Hugging Face, it is taken off")
+        found["line ends"] = (f"{returns:,} of {len(tokens):,} lines end in CR LF. A program that splits at LF gets a"
+                              " CR at the end of every token, and finds none; minconvbert and Hugging Face remove it")
     odd = [token for token in tokens if not token or any(map(str.isspace, token))]
     if odd:
-        found["white space"] = f"{len(odd):,} tokens are empty or hold white space, as {odd[0]!r}: no text has them"
+        found["white space"] = f"{len(odd):,} tokens are empty or hold white space, as {odd[0]!r}, so no text has them"
     if len(ids) < len(tokens):
         token, often = max(lines.items(), key=lambda item: item[1])
         found["duplicates"] = (
-            f"{len(tokens):,} lines, {len(ids):,} tokens: of lines that are alike the last is the token's id, so"
-            f" {len(tokens) - len(ids):,} ids are never used; {token!r} has {often:,} lines, and id {ids[token]}")
+            f"{len(tokens):,} lines have {len(ids):,} different tokens. The last of equal lines gives the token's id,"
+            f" so {len(tokens) - len(ids):,} ids are never used; {token!r} has {often:,} lines, and id {ids[token]}")
         found["holes"] = (
-            f"vocab_size counts {len(ids):,} tokens, but the ids go up to {max(ids.values()):,}: the first without a"
+            f"vocab_size counts {len(ids):,} tokens, but the ids go up to {max(ids.values()):,}. The first id without a"
             f" token is {min(set(range(len(tokens))) - set(ids.values())):,}; a model needs {len(tokens):,} rows, and"
-            f" Hugging Face gives a token that is added the id {len(ids):,}, which is that of {tokens[len(ids)]!r}")
+            f" Hugging Face gives an added token the id {len(ids):,}, which is that of {tokens[len(ids)]!r}")
     found |= _misread(tokens, ids, lines)
     lacking = unknown(words or {}, tokens)
     if lacking.share > UNKNOWN:
@@ -324,11 +326,11 @@ def _misread(tokens, ids, lines):
     lost = [token for token in strange if "\ufffd" in token]
     found = {}
     if lost:
-        found["lost characters"] = (f"{len(lost):,} tokens hold U+FFFD, as {lost[0]!r}: what stood there cannot be"
-                                    " told, and no text has it, for the tokenizer drops U+FFFD")
+        found["lost characters"] = (f"{len(lost):,} tokens hold U+FFFD, such as {lost[0]!r}. The original characters"
+                                    " are lost, and no text has these tokens, because the tokenizer drops U+FFFD")
     codec, meant = max(((codec, [token for token in strange if _reread(token, codec)]) for codec in ("gbk", "cp1252")),
                        key=lambda item: len(item[1]))
-    # Some tokens can be taken for misread in a vocabulary that is right: Chinese ones, in ones and twos.
+    # A few tokens of a right vocabulary, such as Chinese ones of one or two characters, look misread, too.
     if not strange or 2 * (len(meant) + len(lost)) < len(strange):
         return found
     examples = ", ".join(f"{token!r} for {_reread(token, codec)!r}" for token in meant[:3])
@@ -340,7 +342,7 @@ def _misread(tokens, ids, lines):
 
 
 def _reread(token, codec):
-    """What a token was before its UTF-8 was read as `codec`; "" if it cannot be that."""
+    """What a token was before its UTF-8 was read as `codec`; "" if it cannot be a misread token."""
     try:
         meant = token.encode(codec).decode("utf-8")
     except UnicodeError:
@@ -354,6 +356,6 @@ def _fate(char, codec, ids, lines):
     if wrong not in ids:
         return ""
     if "\ufffd" in wrong:
-        return (f"{now}: it became {wrong!r}, like all that begins with the same bytes, on {lines[wrong]:,} lines; the"
-                f" last of them, {ids[wrong]}, is the id of all, and no text is ever given it")
-    return f"{now}: it became {wrong!r}, and a text with {wrong!r} is given its id, {ids[wrong]}"
+        return (f"{now}: it became {wrong!r}, like all characters with the same first bytes, on {lines[wrong]:,} lines."
+                f" The last of them, {ids[wrong]}, is the id of them all, and no text ever gets it")
+    return f"{now}: it became {wrong!r}, and a text with {wrong!r} gets its id, {ids[wrong]}"

@@ -1,14 +1,14 @@
-"""From a text to its word pieces: the whole pipeline, as functions that keep nothing.
+"""Cut a text into word pieces. The whole pipeline is functions without state:
 
-    lower     every character in lower case
-    clean     leave control characters out; white space of any kind becomes a space
+    lower     write every character in lower case
+    clean     remove control characters; write white space of any kind as a space
     spread    put a space on both sides of every Chinese character
-    compose   write a letter and its accents as one character, where there is one       (the slow tokenizer alone)
-    strip     write them as several, and leave the accents out
-    split     at spaces, and on both sides of every punctuation mark
-    match     the longest piece of the vocabulary that the rest of the word begins with, again and again
+    compose   write a letter and its accents as one character, if there is one       (only the slow tokenizer)
+    strip     write them as several characters, and remove the accents
+    split     split at spaces, and on both sides of every punctuation mark
+    match     take the longest piece of the vocabulary that the rest of the word begins with, again and again
 
-Hugging Face has two tokenizers, a slow and a fast one. Both are this pipeline; `Rules` lists all that they differ in.
+Hugging Face has two tokenizers, a slow and a fast one. Both use this pipeline; `Rules` lists all their differences.
 
 Source: tokenization.py of the original repository, tokenization_convbert.py and tokenization_utils.py of transformers
 4.57.6 (slow), the `tokenizers` package (fast).
@@ -22,12 +22,12 @@ from typing import NamedTuple
 
 from . import unicode8
 
-PREFIX = "##"  # of a piece that continues a word
+PREFIX = "##"  # begins a piece that continues a word
 
-# Stretches of a text that have nothing to do with each other, so that each can be worked out, and remembered, alone:
-# white space parts them, and so does a plain punctuation mark, one that no accent and no control character follows.
-# Then come words of plain letters; whatever is left over stays together up to the next white space.
-# Each is a group, so that `re.split` gives what lies between them, too.
+# Stretches of a text that do not affect each other, so that each can be cut into pieces, and cached, alone. They are
+# separated by white space and by plain punctuation marks, which no accent and no control character follows. Words of
+# plain letters are stretches; everything else stays together up to the next white space. Each stretch is a group, so
+# that `re.split` also returns what lies between them.
 _SPACED = r"[^\t\n\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
 SPACED = re.compile(f"({_SPACED})")
 _MARK = r"[!-/:-@\[-`{-~](?=[\t\n\r -~]|\Z)"
@@ -35,9 +35,9 @@ CHUNK = re.compile(rf"({_MARK}|[A-Za-z0-9]+(?=[\t\n\r ]|{_MARK}|\Z)|{_SPACED})")
 
 
 class Rules(NamedTuple):
-    """What the slow and the fast tokenizer differ in."""
+    """The differences between the slow and the fast tokenizer."""
 
-    # Each of these answers for one character.
+    # Each of these functions takes one character.
     lower: callable             # its lower case
     is_dropped: callable        # is it a control character?
     is_ideograph: callable      # is it Chinese?
@@ -45,23 +45,23 @@ class Rules(NamedTuple):
     combining_class: callable   # the place of a mark among marks; 0 for any other character
     is_mark: callable           # is it an accent?
     is_punctuation: callable
-    blocks_single_word: callable  # an added token of a `single_word` is not found beside it
-    # The slow one composes before anything is stripped, so that é in one character and in two are alike.
+    blocks_single_word: callable  # True: a `single_word` token is not found next to it
+    # The slow one composes characters before it strips accents, so that é of one character and of two are alike.
     composes: bool
-    # The slow one lowers the text before it looks for added tokens, so it finds <ENT> where <ent> was added.
+    # The slow one lowercases the text before it searches added tokens, so it finds <ENT> if <ent> was added.
     lowers_first: bool
-    # In pairs that are one token too long for two equal halves, the slow one gives it to the first sequence; the fast
-    # one to the longer, and to the second where they are equal.
+    # If an odd number of tokens is left for two sequences, the slow one gives the odd token to the first sequence; the
+    # fast one gives it to the longer one, or to the second if they are equally long.
     first_keeps_more: bool
-    # Of a pair without special tokens, the slow one says that both sequences are of type 0.
+    # The slow one gives both sequences of a pair type 0 if there are no special tokens.
     types_need_specials: bool
-    # An empty second sequence makes a pair; to the fast one it is none.
+    # The slow one takes an empty second sequence for a second sequence; the fast one ignores it.
     empty_pair_counts: bool
-    # What was cut off is one list of ids; the fast one makes windows of it, rows like the first.
+    # The slow one returns what was cut off as one list of ids; the fast one returns it as further rows.
     flat_overflow: bool
-    # Asked for lengths of many texts, the slow one counts before it pads.
+    # For the lengths of many texts, the slow one counts before it pads; the fast one counts padding, too.
     lengths_before_padding: bool
-    # The slow one says nothing of offsets: after composing, there is no telling which character came from which.
+    # The slow one has no offsets, because composed characters do not say which characters they came from.
     has_offsets: bool
 
 
@@ -78,7 +78,7 @@ def _slow_is_punctuation(char):
         unicodedata.category(char)[0] == "P")
 
 
-# As the table that ships with `tokenizers` has it, whatever Python this is.
+# This is the table of `tokenizers`, whatever the version of Python.
 _LOWER = {chr(c): chr(c + shift) for first, last, step, shift in unicode8.LOWER_RUNS
           for c in range(first, last + 1, step)} | {"İ": "i̇"}
 _decomposes, _combines = _inside(unicode8.DECOMPOSED), _inside(unicode8.COMBINING)
@@ -87,7 +87,7 @@ _is_space = _inside(unicode8.SPACES)
 
 @lru_cache(1 << 14)
 def _is_of_a_word(char):
-    import regex  # here, because only added tokens with single_word need it
+    import regex  # not at the top, because only added tokens with single_word need it
     return regex.match(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]", char) is not None
 
 
@@ -97,13 +97,13 @@ FAST = Rules(
     is_ideograph=_inside(unicode8.CJK),        # extension E from U+2B920, a slip for U+2B820
     decompose=lambda char: unicodedata.normalize("NFD", char) if _decomposes(char) else char,
     combining_class=lambda char: unicodedata.combining(char) if _combines(char) else 0,
-    is_mark=_inside(unicode8.MARKS),           # marks of the years since 2015 stay
+    is_mark=_inside(unicode8.MARKS),           # marks that Unicode added since 2015 stay
     is_punctuation=_inside(unicode8.PUNCTUATION),
     blocks_single_word=_is_of_a_word,
     composes=False, lowers_first=False, first_keeps_more=False, types_need_specials=False, empty_pair_counts=False,
     flat_overflow=False, lengths_before_padding=False, has_offsets=True)
 
-# As the running Python's `unicodedata` has it: the slow tokenizer, too, answers differently in another Python.
+# These rules use `unicodedata` of the running Python, because the slow tokenizer of Hugging Face does, too.
 SLOW = Rules(
     lower=str.lower,
     is_dropped=lru_cache(1 << 14)(_slow_is_dropped),
@@ -118,10 +118,10 @@ SLOW = Rules(
 
 
 def normalize(text, rules=FAST, lowercase=True, strip_accents=None, spread_chinese=True):
-    """-> the normalized text, and for each of its characters the index in `text` of the one it came from.
+    """-> the normalized text; for each of its characters the index in `text` of the character that it came from
 
-    Accents are stripped if `strip_accents` says so or, where it is None, with lower-casing.
-    The indices mean nothing where the rules compose.
+    Accents are stripped if `strip_accents`; None means the value of `lowercase`. The indices mean nothing if the rules
+    compose characters.
     """
     if text.isascii() and text.isprintable():
         return text.lower() if lowercase else text, range(len(text))
@@ -140,9 +140,9 @@ def normalize(text, rules=FAST, lowercase=True, strip_accents=None, spread_chine
 
 
 def decompose(chars, rules):
-    """Letters and accents apart, the accents of each letter sorted by combining class.
+    """Write letters and accents as separate characters, with the accents of each letter sorted by combining class.
 
-    `unicodedata` sorts them in time that grows with the square of their number; a text of marks alone would hang it.
+    `unicodedata` takes time that grows with the square of the number of accents; a text of nothing else would hang it.
     """
     parts, marks = [], []
     for char, _ in chars:
@@ -156,7 +156,7 @@ def decompose(chars, rules):
                 marks = []
     parts += [(part, more) for _, part, more in sorted(marks, key=lambda mark: mark[0])]
 
-    # A part beyond the first of its character belongs to the character before it *now*: so `tokenizers` counts.
+    # After sorting, such a part counts as coming from the character now before it, as in `tokenizers`.
     out, at = [], -1
     for part, more in parts:
         at += not more
@@ -165,7 +165,7 @@ def decompose(chars, rules):
 
 
 def split(normal, rules=FAST):
-    """-> (start, end) of each word. White space parts words; a punctuation mark is a word of its own."""
+    """-> (start, end) of each word. White space separates words; a punctuation mark is a word of its own."""
     spans, start = [], 0
     for i, char in enumerate(normal):
         if char == " " or rules.is_punctuation(char):
@@ -180,7 +180,7 @@ def split(normal, rules=FAST):
 
 
 def longest_pieces(vocab):
-    """For each two characters that tokens begin with, `##` aside: how many characters the longest such token has."""
+    """{the first two characters of tokens, without `##`: the number of characters of the longest such token}"""
     longest = {}
     for token in vocab:
         prefixes = ("", PREFIX) if token.startswith(PREFIX) else ("",)
@@ -191,11 +191,12 @@ def longest_pieces(vocab):
 
 
 def match(word, vocab, max_chars=100, longest=None):
-    """-> (start, end) of each piece: the longest in `vocab` that the rest of the word begins with, from the left.
+    """-> (start, end) of each piece. From left to right, a piece is the longest in `vocab` that the rest begins with.
 
-    longest: `longest_pieces` of the vocabulary, so that long words take no time for pieces that no token has.
+    The list is empty, and the whole word unknown, if no piece fits somewhere or the word has more than `max_chars`
+    characters.
 
-    [] if somewhere none fits, or the word is longer than `max_chars`: then the word as a whole is unknown.
+    longest: `longest_pieces` of the vocabulary; it saves the search for pieces that are longer than any token.
     """
     if len(word) > max_chars:
         return []
@@ -216,7 +217,7 @@ def match(word, vocab, max_chars=100, longest=None):
 
 
 def explain(word, vocab, max_chars=100):
-    """Why `match` chose what it did: one sentence for each piece, or one for an unknown word."""
+    """The reasons why `match` chose its pieces: one sentence for each piece, or one for an unknown word."""
     spans = match(word, vocab, max_chars)
     if len(word) > max_chars:
         return [f"unknown: {len(word)} characters, and a word may have {max_chars}"]

@@ -265,7 +265,7 @@ def checked_length(length, cfg):
     return length
 
 
-def load(task, folder, length=None):
+def load_finetuned(task, folder, length=None):
     """A fine-tuned model  ->  cfg, params, tokenizer, options of `encode`, options of `decode`
 
     The options are those of its training; a folder that was trained elsewhere has none, and gets the usual ones.

@@ -72,7 +72,7 @@ def vectors(ids, variant):
     return np.concatenate([words, np.broadcast_to(np.eye(L), (len(ids), L, L))], axis=2)
 
 
-def fresh(variant, rng):
+def fresh_params(variant, rng):
     """Parameters; `conv_out_layer`, the map to values, is the one that stays."""
     D, H = vectors(np.zeros((1, L), int), variant).shape[2], ATTENTION_HEADS.get(variant, 1)
     draw = lambda *shape: rng.normal(0, 0.3, shape)
@@ -138,7 +138,7 @@ def train(variant, seed=0, steps=150, rate=0.03, values="fixed"):
     values: "learned" trains the map to values, too
     """
     ids, answers = sentences()
-    x, p = vectors(ids, variant), fresh(variant, np.random.default_rng(seed))
+    x, p = vectors(ids, variant), fresh_params(variant, np.random.default_rng(seed))
     learned = {name: array for name, array in p.items() if values == "learned" or "conv_out_layer" not in name}
     moments, accuracies, losses = adam_state(learned), [], []
     for _ in range(steps):

@@ -217,7 +217,7 @@ def read_results(path, fixed):
     raise ValueError(f"{path} must be as a study wrote it, but is damaged; choose another --out")
 
 
-def table(results):
+def print_table(results):
     """Mean and standard deviation over the seeds, for each setting."""
     print(f"{'setting':<16} {'parameters':>10} {'masked loss':>16} {'masked accuracy':>18} {'AUC':>18}   seeds")
     for name in dict.fromkeys(r["setting"] for r in results):

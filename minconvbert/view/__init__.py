@@ -1,4 +1,4 @@
-"""Learned kernels beside attention maps: what each word takes from its sentence, by either kind of head."""
+"""Draw learned kernels beside attention maps: what each word takes from its sentence, in either kind of head."""
 
 from .figures import (
     all_heads,

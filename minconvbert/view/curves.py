@@ -1,4 +1,4 @@
-"""Figures of what training measured."""
+"""Figures of measurements during training."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from .palette import LIGHT
 
 
 def by_setting(results):
-    """Each setting's figures: a dot for each seed, mean and standard deviation.   ->  a figure of matplotlib's"""
+    """Draw the results of each setting: dots for its seeds, mean, standard deviation  ->  a matplotlib figure"""
     names = list(dict.fromkeys(r["setting"] for r in results))
     figure = drawing(8, 0.8 + 0.28 * len(names))
     for axis, (key, title) in zip(figure.subplots(1, 2, sharey=True), (

@@ -26,7 +26,7 @@ class Drawing:
         return head + "".join(self.parts) + "</svg>"
 
     def box(self, x, y, text, kind="ink", width=124, note="", height=30):
-        """A box with its middle at (x, y): rounded for a step with parameters, with the note in small below the text"""
+        """A box with its middle at (x, y), its text, and the note in small letters below the text."""
         colour = LIGHT[kind]
         self.parts.append(f"<rect x='{x - width / 2}' y='{y - height / 2}' width='{width}' height='{height}' rx='6' "
                           f"fill='{LIGHT['paper']}' stroke='{colour}' stroke-width='1.5'/>")
@@ -46,7 +46,7 @@ class Drawing:
 
 
 def block_diagram():
-    """The mixed block: what attention and the convolution read and make, from x at the bottom to out at the top."""
+    """The mixed block, from x at the bottom to out at the top: what attention and the convolution read and compute."""
     d = Drawing(760, 560, "The mixed block. x goes to key, value and query, which make attention's half; x and the same"
                           " query make the span key, match, kernel and value of the other half; both are joined.")
     d.box(380, 530, "x", note="(B, L, D)", width=90)

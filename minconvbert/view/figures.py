@@ -1,10 +1,10 @@
 """Still pictures, by matplotlib: the same drawings as the page, for print, notebooks and READMEs.
 
 Every function takes `out`, what a model returned, and `tokens`, a label for each position, and returns a figure that a
-notebook shows and `save` writes. With `ax`, one of the axes that `plt.subplots` made, all but the overview draw in its
-place and return the axes that they drew. `row` picks a sentence of a batch. Layers and heads count from 0, as in the
-names of parameters; a token is a position or a label. Without `layer`, `head` or `token` the most telling are drawn:
-see `selection.chosen`.
+notebook shows and `save` writes. All but the overview also take `ax`, one of the axes that `plt.subplots` made: they
+draw in its place and return the axes that they drew. `row` picks a sentence of a batch. Layers and heads count from 0,
+as in the names of parameters. A token is a position or a label. Without `layer`, `head` or `token`, `selection.chosen`
+picks those with the most to see.
 """
 
 import functools
@@ -21,16 +21,16 @@ from .locality import mass_by_offset
 from .palette import LIGHT
 from .selection import chosen, compared, seen
 
-INCH = 0.078                                           # width of a letter of a word, and of the numbers beside it
-BAR = 1                                                # inches of the highest bar
-LINE = 118                                             # letters in a line of the sentence, at least
+INCH = 0.078                                           # width of a letter, in inches
+BAR = 1                                                # height of the highest bar, in inches
+LINE = 118                                             # the least number of letters in a line of the sentence
 WORDS = ("DejaVu Serif", "DejaVu Sans", "Noto Serif CJK SC", "Noto Sans CJK SC", "Noto Sans CJK JP", "Hiragino Sans",
          "PingFang SC", "Microsoft YaHei", "WenQuanYi Zen Hei", "Noto Naskh Arabic", "Noto Sans Arabic", "Geeza Pro",
          "Noto Emoji", "Segoe UI Emoji", "Symbola", "Arial Unicode MS")
 
 
 def one_token(out, tokens, layer=None, head=None, token=None, row=0, ax=None):
-    """The sentence, and what one token takes of it: attention rises above the words, its kernel hangs below them."""
+    """The sentence, and what one token takes from it: attention above the words, the kernel below them."""
     shown = _seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
     lines = _lines(shown)
@@ -53,8 +53,8 @@ def kernel_over_words(out, tokens, layer=None, head=None, token=None, row=0, ax=
 def side_by_side(out, tokens, layer=None, head=None, token=None, row=0, ax=None):
     """Attention map and convolution kernels of one layer and head: the same axes, scale and colours.
 
-    Both reach K // 2 columns beyond the sentence: what the kernels put there falls on zeros. Between the slanted lines
-    lies all that a kernel can reach.
+    Both have K // 2 more columns on either side of the sentence, for the weights of kernels that fall on zeros. The
+    slanted lines mark how far a kernel can reach.
     """
     shown = _seen(out, tokens, row)
     layer, head, token = chosen(shown, layer, head, token)
@@ -91,14 +91,14 @@ def distances(out, tokens, row=0, ax=None):
     return _shown(figure, ax)
 
 
-def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, head=None, row=0, second_row=0,
-                 ax=None):
+def two_contexts(first, second, word=None, layer=None, head=None, ax=None):
     """The same word in two sentences, and its two kernels: they differ because the span around the word differs.
 
-    `word` is a label that both sentences have; without it, the longest that they share. Without `layer` or `head`,
-    those are drawn whose two kernels differ most.
+    `first` and `second` are (out, tokens) or, for a sentence of a batch, (out, tokens, row). `word` is a label that
+    both sentences have; without it, the longest that they share is drawn. Without `layer` or `head`, those are drawn in
+    which the two kernels differ most.
     """
-    first, second = _seen(out, tokens, row), _seen(second_out, second_tokens, second_row)
+    first, second = _seen(*first), _seen(*second)
     both = compared(first, second, word, layer, head)
     figure = drawing(max(6, 0.8 * first.kernels.shape[-1]), 4.8, ax)
     _title(figure, f"“{_plain(both.words[0])}” twice: one word, two kernels", both.layer, both.head)
@@ -107,10 +107,10 @@ def two_contexts(out, tokens, second_out, second_tokens, word=None, layer=None, 
 
 
 def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None, word=None):
-    """All of it on one sheet.
+    """All of these drawings on one sheet.
 
-    `second` = (out, tokens) of another sentence adds the same word in two contexts, and where none is given, the layer
-    and head in which its two kernels differ most.
+    `second` is another sentence, (out, tokens) or (out, tokens, row). It adds `word` in two contexts; without `layer`
+    or `head`, those are drawn in which the two kernels of the word differ most.
     """
     shown = _seen(out, tokens, row)
     if second:
@@ -177,12 +177,12 @@ def save(figure, path):
 # The sentence as text in lines
 
 def _lines(shown, width=0):
-    """Where the words stand: lines of (position, left, right), in letters; the zeros on either side are words too."""
+    """Lines of words: each word is (position, left, right), in letters. The zeros on either side are words, too."""
     room = max(LINE, (width - 0.3) / INCH)
     lines, at = [[]], 0
     for t in range(-shown.half, len(shown.tokens) + shown.half):
         wide = 2 + max(3, _letters(shown.tokens[t])) if 0 <= t < len(shown.tokens) else 3
-        if at + wide > room and lines[-1] and t < len(shown.tokens):     # zeros alone would make a line of nothing
+        if at + wide > room and lines[-1] and t < len(shown.tokens):     # a line must not have zeros alone
             lines.append([])
             at = 0
         lines[-1].append((t, at, at + wide))
@@ -199,7 +199,7 @@ def _width_of(lines):
 
 
 def _room(lines, shown, layer, head, token):
-    """-> of each line the weight of its highest bar upwards, and of its lowest downwards; and the gap for the words"""
+    """-> the weights of the longest bars of each line, up and down; the gap for the words; the highest weight"""
     half = shown.half
     attention, band = shown.maps[layer, head, token], shown.bands[layer, head, token]
     highest = max(attention.max(), band.max())
@@ -235,8 +235,8 @@ def _draw_one_token(figure, lines, shown, layer, head, token):
         axis.set_xlim(0, end)
         axis.set_ylim(-down - gap - digits, up + gap + digits)
         axis.axis("off")
-    figure.supxlabel(f"above the words attention, below them the {2 * half + 1} weights of the kernel; 0: zeros beyond"
-                     " the sentence", x=0.01, ha="left", fontsize=8, color=LIGHT["faint"])
+    figure.supxlabel(f"above the words: attention; below them: the {2 * half + 1} weights of the kernel; 0: a zero"
+                     " beyond the sentence", x=0.01, ha="left", fontsize=8, color=LIGHT["faint"])
 
 
 def _ink(here, inside):
@@ -252,7 +252,7 @@ def _bar(axis, x, bottom, height, highest, colour, hatched=False):
                       color=LIGHT["faint"])
 
 
-# One kernel, two kernels
+# One kernel and two kernels
 
 def _draw_kernel(axis, shown, layer, head, token, title=None, colour=LIGHT["convolution"]):
     half, L = shown.half, len(shown.tokens)
@@ -406,9 +406,9 @@ def _draw_distances(axes, shown):
 # What all drawings share
 
 def drawing(width, height, ax=None):
-    """An empty figure of so many inches, in the colours of the others, that a notebook shows by itself.
+    """An empty figure of this size in inches, in the colours of the others, which a notebook shows.
 
-    With `ax`, a figure in its place within the figure that it belongs to.
+    With `ax`, it is a part of the figure of `ax`, in its place.
     """
     if ax is not None:
         return _in_place_of(ax)
@@ -421,7 +421,7 @@ def drawing(width, height, ax=None):
         raise ModuleNotFoundError('pictures need matplotlib: pip install "minconvbert[plot]"; the page, view.page,'
                                   " needs nothing", name="matplotlib") from None
 
-    class Drawing(Figure):                             # closed by being forgotten: pyplot does not know it
+    class Drawing(Figure):                             # need not be closed, because pyplot does not know it
         def _repr_png_(self):
             data = io.BytesIO()
             self.savefig(data, format="png")
@@ -447,7 +447,7 @@ def _in_place_of(ax):
 
 
 def _shown(figure, ax):
-    """A figure of its own as it is; of one in the place of `ax`, its axes."""
+    """What a drawing returns: its figure or, if it is in the place of `ax`, its axes."""
     return figure if ax is None else [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
 
 
@@ -471,7 +471,7 @@ def _scale(figure, image, axes):
 
 
 def _label(axis, labels, bold=None):
-    """One label a row or column; of more than 64, every second, fourth ... so that they stay legible."""
+    """A label for each row or column; if there are more than 64, only for every second, fourth, ... of them."""
     step = 1
     while len(labels) / step > 64:
         step *= 2
@@ -488,7 +488,7 @@ def _bare(axis):
 
 
 def _seen(out, tokens, row=0):
-    """As `seen`; one warning names all letters that no font of this machine can draw."""
+    """Like `seen`, with one warning that names all letters that no font of this machine can draw."""
     shown = seen(out, tokens, row)
     strange = {letter for token in shown.tokens for letter in token if letter > "~" and letter.isprintable()}
     if strange and find_spec("matplotlib") and (missing := sorted(strange - _drawable())):
@@ -500,14 +500,14 @@ def _seen(out, tokens, row=0):
 
 @functools.cache
 def _drawable():
-    """What the fonts of words can draw."""
+    """The letters that the fonts for words can draw."""
     from matplotlib.font_manager import fontManager, get_font
     return {chr(code) for font in fontManager.ttflist if font.name in WORDS
             for code in get_font(font.fname).get_charmap()}
 
 
 def _fonts():
-    """The fonts of words that this machine has, the first that knows a letter draws it."""
+    """The fonts for words that this machine has. Each letter is drawn in the first font that has it."""
     from matplotlib.font_manager import fontManager
     have = {font.name for font in fontManager.ttflist}
     return [name for name in WORDS if name in have]
@@ -518,5 +518,5 @@ def _signed(offset):
 
 
 def _plain(token):
-    """A token that matplotlib does not take for mathematics."""
+    """A token, written so that matplotlib does not take it for mathematics."""
     return token.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""The page: one file of HTML with everything in it, that fetches nothing and runs no script but its own."""
+"""The interactive page: one HTML file that contains everything, fetches nothing, and runs no script but its own."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ from .selection import chosen, compared, is_special, seen
 
 
 class Page:
-    """Shown by a notebook in a frame; `html` is the text of the file, `save(path)` writes it."""
+    """A notebook shows it in a frame `height` pixels high; `html` is the text of the file, `save(path)` writes it."""
 
     def __init__(self, text, height=860, title="Kernels and attention"):
         self.html, self.height, self.title = text, height, title
@@ -36,13 +36,22 @@ class Page:
                 f' style="width: 100%; height: {self.height}px; border: 0"></iframe>')
 
 
-def page(out, tokens, layer=None, head=None, token=None, row=0, second=None, word=None, model="", notes=(), height=860):
-    """The interactive page of one sentence: hover, tap or walk by keyboard, and both kinds of heads answer.
+def page(out, tokens, layer=None, head=None, token=None, row=0, second=None, word=None):
+    """The interactive page of one sentence, with the arguments of `overview`.
 
-    out and tokens, layer, head, token and row as in the figures; second = (out, tokens) of another sentence adds the
-    same `word` in two contexts, and where none is given, the layer and head in which its two kernels differ most; model
-    and notes are lines of text at the top, height that of the frame in a notebook.
+    A reader points at a word, taps it or reaches it by keyboard, and sees what both kinds of heads take for it.
     """
+    return titled_page(page_data(out, tokens, layer, head, token, row, second, word))
+
+
+def titled_page(data, model="", notes=()):
+    """The page of `page_data`, with the name of the model above the title and the notes below it."""
+    title = f"What each word takes: {' '.join(data['sentences'][0]['tokens'])}"
+    return Page(fill(__package__, "page", data | dict(model=model, notes=list(notes)), title))
+
+
+def page_data(out, tokens, layer=None, head=None, token=None, row=0, second=None, word=None):
+    """What the script of the page reads: the weights and measures of one or two sentences, and where to begin."""
     sentences = [seen(out, tokens, row)] + ([seen(*second)] if second else [])
     shared = []
     if second:
@@ -50,13 +59,12 @@ def page(out, tokens, layer=None, head=None, token=None, row=0, second=None, wor
     layer, head, token = chosen(sentences[0], layer, head, place if second and token is None else token)
     layers, heads, _, taps = sentences[0].kernels.shape
     places = [token, other] if second else [token]
-    data = dict(model=model, notes=list(notes), layers=layers, heads=heads, taps=taps, layer=layer, head=head,
-                token=places, shared=shared, sentences=[_packed(s) for s in sentences])
-    return Page(fill(__package__, "page", data, f"What each word takes: {' '.join(sentences[0].tokens)}"), height)
+    return dict(layers=layers, heads=heads, taps=taps, layer=layer, head=head, token=places, shared=shared,
+                sentences=[_packed(s) for s in sentences])
 
 
 def _packed(shown):
-    """A sentence for the page: weights as 16-bit parts of one, measures as 32-bit floats, both in base64."""
+    """A sentence for the page: weights as 16-bit fractions, measures as 32-bit floats, both in base64."""
     parts = dict(
         maps=_sixteen_bits(shown.maps), kernels=_sixteen_bits(shown.kernels),
         measures=np.stack(list(shown.measures().values()), axis=-1).astype("<f4"),
@@ -72,7 +80,7 @@ def _sixteen_bits(weights):
 def fill(package, name, data, title, guests=()):
     """The text of a page: NAME.html of a package, with NAME.css and NAME.js in it and the data for its script.
 
-    guests: texts of other pages that this one shows in a frame. What they run must be allowed here, too.
+    guests: texts of other pages that this one shows in a frame. This page must allow their scripts and styles, too.
     """
     def read(file):
         return resources.files(package).joinpath(file).read_text("utf-8")

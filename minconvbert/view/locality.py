@@ -1,7 +1,7 @@
-"""How far a head looks: statistics of maps whose rows say how one token weighs the others.
+"""Measure how far a head looks, by statistics of maps whose rows say how one token weighs the others.
 
-A map is (B, H, L, L): row t, column s is the weight that token t gives token s. Attention maps are of this form as they
-are; kernels become maps by `kernel_band`, so that both kinds of heads are measured by the same rule.
+A map is (B, H, L, L): row t, column s is the weight that token t gives token s. Attention maps have this form.
+`kernel_band` gives it to kernels, so that both kinds of heads are measured by the same rule.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def padded_band(kernel):
 
 
 def kernel_band(kernel):
-    """Kernels as a map, and the mass that is lost: the weight of taps that fall beyond the sentence, on zeros.
+    """Kernels as a map, and the lost mass, which is the weight of taps that fall on the zeros beyond the sentence.
 
     kernel (B, L, H, K)  ->  band (B, H, L, L), lost (B, H, L);   band.sum(-1) + lost == 1
 
@@ -54,7 +54,7 @@ def mean_distance(maps):
 def local_mass(maps, reach):
     """The weight on tokens at most `reach` away.   (B, H, L, L)  ->  (B, H, L)
 
-    With reach = K // 2 it says how much of an attention map a kernel of K taps could have said as well.
+    With reach = K // 2, this is the part of an attention map that a kernel of K taps could express.
     """
     B, H, L = dims("maps[B H L L]", maps)
     return (maps * (np.abs(_offsets(L)) <= reach)).sum(-1)
@@ -71,7 +71,7 @@ def mass_by_offset(maps, mask=None):
 
     (B, H, L, L), mask (B, L) of 1 and 0  ->  offsets (2 L - 1,), mass (H, 2 L - 1)
 
-    Of a kernel's band, mass.sum(-1) is 1 less the mean mass lost.
+    For the band of a kernel, mass.sum(-1) is 1 minus the mean lost mass.
     """
     B, H, L = dims("maps[B H L L]", maps)
     offsets = np.arange(-(L - 1), L)

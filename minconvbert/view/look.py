@@ -1,4 +1,4 @@
-"""Run a model on a sentence, ready for every drawing."""
+"""Run a model on a sentence, and return what every drawing takes."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ KINDS = (".html", ".svg", ".png", ".pdf")
 
 
 def look(model, tokenizer, text, pair=None):
-    """Run a model on a sentence, or on a pair of them.   ->  out, tokens, both as every drawing takes them
+    """Run a model on a sentence, or on a pair of sentences   ->  out, tokens, which every drawing takes
 
     Raises ValueError if there is no token in the text, or more than the model has positions for.
     """
@@ -21,7 +21,7 @@ def look(model, tokenizer, text, pair=None):
 
 
 def unknown_words(tokenizer, *texts):
-    """The stretches of the texts that the vocabulary cannot spell, drawn as its token for unknown words."""
+    """The words of the texts that are not in the vocabulary, and are drawn as its token for unknown words."""
     return [row["text"] for text in texts if text for row in tokenizer.explain(text)
             if row["id"] == tokenizer.unk_token_id]
 

@@ -1,4 +1,4 @@
-"""What the notebooks show beside the figures of `minconvbert.view`: live sources, plain curves and bars, diagrams."""
+"""What the notebooks show besides the figures of `minconvbert.view`: live sources, simple plots, diagrams."""
 
 import inspect
 from pathlib import Path
@@ -19,7 +19,7 @@ ORANGE = "#e08e3b"                                     # lighter than BLUE, so t
 
 
 def show(*functions, fold=""):
-    """The source of functions as it is in the package, each with its file and line; under a line to open, if `fold`."""
+    """Show the live source of functions, each with its file and line. With `fold`, it is folded under this title."""
     parts = []
     for function in map(inspect.unwrap, functions):
         file = Path(inspect.getsourcefile(function)).relative_to(ROOT).as_posix()
@@ -30,7 +30,7 @@ def show(*functions, fold=""):
 
 
 def needs(*functions):
-    """What may be called in an exercise: signatures, with the shapes that the docstrings state."""
+    """Print what an exercise may call: signatures, with the shapes that the docstrings state."""
     for function in functions:
         told = [line.strip() for line in inspect.getdoc(function).splitlines()]
         shapes = next((line for line in told if "->" in line), told[0])

@@ -1,7 +1,7 @@
 """One palette for figures and page.
 
-Maps go from paper to ink (in the dark: from night to light) with even steps of lightness, so that they read the same in
-grey and to every kind of colour vision. The two kinds of heads are blue and orange, the pair that all eyes part best.
+Maps go from paper to ink (in dark mode, from dark to light) in even steps of lightness, so that they look the same in
+grey and to every kind of colour vision. The two kinds of heads are blue and orange, which all eyes tell apart best.
 """
 
 LIGHT = dict(

@@ -1,4 +1,4 @@
-"""What of a model's answer is drawn: one sentence, its labels, one layer, head and token."""
+"""Select what to draw of a model's output: one sentence with its labels, and one layer, head and token."""
 
 import unicodedata
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class Seen(NamedTuple):
 
     @property
     def lost(self):
-        """(N, H, L): what falls on the zeros beyond the sentence."""
+        """(N, H, L): the weight that falls on the zeros beyond the sentence."""
         L = len(self.tokens)
         return self.bands[..., : self.half].sum(-1) + self.bands[..., self.half + L :].sum(-1)
 
@@ -41,7 +41,7 @@ class Seen(NamedTuple):
 def seen(out, tokens, row=0):
     """Maps and kernels of sentence `row` of the batch, with one label for each of its L positions.
 
-    Raises ValueError if `out` has no maps, the batch no such row, or the labels are not L.
+    Raises ValueError if `out` has no maps, the batch has no such row, or there are not L labels.
     """
     if not getattr(out, "attentions", ()) or not getattr(out, "kernels", ()):
         raise ValueError("out must be what a model returned, with attentions and kernels, but it has none")
@@ -57,12 +57,12 @@ def seen(out, tokens, row=0):
 
 
 def chosen(shown, layer=None, head=None, token=None, telling=None):
-    """-> layer, head, token: those given, checked; else the most telling head, and of its words the one whose kernel is
-    least like the others.
+    """-> layer, head, token: the given ones, checked, or those with the most to see
 
-    telling (N, H) says how much there is to see in a head; without it, how much its kernels differ from token to token.
+    `telling` (N, H) says how much there is to see in a head; by default, this is how much its kernels differ from token
+    to token. Of the words, the one is chosen whose kernel differs most from the mean.
 
-    A token is a position, or the label of one. Raises ValueError if there is none such.
+    A token is a position or a label. Raises ValueError if the sentence does not have it.
     """
     layers, heads, L, _ = shown.kernels.shape
     telling = shown.kernels.std(2).sum(-1) if telling is None else telling
@@ -84,7 +84,7 @@ def chosen(shown, layer=None, head=None, token=None, telling=None):
 
 
 class Compared(NamedTuple):
-    """Words that two sentences share, the place of the first of them in either, and what of both is drawn."""
+    """Words that two sentences share, the places of the first of these words, and the layer and head to draw."""
 
     words: list
     places: tuple
@@ -93,8 +93,8 @@ class Compared(NamedTuple):
 
 
 def compared(first, second, word=None, layer=None, head=None):
-    """`word`, or all words that two sentences share, the longest first; the layer and head given, or else those in
-    which the two kernels of the word differ most.
+    """`word`, or all words that two sentences share, the longest first; the given layer and head, or those in which the
+    two kernels of the word differ most
 
     Raises ValueError if there is no such word, layer or head.
     """
@@ -112,7 +112,7 @@ def compared(first, second, word=None, layer=None, head=None):
 
 
 def label(token):
-    """A token as it can be shown: what cannot be seen, or would turn the text around it, by its number."""
+    """A token that can be shown: characters that are invisible, or reverse the text, are replaced by their numbers."""
     return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c)[0] in "CZ" and c != " " else c for c in str(token))
 
 

@@ -1,6 +1,6 @@
-"""Write minconvbert/unicode8.py: how the `tokenizers` package sees every code point, asked one by one.
+"""Write minconvbert/tokenizer/unicode8.py: how the `tokenizers` package classifies every code point.
 
-    python tests/scripts/make_unicode8.py > minconvbert/unicode8.py      (needs the parity extra)
+    python tests/scripts/make_unicode8.py > minconvbert/tokenizer/unicode8.py   (needs the parity extra)
 """
 
 from importlib.metadata import version

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
 
-def read(path, labelled):
+def read_sentences(path, labelled):
     """-> sentences, each a list of (number of the line, word, tag): the last cell, wherever the word is
 
     Raises ValueError, with the number of the line, for a line that does not fit, and for a file whose first column

@@ -37,7 +37,7 @@ def read(path, labelled=True, column="upos"):
     if suffix == ".txt" and not labelled:
         return reading.not_empty(path, list(_plain(path)))
     if suffix in (".conllu", ".conll", ".txt"):
-        sentences = _conllu(path, column, labelled) if suffix == ".conllu" else conll.read(path, labelled)
+        sentences = _conllu(path, column, labelled) if suffix == ".conllu" else conll.read_sentences(path, labelled)
         return [_sentence(path, rows, labelled) for rows in reading.not_empty(path, sentences)]
     if suffix == ".jsonl":
         return reading.examples(path, example, labelled)
@@ -47,7 +47,7 @@ def read(path, labelled=True, column="upos"):
 def example(entry, where, labelled=True):
     """From words, with tags if labelled; or from a text, split at white space and around punctuation."""
     name = next((name for name in WORDS if name in entry), None)
-    words = reading.texts(entry, name, where) if name else split(reading.text(entry, "text", where))
+    words = reading.texts(entry, name, where) if name else split_sentence(reading.text(entry, "text", where))
     made = dict(where=where, words=words)
     if labelled:
         name = next((name for name in TAGS if name in entry), TAGS[0])
@@ -62,7 +62,7 @@ def example(entry, where, labelled=True):
     return made
 
 
-def split(text):
+def split_sentence(text):
     """Words and punctuation marks of a text."""
     return re.findall(r"\w+(?:[-'’]\w+)*|[^\w\s]", text)
 
