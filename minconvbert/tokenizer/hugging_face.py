@@ -188,10 +188,10 @@ class _Tokenizer:
 
     def _words(self, text, split_special_tokens=False):
         """-> (the id of an added token, or None; the word; the index in `text` of each of its characters)"""
-        if text.isascii() and text.isalnum() and not self._late.tokens:        # most chunks: in half the time
-            yield None, text.lower() if self.do_lower_case else text, range(len(text))
-            return
         normal, source = self._normalize(text)
+        if normal.isascii() and normal.isalnum() and not self._late.tokens:    # most chunks: in half the time
+            yield None, normal, source
+            return
         left_out = self._marked if split_special_tokens else ()
         for token, start, end in self._late.cut(normal, self.rules.blocks_single_word, left_out):
             if token:
