@@ -5,6 +5,7 @@ The letters used throughout:
     B  sequences in a batch         V  words in the vocabulary
     L  tokens in a sequence         E  width of the embeddings
     D  width of the hidden states   F  width of the feed-forward layer
+    T  tokens that attend: all L, or a block of them
     H  attention heads, and as many convolution heads (half of `num_attention_heads` at head ratio 2)
     Dh width of one head            K  taps of a convolution kernel
     G  groups of a grouped linear   N  labels, or choices

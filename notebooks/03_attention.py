@@ -14,7 +14,8 @@
 # **Papers**: [Attention Is All You Need](https://arxiv.org/abs/1706.03762) (Vaswani and others, 2017),
 # [BERT](https://arxiv.org/abs/1810.04805) (Devlin and others, 2018), [ConvBERT](https://arxiv.org/abs/2008.02496)
 # (Jiang and others, 2020).
-# Letters: `B` sentences, `L` tokens, `H` heads, `Dh` numbers for a token in one head, `D` numbers for a token in all.
+# Letters: `B` sentences, `L` tokens, `T` tokens that attend (here all `L`), `H` heads, `Dh` numbers for a token in
+# one head, `D` numbers for a token in all.
 
 # %%
 import math
@@ -214,7 +215,7 @@ def self_attention(query, key, value, bias, drop=None):
 
     query (B, T, H, Dh), key, value (B, L, H, Dh), bias (B or 1, H or 1, T or 1, L)  ->  out (B, T, H, Dh), acts
 
-    T = L, but in `attention_in_blocks`, where T of the L tokens ask at a time.
+    All tokens attend, so T = L; only in `attention_in_blocks` it is a block of T tokens at a time.
     """
     # acts must hold query, key, value, weights, out; and drop, if there is one
     raise NotImplementedError("your turn")

@@ -90,7 +90,7 @@ def test_conllu(file):
 
 
 def test_words_of_a_text(file):
-    assert tokens.split("Ann's well-known (old) friend, 42.5?") == [
+    assert tokens.split_sentence("Ann's well-known (old) friend, 42.5?") == [
         "Ann's", "well-known", "(", "old", ")", "friend", ",", "42", ".", "5", "?"]
     assert without_where(tokens.read(file("a.txt", "Ann runs.\n\nBob\n"), labelled=False)) == [
         dict(words=["Ann", "runs", "."]), dict(words=["Bob"])]

@@ -26,7 +26,7 @@ RIGHT, WRONG, NONE = (0.25, None, 0.75, 0.5), (0.5, 3.0, 0.25, 2.0, None), (None
     (WRONG, False, "wrong: 2 of 4 tensors, 1 missing"), (NONE, False, "not handed in"),
     (RIGHT[:1], False, "right: 1 tensors, worst 0.25 tolerances at a"),
     (WRONG[:2], True, "wrong, as expected: 1 of 2 tensors"),
-    (RIGHT[:1], True, "right, but expected to be wrong: no longer expect it: 1 tensors, worst 0.25 tolerances at a")))
+    (RIGHT[:1], True, "right, but expected to be wrong; remove it from the expected failures: 1 tensors, worst 0.25 tolerances at a")))
 def test_the_verdict_on_a_case_counts_its_tensors(rows, expected, said):
     one = case("x", rows, expected_to_fail=expected)
     assert one.verdict == said
@@ -67,7 +67,7 @@ NOT_ALL = ", and no mistake of the catalogue the rest"
     (Diagnosis([*"abcd"], 5, 5, True), "“a” or “b” or “c” or “d” reproduces 5 of 5 departing tensors"),
     (Diagnosis([*"abcdef"], 5, 5, True), "“a” or “b” or “c” or “d” or 2 others reproduces 5 of 5 departing tensors"),
     (Diagnosis(["a"], 5, 5, True, gradients=BY_TAPE, ruled_out=dict(b="it is not")),
-     "“a” reproduces 5 of 5 departing tensors, the gradients as they follow from it; “b” gives these numbers, too, but"
+     "“a” reproduces 5 of 5 departing tensors, with the gradients that follow from it; “b” also gives these numbers, but"
      " it is not"),
     (Diagnosis(["a"], 3, 5, then=Diagnosis(["b"], 1, 2)), "“a” reproduces 3 of 5 departing tensors; beyond that, “b”"
      f" reproduces 1 of 2 departing tensors{NOT_ALL}")))
@@ -108,7 +108,7 @@ def test_many_right_cases_have_a_line_for_each_level():
     ops, model, unexpected, last = str(Report(cases)).splitlines()
     assert ops.split(maxsplit=1) == ["op", "right: 8 cases, 16 tensors, 8 missing, worst 0.27 tolerances at o7: b"]
     assert model.split(maxsplit=1) == ["model", "right: 5 cases, 9 tensors, worst 0.9 tolerances at m0: a"]
-    assert unexpected.startswith("m4 ") and "no longer expect it" in unexpected
+    assert unexpected.startswith("m4 ") and "remove it from the expected failures" in unexpected
     assert last == "13 of 13 cases right, 0 not handed in"
 
 

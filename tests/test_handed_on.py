@@ -118,7 +118,7 @@ def test_case_of_a_corpus_is_kept_only_where_it_is_asked_for(tmp_path, monkeypat
         assert f"{share} of the words of the text are [UNK]" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("suffix, target", ((".html", "commands.view.page"), (".png", "view.figures.overview")))
+@pytest.mark.parametrize("suffix, target", ((".html", "commands.view.page_data"), (".png", "view.figures.overview")))
 def test_the_options_of_view_reach_page_and_picture(suffix, target, tmp_path, monkeypatch):
     def look(model, tokenizer, *texts):
         return texts, ["[CLS]", "bank", "[SEP]"]
@@ -174,7 +174,7 @@ def answering(monkeypatch):
 
     for name, function in dict(encode=encode, evaluate=evaluate, predict=predict).items():
         monkeypatch.setattr(task, name, function)
-    monkeypatch.setattr(evaluate_command, "load", load)
+    monkeypatch.setattr(evaluate_command, "load_finetuned", load)
     return seen
 
 
@@ -209,7 +209,7 @@ def test_predict_reads_what_has_no_labels(name, tmp_path, monkeypatch):
     """evaluate does not."""
     file, content = UNLABELLED[name]
     (tmp_path / file).write_text(content + "\n")
-    monkeypatch.setattr(evaluate_command, "load", lambda *_: (ConvBertConfig(), {}, tokenizer(), {}, {}))
+    monkeypatch.setattr(evaluate_command, "load_finetuned", lambda *_: (ConvBertConfig(), {}, tokenizer(), {}, {}))
     argv = [name, "--model", "folder", "--data", str(tmp_path / file)]
     task = f"training.tasks.{name.replace('-', '_')}"
     (examples, *_), _ = handed(monkeypatch, f"{task}.predict", ["predict", *argv])
@@ -221,7 +221,7 @@ def test_predict_reads_what_has_no_labels(name, tmp_path, monkeypatch):
 def test_the_column_of_a_file_is_the_one_that_is_said(tmp_path, monkeypatch):
     data = tmp_path / "a.conllu"
     data.write_text("1\tann\tlemma\tNOUN\tNNP\t_\t0\troot\t_\t_\n\n")
-    monkeypatch.setattr(evaluate_command, "load", lambda *_: (ConvBertConfig(), {}, None, {}, {}))
+    monkeypatch.setattr(evaluate_command, "load_finetuned", lambda *_: (ConvBertConfig(), {}, None, {}, {}))
     for options, tag in (([], "NOUN"), (["--column", "xpos"], "NNP")):
         args, _ = handed(monkeypatch, "training.tasks.token_classification.encode", [
             "evaluate", "token-classification", "--model", "folder", "--data", str(data), *options])

@@ -92,7 +92,7 @@ def test_what_each_learns(variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_first_step_is_measured_and_taken_as_the_docstring_says(variant):
     """Ten times the mixture makes the logits; the loss is measured before the step, which Adam begins with 3.16 rates."""
-    fresh = left_or_right.fresh(variant, np.random.default_rng(4))
+    fresh = left_or_right.fresh_params(variant, np.random.default_rng(4))
     p, (accuracy,), (loss,) = left_or_right.train(variant, seed=4, steps=1, rate=0.002)
     logits = 10 * answers_of(variant, fresh)
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)

@@ -278,7 +278,7 @@ def test_two_contexts_are_two_kernels_of_one_word_on_one_scale():
     (13, "… word7 word8 word9 word10 word11 word12 word13 word14 word15 word16 word17 word18 [SEP]")))
 def test_of_a_long_sentence_six_words_on_either_side_are_said(place, said):
     long = answer(20, layers=1, H=1, K=K)
-    figure = view.two_contexts(long, words(20), long, words(20), f"word{place}")
+    figure = view.two_contexts((long, words(20)), (long, words(20)), f"word{place}")
     assert [axis.get_title(loc="left").split("   ")[0] for axis in figure.axes] == [said] * 2
 
 

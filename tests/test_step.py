@@ -45,7 +45,7 @@ def at_line(recording, text, function=None):
 
 @pytest.fixture(scope="module")
 def whole_layer():
-    return exercise("layer")
+    return exercise("layer", 2)                        # whose sizes are all different
 
 
 # Any function can be stepped
