@@ -104,9 +104,12 @@ def products(forward, backward=()):
     forward, backward = list(forward), list(backward)
     like = forward[0][0]
     ones = like.new_ones if hasattr(like, "new_ones") else lambda shape: np.ones(shape, like.dtype)
-    inputs = {(rows, width): ones((rows, width)) for weight, rows in forward + backward for width in weight.shape}
+    inputs = {}                                        # made when they are needed: until then no memory is theirs
 
     def multiply():
+        if not inputs:
+            inputs.update({(rows, width): ones((rows, width))
+                           for weight, rows in forward + backward for width in weight.shape})
         for weight, rows in forward:
             inputs[rows, weight.shape[1]] @ weight.T
         for weight, rows in backward:
@@ -123,6 +126,6 @@ def machine():
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     theirs = subprocess.run([sys.executable, "-c", "import torch; print(torch.__config__.show())"], text=True,
                             capture_output=True).stdout
-    found = [line.strip(" -") for line in theirs.splitlines() if "MKL" in line or "OpenBLAS" in line]
+    found = [line.strip(" -") for line in theirs.splitlines() if "Math Kernel Library" in line or "OpenBLAS" in line]
     return (f"{CORES} cores of {cpu}", f"NumPy {np.__version__} with {blas['name']} {blas['version']}; PyTorch with"
                                        f" {found[0] if found else 'an unknown library'}")

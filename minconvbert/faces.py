@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 # The options of Hugging Face that choose what a call returns, and the field that each can leave out.
 RETURNED = {"output_attentions": "attentions", "output_hidden_states": "hidden_states", "return_dict": None}
-# What a user looks at, of the acts: hidden states, attention maps and kernels, and the logits.
-SEEN = re.compile(r"(^|\.)(embeddings(_project)?\.out|layer\.\d+\.out|attn\.weights|conv\.kernel|logits)$")
+# What a user looks at, of the acts: hidden states, attention maps and kernels.
+SEEN = re.compile(r"(^|\.)(embeddings(_project)?\.out|layer\.\d+\.out|attn\.weights|conv\.kernel)$")
 
 
 class _Last(threading.local):
@@ -150,8 +150,9 @@ class ConvBertModel(_Face):
 
         `keep=False` saves memory, but allows no backward; with `output_attentions=False`, too, no whole attention map
         is ever in memory.
-        threads: the rows are shared among so many, and `backward` does the same. Then `acts` has hidden states,
-        attention maps and kernels alone, and each part draws its dropout from a child of `rng`.
+        threads: so many parts of the rows are computed at once, and `backward` does the same. Then `acts` has hidden
+        states, attention maps and kernels alone, each part draws its dropout from a child of `rng`, and memory holds
+        the gradients of each part.
         returned: `output_attentions=False` and `output_hidden_states=False` leave these out; `return_dict=False` gives
         a tuple.
         """
@@ -206,9 +207,12 @@ class ConvBertModel(_Face):
         acts = [Arrays(some) for some in acts]
         if threads == 1:
             return scores[0], acts[0], [(rows[0], acts[0])]
+        scores = np.concatenate(scores)
         seen = [name for name in acts[0] if SEEN.search(name)]
         together = Arrays({name: np.concatenate([some[name] for some in acts]) for name in seen})
-        return np.concatenate(scores), together, list(zip(rows, acts))
+        if "logits" in acts[0]:
+            together["logits"] = scores
+        return scores, together, list(zip(rows, acts))
 
     def _back(self, ran, dscores, backward):
         """The gradients of a run.   backward(dscores, acts): of a part, -> dinputs_embeds, grads"""

@@ -5,15 +5,24 @@ import sys
 import threading
 import time
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from finetune_material import SIZES, VOCABULARY, strong_params, tokenizer
 from helpers import SMALL, assert_close, random_inputs, random_params, small_config
+from test_electra import SPECIAL
+from test_numbers import MODEL, rows_of_many_lengths
 
-from minconvbert import attention, faces, threads
+from minconvbert import attention, faces, model, threads
+from minconvbert.config import ConvBertConfig
 from minconvbert.electra import generator_config
 from minconvbert.heads import HEADS
 from minconvbert.threads import checked_threads, one_blas_thread, side_by_side, slices
+from minconvbert.training import pretrain, tasks
+from minconvbert.training.ranks import Ranks
+from minconvbert.training.recipes import PretrainingRecipe
+from minconvbert.training.tasks import batches
 
 FACES = {cls.task: cls for cls in (
     faces.ConvBertModel, faces.ConvBertForMaskedLM, faces.ConvBertForSequenceClassification,
@@ -322,3 +331,96 @@ def test_memory_never_holds_a_whole_map(monkeypatch):
 def test_every_head_has_a_face_here():
     assert FACES.keys() - {None} == HEADS.keys() - {"discriminator"}
     assert generator_config(small_config(), 0.5).hidden_size == 12
+
+
+# Reading and measuring
+
+@pytest.fixture
+def threads_seen(monkeypatch):
+    """The names of all threads in which a model ran."""
+    seen, honest = set(), model.encoder
+
+    def encoder(*args):
+        seen.add(threading.current_thread().name)
+        return honest(*args)
+
+    monkeypatch.setattr(model, "encoder", encoder)
+    return seen
+
+
+@pytest.mark.parametrize("head", ("token_classification", "multiple_choice"))
+def test_reading_with_threads_gives_the_same_bits(head, threads_seen, monkeypatch):
+    monkeypatch.setattr(batches, "TOKENS", 12)
+    cfg, rng = small_config(num_labels=3, summary_type="first"), np.random.default_rng(0)
+    rows = [[rng.integers(5, 40, n).tolist() for _ in range(2 if head == "multiple_choice" else 1)]
+            for n in (3, 9, 4, 3, 5, 9, 8, 3)]
+    features = [dict(input_ids=some, token_type_ids=[[0] * len(row) for row in some]) for some in rows]
+    params = random_params(cfg, head)
+    alone = batches.read_all(head, features, params, cfg)
+    assert threads_seen == {threading.main_thread().name}
+    shared = batches.read_all(head, features, params, cfg, threads=3)
+    assert all((a == b).all() for a, b in zip(alone, shared, strict=True)) and len(threads_seen) > 1
+
+
+def test_measuring_with_threads_gives_the_same_figures(threads_seen):
+    rows = rows_of_many_lengths(20)
+    for objective in ("replaced-token-detection", "masked-lm"):
+        recipe = PretrainingRecipe(MODEL.to_dict(), 0.01, 6, generator_width=0.5, objective=objective)
+        generator = generator_config(MODEL, 0.5)
+        params = pretrain.fresh_state(MODEL, generator, recipe, np.float64)["params"]
+        alone, shared = (pretrain.evaluate(params, rows, SPECIAL, MODEL, generator, replace(recipe, threads=n), 4)
+                         for n in (1, 2))
+        assert alone == shared
+    assert len(threads_seen) > 1
+
+
+def test_masked_words_are_measured_and_filled_alike(threads_seen):
+    cfg = ConvBertConfig(**SIZES)
+    task, params = tasks.get("masked-lm"), strong_params(cfg, "masked_lm")
+    examples = [dict(where=str(n), text=" ".join(VOCABULARY[-5 - n:])) for n in range(6)]
+    features = task.encode(examples, tokenizer(), cfg, 12)
+    assert task.evaluate(examples, features, params, cfg, 2) == task.evaluate(examples, features, params, cfg, 2, 3)
+    asked = [dict(where="here", text=f"the [MASK] {word}") for word in VOCABULARY[-4:]]
+    given = (cfg, params, tokenizer())
+    assert task.predict(asked, given) == task.predict(asked, given, threads=2) and len(threads_seen) > 1
+    with pytest.raises(ValueError, match="^there: "):
+        task.predict([*asked, dict(where="there", text="no mask")], given, threads=2)
+
+
+def test_threads_of_processes_share_what_each_process_has(threads_seen):
+    """Two ranks of three rows, each in two parts, are one step of six rows."""
+    recipe = PretrainingRecipe(MODEL.to_dict(), 0.01, 6, generator_width=0.5, dropout=False)
+    generator, rows = generator_config(MODEL, 0.5), rows_of_many_lengths(20)
+
+    def stepped(number, meeting=None, rank=0, size=1):
+        state = pretrain.fresh_state(MODEL, generator, recipe, np.float64)
+        shared = Ranks(rank, size, meeting) if meeting else Ranks()
+        figures = pretrain.train_step(state, rows, SPECIAL, MODEL, generator, replace(recipe, threads=number), shared)
+        return state["params"], figures
+
+    wanted, figures = stepped(1)
+    barrier, box = threading.Barrier(2, timeout=60), [None, None]
+
+    def add_up(rank):
+        def together(array):
+            box[rank] = array.copy()
+            barrier.wait()
+            array[...] = box[0] + box[1]
+            barrier.wait()
+        return together
+
+    results = [None, None]
+
+    def process(rank):
+        results[rank] = stepped(2, add_up(rank), rank, 2)
+
+    both = [threading.Thread(target=process, args=(rank,)) for rank in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    for params, found in results:
+        assert found["loss"] == pytest.approx(figures["loss"], rel=1e-12) and found["tokens"] == figures["tokens"]
+        for name, x in params.items():
+            if not name.endswith("key.bias"):           # its gradient is rounding alone, which Adam makes large
+                assert np.abs(x - wanted[name]).max() < 1e-9, name
