@@ -16,7 +16,7 @@ def self_attention(query, key, value, bias, drop=None):
 
     query (B, T, H, Dh), key, value (B, L, H, Dh), bias (B or 1, H or 1, T or 1, L)  ->  out (B, T, H, Dh), acts
 
-    All tokens attend, so T = L; only in `attention_in_blocks` it is a block of T tokens at a time.
+    T = L, because all tokens attend; `attention_in_blocks` passes the queries of T tokens at a time.
     """
     B, T, H, Dh, L = dims("query[B T H Dh], key[B L H Dh], value[B L H Dh]", query, key, value)
     q, k, v = (x.transpose(0, 2, 1, 3) for x in (query, key, value))                 # (B, H, T or L, Dh)

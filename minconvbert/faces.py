@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 
 # The options of Hugging Face that choose what a call returns, and the field that each can leave out.
 RETURNED = {"output_attentions": "attentions", "output_hidden_states": "hidden_states", "return_dict": None}
-# What a user looks at, of the acts: hidden states, attention maps and kernels.
-SEEN = re.compile(r"(^|\.)(embeddings(_project)?\.out|layer\.\d+\.out|attn\.weights|conv\.kernel)$")
+# What a user looks at, of the acts, and the option that can leave it out.
+SEEN = {"output_hidden_states": r"(^|\.)(embeddings(_project)?|layer\.\d+)\.out$",
+        "output_attentions": r"\.attn\.weights$", "kernels": r"\.conv\.kernel$"}
 
 
 class _Last(threading.local):
@@ -150,9 +151,9 @@ class ConvBertModel(_Face):
 
         `keep=False` saves memory, but allows no backward; with `output_attentions=False`, too, no whole attention map
         is ever in memory.
-        threads: so many parts of the rows are computed at once, and `backward` does the same. Then `acts` has hidden
-        states, attention maps and kernels alone, each part draws its dropout from a child of `rng`, and memory holds
-        the gradients of each part.
+        threads: the number of parts, each some of the rows, that are computed at once, here and in `backward`. Then
+        `acts` has only hidden states, attention maps, kernels and logits, which are copies; each part draws its dropout
+        from a seed that `rng` draws; and memory holds the gradients of each part.
         returned: `output_attentions=False` and `output_hidden_states=False` leave these out; `return_dict=False` gives
         a tuple.
         """
@@ -208,8 +209,10 @@ class ConvBertModel(_Face):
         if threads == 1:
             return scores[0], acts[0], [(rows[0], acts[0])]
         scores = np.concatenate(scores)
-        seen = [name for name in acts[0] if SEEN.search(name)]
-        together = Arrays({name: np.concatenate([some[name] for some in acts]) for name in seen})
+        wanted = [pattern for option, pattern in SEEN.items() if how.get(option, True)]
+        names = [name for name in acts[0] if any(re.search(pattern, name) for pattern in wanted)]
+        take = Arrays.__getitem__ if keep else Arrays.pop                  # without a backward, each is freed at once
+        together = Arrays({name: np.concatenate([take(some, name) for some in acts]) for name in names})
         if "logits" in acts[0]:
             together["logits"] = scores
         return scores, together, list(zip(rows, acts))
@@ -231,8 +234,8 @@ class ConvBertModel(_Face):
 
     def _seen(self, acts, prefix=""):
         layers = [f"{prefix}encoder.layer.{i}" for i in range(self.config.num_hidden_layers)]
-        projected = acts.get(f"{prefix}embeddings_project.out", acts[f"{prefix}embeddings.out"])
-        return dict(hidden_states=(projected, *(acts[f"{layer}.out"] for layer in layers)),
+        projected = acts.get(f"{prefix}embeddings_project.out", acts.get(f"{prefix}embeddings.out"))
+        return dict(hidden_states=(projected, *(acts.get(f"{layer}.out") for layer in layers)),
                     attentions=tuple(acts.get(f"{layer}.attention.self.attn.weights") for layer in layers),
                     kernels=tuple(acts[f"{layer}.attention.self.conv.kernel"] for layer in layers))
 
@@ -267,7 +270,7 @@ def _streams(rng, number):
     if rng is None or number == 1:
         return [rng] * number
     require_generator(rng)
-    return rng.spawn(number)
+    return [np.random.default_rng(seed) for seed in rng.integers(2**63, size=(number, 2))]
 
 
 class _WithHead(ConvBertModel):

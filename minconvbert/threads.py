@@ -4,8 +4,8 @@ import contextlib
 import logging
 import os
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from functools import cache
 
 import numpy as np
@@ -16,22 +16,34 @@ log = logging.getLogger(__name__)
 def side_by_side(function, parts, threads):
     """Yield function(part) for every part, in order; up to `threads` of them are computed at once.
 
-    The answers have the same bits as one after the other, because each part is computed by itself. While several
-    threads compute, each matrix product stays on one core.
+    Each part is computed by itself, so the answers do not depend on which others are computed at the same time. While
+    several threads compute, each matrix product stays on one core; on several cores, BLAS may add up in another order.
 
-    Raises what a part raises, after all threads have ended.
+    Raises what a part raises, after all threads have ended; ValueError if `threads` is no whole number of at least 1.
     """
+    _require_threads(threads)
     parts = list(parts)
     if threads == 1 or len(parts) < 2:
-        yield from map(function, parts)
+        for part in parts:
+            yield function(part)
         return
+    errors, waiting = np.geterr(), deque()             # NumPy before 2.0 keeps np.errstate for each thread
+
+    def with_errors(part):
+        with np.errstate(**errors):
+            return function(part)
+
     with one_blas_thread(), ThreadPoolExecutor(min(threads, len(parts)), "minconvbert") as pool:
-        # Each part gets a copy of the context, because np.errstate is kept there.
-        yield from pool.map(lambda context, part: context.run(function, part), [copy_context() for _ in parts], parts)
+        for part in parts:                             # no more than `threads` answers wait, because they may be large
+            if len(waiting) == threads:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(with_errors, part))
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def slices(rows, parts):
-    """So many neighbouring slices of `rows` rows, of nearly one size; none is empty."""
+    """Split `rows` rows into `parts` neighbouring slices of nearly equal size; none is empty."""
     ends = np.linspace(0, rows, min(parts, rows) + 1).round().astype(int).tolist()
     return [slice(*pair) for pair in zip(ends, ends[1:])]
 
@@ -41,11 +53,15 @@ def checked_threads(threads, rows):
 
     Raises ValueError if it is not a whole number of at least 1.
     """
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise ValueError(f"threads must be a whole number of at least 1, but is {threads!r}")
+    _require_threads(threads)
     if threads > rows:
         _say_once(f"threads is {threads}, but only {rows} row{'s' * (rows != 1)} can be shared: {rows} are used")
     return min(int(threads), rows)
+
+
+def _require_threads(threads):
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise ValueError(f"threads must be a whole number of at least 1, but is {threads!r}")
 
 
 _say_once = cache(log.warning)
@@ -56,8 +72,8 @@ _limit = dict(lock=threading.Lock(), calls=0, undo=None)
 def one_blas_thread():
     """Keep each matrix product on one core while the block runs; afterwards BLAS has its threads again.
 
-    This needs threadpoolctl (extra: threads). Without it nothing is changed, and a warning, once, says which variable
-    of the environment does the same.
+    This needs threadpoolctl (extra: threads). Without it nothing is changed, and a warning names the variables of the
+    environment that do the same; it appears once.
     """
     with _limit["lock"]:                               # of blocks that overlap, the first limits and the last undoes
         if _limit["calls"] == 0:
@@ -77,7 +93,7 @@ def _limit_blas():
     controller = _controller()
     if controller is not None:
         return controller.limit(limits=1, user_api="blas").restore_original_limits
-    if not {os.environ.get("OPENBLAS_NUM_THREADS"), os.environ.get("OMP_NUM_THREADS")} & {"1"}:
+    if os.environ.get("OPENBLAS_NUM_THREADS", os.environ.get("OMP_NUM_THREADS")) != "1":
         _say_once("threads get in each other's way if every matrix product also uses all cores: install the extra"
                   " minconvbert[threads], or set OPENBLAS_NUM_THREADS=1 and OMP_NUM_THREADS=1")
     return lambda: None
@@ -85,7 +101,7 @@ def _limit_blas():
 
 @cache
 def _controller():
-    """What finds and limits NumPy's BLAS, or None if it is not installed. To search once saves a millisecond a step."""
+    """What finds and limits NumPy's BLAS, or None if it is not installed. Searching once saves a millisecond a step."""
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:

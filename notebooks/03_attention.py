@@ -193,7 +193,7 @@ assert np.abs(near - even).max() < 0.2
 
 # %% [markdown]
 # No head is a pure head for neighbours. The largest difference from the line is some 15 points. But this picture cannot
-# tell *why*: for that one would need the same model without its convolutions. 17 trains both, and compares them.
+# tell *why*: for that one would need the same model without its convolutions. Notebook 17 trains both, and compares them.
 #
 # ## Exercises
 #
@@ -215,7 +215,7 @@ def self_attention(query, key, value, bias, drop=None):
 
     query (B, T, H, Dh), key, value (B, L, H, Dh), bias (B or 1, H or 1, T or 1, L)  ->  out (B, T, H, Dh), acts
 
-    All tokens attend, so T = L; only in `attention_in_blocks` it is a block of T tokens at a time.
+    T = L, because all tokens attend; `attention_in_blocks` passes the queries of T tokens at a time.
     """
     # acts must hold query, key, value, weights, out; and drop, if there is one
     raise NotImplementedError("your turn")

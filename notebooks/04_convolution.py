@@ -322,7 +322,7 @@ axes[0].set_ylabel("weight of the tap")
 axes[0].legend()
 
 # %% [markdown]
-# Does this matter for what a model learns? That is another question. 17 trains five blocks of equal size alike and
+# Does this matter for what a model learns? That is another question. Notebook 17 trains five blocks of equal size alike and
 # finds that on ordinary text the span-based one is *not ahead* of the others at this small size. It also has a task
 # that only a span can solve.
 
@@ -344,7 +344,7 @@ axes[0].legend()
 #
 # The query is shared, so we do not count it. Products number by number and softmaxes are few; we leave them out. In
 # all the convolution takes 620,928 L multiplications and attention 589,824 L + 768 L². The convolution grows with `L`
-# and attention with `L²`, but the linear maps, which both need, are the larger part: the two halves cost the same at
+# and attention with `L²`, but the linear maps, which both need, are the larger part: the two halves cost the same near
 # `L` = 40, and at 128 tokens the convolution saves a tenth. So comparing the 9 L kernel weights with the L² attention
 # weights alone would mislead.
 #

@@ -232,7 +232,7 @@ show(conv.depthwise_conv_backward, fold="The source of `depthwise_conv_backward`
 #
 # **Why two-sided?** Expand the loss along the line: f(h) = f(0) + h f′ + h² f″/2 + h³ f‴/6 + ... One-sided, (f(h) − f(0)) / h
 # leaves an error of h f″/2. In the difference f(h) − f(−h) all even terms cancel, and (f(h) − f(−h)) / 2h leaves only
-# h² f‴/6. With h = 1e-6 that is a millionth of the one-sided error, for the price of one more forward pass.
+# h² f‴/6. With h = 1e-6 that is about a millionth of the one-sided error, and rounding is what is left, for the price of one more forward pass.
 #
 # As the loss we take `(out * dout).sum()` with a **random** `dout`. Its gradient with respect to `out` is `dout` itself.
 
@@ -411,8 +411,8 @@ verdict
 #
 # Shapes: `linear` made scores of `(B, L, H·K)` and they were reshaped to `(B, L, H, K)` for the softmax. Reshape back
 # before you go through the linear map. The same with the values, `(B, L, H, Dh)` and `(B, L, H·Dh)`. The mask is `(B,
-# L, 1)`: hide what has three axes. And look closely at what each function of the forward pass was given, `x` or the
-# hidden `x`.
+# L, 1)`, so mask `dvalue` when it has three axes. And look closely at what each function of the forward pass was given,
+# `x` or `hide(x, mask)`.
 
 # %%
 show(span_dynamic_conv, hide)
@@ -463,7 +463,7 @@ check(depthwise_conv_backward, seed="your name")
 
 # %%
 # Difficulty 3 of 5, about 15 minutes. You may call: activate, and take the slopes of all activations but gelu from
-# activations.ACTIVATIONS, where `name` has a pair, the function and its slope.
+# activations.ACTIVATIONS: f, slope = ACTIVATIONS[name], and slope(x, y) is f'(x).
 def activate_backward(dy, x, y, name):
     """-> dx (...) = dy f'(x)"""
     raise NotImplementedError("your turn")

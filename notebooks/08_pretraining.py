@@ -53,7 +53,7 @@ from minconvbert.view.notebook import BLUE, FAINT, ORANGE, needs, picture, show
 # %% [markdown]
 # ## Choosing places
 #
-# In a sentence of `n` real tokens, round(0.15·n) places are drawn, and at most 0.155·`L`. At 85% of them `[MASK]` hides the
+# In a sentence of `n` real tokens, round(0.15·n) places are drawn, at least 1 and at most 0.155·`L`. At 85% of them `[MASK]` hides the
 # word; the other 15% keep it, so that the generator must read unmasked words, too. Special tokens and padding are never
 # drawn. Places are drawn **with replacement**: a place can be drawn twice, and then it counts twice.
 
@@ -274,7 +274,7 @@ for name, params in (("fresh", fresh_state(cfg, generator_cfg, recipe)["params"]
 # The discriminator's loss is a mean over *all* tokens, most of which are real and easy, so it is small and its
 # gradients are small: once trained, some 25 times smaller than the generator's. The generator's loss is a mean over a
 # few hard places, each a choice among all words. With equal weights the shared embeddings would learn for the
-# generator almost alone; with 50 both count alike. (The authors of ELECTRA tried 1, 10, 20, 50 and 100. Adam divides
+# generator almost alone; with 50 both are of one size once the model is trained; at the start the discriminator's is 20 times larger. (The authors of ELECTRA tried 1, 10, 20, 50 and 100. Adam divides
 # each gradient by its size, so the weight hardly matters for parameters that only one part has. It matters where both
 # meet.)
 #
@@ -320,7 +320,7 @@ for width in (0.25, 0.5, 1.0):
 #    0.085 / 0.020242 = **0.92639**.
 #
 # The first step was 3.16 times the rate, not 1 times. m begins at 0 and needs some ten steps to grow; v begins at 0,
-# too, and needs a thousand. So at first √v is too small, even more than m is. The usual Adam divides m by 1 − 0.9ᵗ
+# too, and needs a thousand. So both start too small, √v more so, and m / √v is too large. The usual Adam divides m by 1 − 0.9ᵗ
 # and v by 1 − 0.999ᵗ to correct this. The original of ConvBERT does not. Its warm-up makes up for it: the rate begins
 # at 0 and rises while v settles. After the warm-up it falls in a straight line to 0. (The rate is a rising factor
 # times a falling one, and both start at step 0: it already falls a little during the warm-up.)

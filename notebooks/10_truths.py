@@ -93,7 +93,7 @@ axis.legend()
 
 # %% [markdown]
 # After layer 0 only the last tokens have changed, because the values are read up to `K // 2` to the right, and so is the
-# span. (Both start from the same token, so the two reaches do not add.) Then attention carries the change everywhere. So **the answer for a sentence depends on the other
+# span. (Both start from the same token, so the two reaches do not add.) From the second layer on, attention carries the change to every token; by convolutions alone it would reach `K // 2` tokens further in each layer. So **the answer for a sentence depends on the other
 # sentences of its batch.** The original, Hugging Face's two implementations and Paddle's all do this, and
 # so did the model while it was trained. A port must do it too, or its numbers will not agree. `mask_convolution=True`
 # repairs it for those who fine-tune a model of their own.
@@ -134,7 +134,7 @@ assert four["huggingface"].heads * four["huggingface"].head_size == 384
 # 1/L; −10000 is so moderate that the scores survive.
 #
 # **In float16** three more things happen. The smallest number is −65504, and a score of −16 or less added to it overflows
-# to −infinity: harmless if the row has a real token, and nan if it has none. −1e9, which much code uses, is −infinity at
+# to −infinity: harmless as long as one score of the row stays finite, and nan if all of them overflow. −1e9, which much code uses, is −infinity at
 # once. And −10000 fits, but beside it float16 has steps of 8, so that the scores of a hidden row are rounded to multiples
 # of 8.
 

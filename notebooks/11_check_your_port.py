@@ -185,7 +185,7 @@ axis.legend(loc="upper left")
 # gives all of them is named. One that gives only the first few is near the true mistake, but is not it.
 #
 # A name can be wrong all the same: in a small case, two mistakes may look alike. The other cases decide. If a mistake
-# would show in a case that is right, the port does not make it, and its name is withdrawn.
+# would also change a case that your port has right, your port does not make it, and the diagnosis drops it.
 
 # %%
 show(diagnose_case)

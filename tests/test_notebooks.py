@@ -29,7 +29,6 @@ from browser import MISSING, browser  # noqa: E402
 SOURCES = build.sources()
 NAMES = [path.stem for path in SOURCES]
 by_notebook = pytest.mark.parametrize("source", SOURCES, ids=NAMES)
-MANY_EXERCISES = ("04_convolution", "05_mixed_block", "06_backward")
 
 
 def committed(source):
@@ -143,7 +142,7 @@ def test_a_stub_shadows_nothing(source):
             assert other == number or name not in read, f"code cell {other} reads {name}"
 
 
-@pytest.mark.parametrize("source", [pytest.param(source, marks=pytest.mark.long if name in MANY_EXERCISES else ())
+@pytest.mark.parametrize("source", [pytest.param(source, marks=() if name.startswith("02") else pytest.mark.long)
                                     for source, name in zip(SOURCES, NAMES)], ids=NAMES)
 def test_a_notebook_filled_with_solutions_is_graded_right(source, tmp_path):
     exercises = {name: function for (_, name), (_, function) in stubs(source).items()}

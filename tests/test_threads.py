@@ -21,7 +21,7 @@ from minconvbert.heads import HEADS
 from minconvbert.threads import checked_threads, one_blas_thread, side_by_side, slices
 from minconvbert.training import pretrain, tasks
 from minconvbert.training.ranks import Ranks
-from minconvbert.training.recipes import PretrainingRecipe
+from minconvbert.training.recipes import FinetuningRecipe, PretrainingRecipe
 from minconvbert.training.tasks import batches
 
 FACES = {cls.task: cls for cls in (
@@ -80,7 +80,7 @@ def test_as_many_at_once_as_threads():
     assert list(side_by_side(meet, range(6), 3)) == list(range(6)) and sorted(most) == [0, 0, 1, 1, 2, 2]
 
 
-def test_the_error_of_a_part_is_told_and_no_thread_is_left():
+def test_the_error_of_a_part_is_raised_and_no_thread_is_left():
     before, ran = threading.active_count(), []
 
     def fail_at_one(i):
@@ -93,6 +93,28 @@ def test_the_error_of_a_part_is_told_and_no_thread_is_left():
     with pytest.raises(ValueError, match="^the second part$"):
         list(side_by_side(fail_at_one, range(2), 2))
     assert threading.active_count() == before and sorted(ran) == [0, 1]
+
+
+def test_no_more_answers_wait_than_there_are_threads():
+    begun = []
+    answers = side_by_side(lambda i: begun.append(i) or i, range(9), 2)
+    for n in range(9):
+        assert next(answers) == n and len(begun) <= n + 3
+    assert next(answers, None) is None and sorted(begun) == list(range(9))
+
+
+def test_a_part_that_stops_an_iteration_does_not_end_the_others_in_silence():
+    with pytest.raises(RuntimeError):
+        list(side_by_side(lambda i: next(iter(())), range(3), 1))
+
+
+@pytest.mark.parametrize("recipe", (
+    lambda **given: PretrainingRecipe({}, 0.01, **given), FinetuningRecipe))
+def test_a_recipe_has_the_threads_that_its_batches_can_use(recipe):
+    made = recipe(batch_size=3, threads=np.int64(8))
+    assert made.threads == 3 and type(made.threads) is int
+    with pytest.raises(ValueError, match="threads must be a whole number"):
+        recipe(batch_size=3, threads=0)
 
 
 def test_a_thread_keeps_how_numpy_treats_what_is_not_finite():
@@ -111,8 +133,9 @@ def test_slices_share_all_rows_and_none_is_empty():
 
 @pytest.mark.parametrize("wrong", (0, -1, 1.5, "2", None, True))
 def test_threads_must_be_a_number_of_at_least_one(wrong):
-    with pytest.raises(ValueError, match="threads must be a whole number of at least 1, but is"):
-        checked_threads(wrong, 4)
+    for refuse in (lambda: checked_threads(wrong, 4), lambda: list(side_by_side(abs, range(3), wrong))):
+        with pytest.raises(ValueError, match="threads must be a whole number of at least 1, but is"):
+            refuse()
 
 
 def test_more_threads_than_rows_are_lowered_and_that_is_said_once(caplog):
@@ -244,6 +267,26 @@ def test_parts_do_not_repeat_the_dropout_of_others():
     assert len(np.unique(out.logits.round(9), axis=0)) == 4
     with pytest.raises(TypeError, match=r"rng must be a numpy.random.Generator"):
         model(ids, threads=2, rng=7)
+
+
+def test_a_generator_that_is_restored_goes_on_with_the_dropout_that_comes_next():
+    model, call = model_of("sequence_classification", hidden_dropout_prob=0.4), dict(input_ids=np.ones((4, 6), int))
+    rng = np.random.default_rng(0)
+    first = model(**call, threads=2, rng=rng).logits
+    state = rng.bit_generator.state
+    second = model(**call, threads=2, rng=rng).logits
+    restored = np.random.default_rng(7)
+    restored.bit_generator.state = state
+    assert (model(**call, threads=2, rng=restored).logits == second).all() and (first != second).any()
+
+
+def test_what_is_not_wanted_is_not_copied():
+    model, call = model_of("masked_lm"), call_of("masked_lm")
+    out = model(**call, threads=2, output_attentions=False, output_hidden_states=False)
+    assert set(out.acts) == {"logits", *(name for name in out.acts if name.endswith("conv.kernel"))}
+    assert out.attentions is None and out.hidden_states is None and len(out.kernels) == 2
+    alone = model(**call)
+    assert_close(out.backward()["generator_lm_head.bias"], alone.backward()["generator_lm_head.bias"], 1e-12)
 
 
 def test_what_threads_a_face_refuses(caplog):

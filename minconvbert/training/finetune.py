@@ -118,8 +118,9 @@ def train(task, state, features, cfg, recipe):
 def train_step(task, state, features, cfg, recipe, steps, scale):
     """One step, in place: loss, gradients, clipping, Adam.
 
-    A batch in parts gives the gradient of the whole batch: each part counts by its share of the labels. There are
-    `accumulate` parts for each of `threads`, and what they are decides the bits, not how many are computed at once.
+    There are `accumulate` x `threads` parts of a batch, and each counts by its share of the labels. Each part is padded
+    to its own longest row, which a convolution sees. So the gradient is exactly that of the whole batch only if all
+    rows are equally long, or with `mask_convolution`.
 
     Raises FloatingPointError, and changes nothing, if a gradient is not finite.
     """

@@ -250,6 +250,8 @@ def _run(files, out, recipe, cfg, tokenizer, every, ranks, init_from):
             save_state(saved, first_state(init_from, cfg, generator_cfg, recipe, made_by), made_by)
     ranks.add_up(np.zeros(1))                          # nobody goes on before the examples and the state are there
     train, held_out = corpus.open_examples(out)
+    if recipe.batch_size < ranks.size:
+        raise ValueError(f"--batch-size must be at least the {ranks.size} of --processes, but is {recipe.batch_size}")
     if len(train) < recipe.batch_size:
         raise ValueError(f"the corpus must fill a batch of {recipe.batch_size}, but gives {len(train)} examples; use a"
                          " smaller --batch-size or more text")

@@ -7,6 +7,11 @@ from ..threads import checked_threads
 OBJECTIVES = ("replaced-token-detection", "masked-lm")
 
 
+def _lower_threads(recipe):
+    """Write into a frozen recipe how many threads its batches can use."""
+    object.__setattr__(recipe, "threads", checked_threads(recipe.threads, recipe.batch_size))
+
+
 @dataclass(frozen=True)
 class PretrainingRecipe:
     """How to pretrain: `small` to `base` are the original's (configure_pretraining.py), `tiny` is ours."""
@@ -33,7 +38,7 @@ class PretrainingRecipe:
             raise ValueError(f"--decay-share must be above 0 and at most 1, but is {self.decay_share}")
         if self.generator_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"--generator-rate needs a --learning-rate above 0, but it is {self.learning_rate}")
-        checked_threads(self.threads, self.batch_size)
+        _lower_threads(self)
 
 
 _ORIGINAL = dict(vocab_size=30522, max_position_embeddings=512, num_hidden_layers=12, pad_token_id=0)
@@ -75,7 +80,7 @@ class FinetuningRecipe:
     seed: int = 0
 
     def __post_init__(self):
-        checked_threads(self.threads, self.batch_size)
+        _lower_threads(self)
 
 
 def default_recipe(task, cfg):
