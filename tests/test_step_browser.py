@@ -305,6 +305,22 @@ def test_stations_and_page_keys(page):
 
 # Following a word
 
+def test_the_keys_work_after_a_click_on_a_word(page):
+    """With the mouse; whoever came to the words by the keyboard chooses among them with the arrows."""
+    step = lambda: page.run("return document.querySelector('#count').textContent")
+    x, y = page.centre("#tokens label:nth-of-type(3)")
+    page.hover(x, y, press=True)
+    assert page.run("return document.querySelectorAll('#tokens input')[2].checked")
+    before = step()
+    page.keys(RIGHT)
+    assert step() != before and page.run("return document.querySelectorAll('#tokens input')[2].checked")
+    page.run("""dispatchEvent(new KeyboardEvent("keydown", { key: "Tab" }));
+        document.querySelectorAll("#tokens input")[2].focus()""")
+    before = step()
+    page.keys(RIGHT)
+    assert step() == before and page.run("return document.querySelectorAll('#tokens input')[3].checked")
+
+
 def test_a_word_is_followed_everywhere(page, truth):
     find(page, "kernel · span_dynamic_conv")
     page.run("document.querySelectorAll('#tokens input')[5].click()")

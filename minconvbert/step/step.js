@@ -1053,9 +1053,12 @@ function measure() {                                   // the bar stays at the t
 function listen() {
   for (const id of ["back", "next", "into", "out", "mate"]) get(id).addEventListener("click", moves[id]);
   get("slider").addEventListener("input", () => go(path(stepNow())[+get("slider").value]));
+  let pointed = false;                                 // after a click on a word, arrows belong to the lines, not to the words
+  addEventListener("pointerdown", () => { pointed = true; });
   addEventListener("keydown", event => {
+    if (event.key === "Tab") pointed = false;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = event.target, choosing = target.tagName === "SELECT" || target.type === "radio";
+    const target = event.target, choosing = target.tagName === "SELECT" || target.type === "radio" && !pointed;
     const keys = { ArrowRight: moves.next, ArrowLeft: moves.back, ArrowDown: moves.into, ArrowUp: moves.out, d: moves.mate, D: moves.mate,
       PageDown: () => moves.station(1), PageUp: () => moves.station(-1) };
     if (choosing || !keys[event.key]) return;
