@@ -23,8 +23,9 @@ def in_turn(script, arguments, names, repeats):
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for side in SIDES]
     medians = {}
     for name in names:
-        rounds = [[_ask(worker, name) for worker in workers] for _ in range(1 if name == PEAK else WARM_UP + repeats)]
-        medians[name] = tuple(map(statistics.median, zip(*rounds[0 if name == PEAK else WARM_UP :])))
+        skipped, counted = (0, 1) if name == PEAK else (WARM_UP, repeats)
+        rounds = [[_ask(worker, name) for worker in workers] for _ in range(skipped + counted)]
+        medians[name] = tuple(map(statistics.median, zip(*rounds[skipped:])))
     for worker in workers:
         worker.communicate()
     return medians

@@ -25,9 +25,6 @@ log = logging.getLogger(__name__)
 
 # The options of Hugging Face that choose what a call returns, and the field that each can leave out.
 RETURNED = {"output_attentions": "attentions", "output_hidden_states": "hidden_states", "return_dict": None}
-# What a user looks at, of the acts, and the option that can leave it out.
-SEEN = {"output_hidden_states": r"(^|\.)(embeddings(_project)?|layer\.\d+)\.out$",
-        "output_attentions": r"\.attn\.weights$", "kernels": r"\.conv\.kernel$"}
 
 
 class _Last(threading.local):
@@ -109,6 +106,7 @@ class ConvBertModel(_Face):
     """
 
     task = None
+    _body = ""                                         # what names of acts begin with
 
     def __init__(self, config, params=None, rng=None, scheme="hf", dtype=np.float32):
         """Take `params` as they are, checked by name and shape, or draw fresh ones.
@@ -209,8 +207,8 @@ class ConvBertModel(_Face):
         if threads == 1:
             return scores[0], acts[0], [(rows[0], acts[0])]
         scores = np.concatenate(scores)
-        wanted = [pattern for option, pattern in SEEN.items() if how.get(option, True)]
-        names = [name for name in acts[0] if any(re.search(pattern, name) for pattern in wanted)]
+        left_out = {field for option, field in RETURNED.items() if not how.get(option, True)}
+        names = [name for field, names in self._seen_names(acts[0]).items() if field not in left_out for name in names]
         take = Arrays.__getitem__ if keep else Arrays.pop                  # without a backward, each is freed at once
         together = Arrays({name: np.concatenate([take(some, name) for some in acts]) for name in names})
         if "logits" in acts[0]:
@@ -232,12 +230,18 @@ class ConvBertModel(_Face):
     def _fields(self, scores):
         return dict(last_hidden_state=scores)
 
-    def _seen(self, acts, prefix=""):
-        layers = [f"{prefix}encoder.layer.{i}" for i in range(self.config.num_hidden_layers)]
-        projected = acts.get(f"{prefix}embeddings_project.out", acts.get(f"{prefix}embeddings.out"))
-        return dict(hidden_states=(projected, *(acts.get(f"{layer}.out") for layer in layers)),
-                    attentions=tuple(acts.get(f"{layer}.attention.self.attn.weights") for layer in layers),
-                    kernels=tuple(acts[f"{layer}.attention.self.conv.kernel"] for layer in layers))
+    def _seen_names(self, acts):
+        """field of the answer -> the acts that it shows"""
+        body = self._body
+        layers = [f"{body}encoder.layer.{i}" for i in range(self.config.num_hidden_layers)]
+        projected = f"{body}embeddings_project.out"
+        return dict(hidden_states=[projected if projected in acts else f"{body}embeddings.out",
+                                   *(f"{layer}.out" for layer in layers)],
+                    attentions=[f"{layer}.attention.self.attn.weights" for layer in layers],
+                    kernels=[f"{layer}.attention.self.conv.kernel" for layer in layers])
+
+    def _seen(self, acts):
+        return {field: tuple(map(acts.get, names)) for field, names in self._seen_names(acts).items()}
 
     def _backward(self, run, dlast_hidden_state, free=False):
         ran, dhidden = _kept(run), np.asarray(dlast_hidden_state)
@@ -274,6 +278,8 @@ def _streams(rng, number):
 
 
 class _WithHead(ConvBertModel):
+    _body = "convbert."
+
     def __call__(self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None, inputs_embeds=None,
                  labels=None, *, rng=None, keep=True, threads=1, **returned):
         """Run the model and, with labels, compute its loss; then `backward()` gives the gradients.
@@ -302,9 +308,6 @@ class _WithHead(ConvBertModel):
 
     def _fields(self, scores):
         return dict(logits=scores)
-
-    def _seen(self, acts):
-        return super()._seen(acts, "convbert.")
 
     def _backward(self, run, dloss=1.0, free=False):
         ran = _kept(run)
