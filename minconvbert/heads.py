@@ -7,7 +7,7 @@ Its loss is `loss, acts = head_loss(logits, labels, cfg)` and `dlogits = head_lo
 import numpy as np
 
 from .activations import activate, activate_backward
-from .inputs import check_labels, wanted_numbers
+from .inputs import check_labels, problem_type, wanted_numbers
 from .losses import (
     IGNORED,
     binary_cross_entropy,
@@ -148,8 +148,7 @@ def multiple_choice(hidden, p, cfg, rng=None, cls_index=None):
     """
     rows, L, D = dims("hidden[B L D]", hidden)
     if cfg.summary_type == "mean":
-        picked = hidden.mean(1)
-        at = None
+        at, picked = None, hidden.mean(1)
     else:
         at = np.full(rows, 0 if cfg.summary_type == "first" else L - 1)
         if cfg.summary_type == "cls_index" and cls_index is not None:
@@ -181,8 +180,7 @@ def multiple_choice_backward(dlogits, acts, p, cfg):
             dpicked, acts["picked"], p["sequence_summary.summary.weight"])
     dpicked = dropout(dpicked, acts.get("drop_first"))
     if "at" not in acts:
-        L = hidden.shape[1]
-        return np.broadcast_to(dpicked[:, None] / L, hidden.shape).copy(), g
+        return np.broadcast_to(dpicked[:, None] / hidden.shape[1], hidden.shape).copy(), g
     dhidden = np.zeros_like(hidden)
     dhidden[np.arange(len(hidden)), acts["at"]] = dpicked
     return dhidden, g
@@ -210,16 +208,9 @@ def choices_loss_backward(dloss, acts):
 
 
 def sequence_loss(logits, labels, cfg):
-    """Regression, single label or multi label, as `problem_type` says.   logits (B, N), labels (B,) or (B, N)  ->  ()
-
-    Without a `problem_type`, num_labels = 1 means regression, integer labels mean single label, others multi label.
-    """
-    problem = cfg.problem_type or (
-        "regression" if cfg.num_labels == 1 else
-        "single_label_classification" if labels.dtype.kind in "iu" else "multi_label_classification")
+    """Regression, single or multi label, as `problem_type` says.   logits (B, N), labels (B,) or (B, N)  ->  ()"""
+    problem = problem_type(cfg, labels)
     if problem == "single_label_classification":
-        if cfg.num_labels == 1:
-            raise ValueError("num_labels must be at least 2 for a single_label_classification, but is 1")
         return classes_loss(logits, labels[:, 0] if labels.shape == (len(logits), 1) else labels, cfg)
     wanted = wanted_numbers(labels, logits, problem)
     f = mean_squared_error if problem == "regression" else binary_cross_entropy

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .config import head_shapes, param_shapes
-from .ops import require_generator
+from .inputs import require_generator
 
 # Dense layers that the original leaves to TensorFlow's default, Glorot's uniform distribution.
 GLOROT = ("embeddings_project", "discriminator_predictions.dense_prediction", "classifier.dense", "classifier.out_proj",

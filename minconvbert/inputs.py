@@ -108,6 +108,21 @@ def _below(name, ids, size, size_name):
     return ids
 
 
+def problem_type(cfg, labels):
+    """What a sentence is given: a number, one label or any of several   ->  a name that `cfg.problem_type` may have
+
+    Without a `problem_type`, num_labels = 1 means regression, integer labels mean single label, others multi label.
+
+    Raises ValueError for a single label out of one.
+    """
+    problem = cfg.problem_type or (
+        "regression" if cfg.num_labels == 1 else
+        "single_label_classification" if labels.dtype.kind in "iu" else "multi_label_classification")
+    if problem == "single_label_classification" and cfg.num_labels == 1:
+        raise ValueError("num_labels must be at least 2 for a single_label_classification, but is 1")
+    return problem
+
+
 def wanted_numbers(labels, logits, problem):
     """Labels of a regression or a multi-label task, as floats like the logits.   labels (B,) or (B, N)  ->  (B, N)
 
@@ -137,3 +152,9 @@ def check_labels(labels, V, ignored):
     if wrong.size:
         raise ValueError(f"labels must be from 0 to {V - 1}, or {ignored} to be ignored, but {wrong[0]} is among them")
     return counted
+
+
+def require_generator(rng):
+    """Raises TypeError if `rng` is not a `numpy.random.Generator`."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a numpy.random.Generator, but is {rng!r}; write np.random.default_rng(seed)")

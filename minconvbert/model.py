@@ -67,9 +67,6 @@ def conv_mask(mask, cfg, dtype):
 
     The reference masks attention only, so padding changes a sentence: without padding, its last tokens have zeros to
     their right; with padding, they have the hidden states of [PAD] there.
-
-    As measured with the weights that ship, on four sentences of some 15 tokens padded to 64, a last hidden state moves
-    by 4% of its norm on average and by 28% at most; with `mask_convolution` it moves by 4e-7, which is rounding.
     """
     if not cfg.mask_convolution:
         return None

@@ -4,9 +4,9 @@ An op is `y = f(x, ...)`; its backward is `dx, ... = f_backward(dy, ...)`. A bac
 needs of the forward's inputs and output: `linear` both operands, `softmax` the output, `layer_norm` the input.
 """
 
-
 import numpy as np
 
+from .inputs import require_generator
 from .shapes import dims
 
 
@@ -139,12 +139,6 @@ def softmax_backward(dy, y):
 def row_sum(x):
     """The sum over the last axis.   x (..., N)  ->  (..., 1)"""
     return np.einsum("...n->...", x)[..., None]        # x.sum takes three times as long
-
-
-def require_generator(rng):
-    """Raises TypeError if `rng` is not a `numpy.random.Generator`."""
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"rng must be a numpy.random.Generator, but is {rng!r}; write np.random.default_rng(seed)")
 
 
 def dropout_mask(shape, p, rng, dtype):

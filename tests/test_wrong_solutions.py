@@ -158,7 +158,7 @@ SHEET = [
     ("multiple_choice", '0 if cfg.summary_type == "first" else L - 1', "L - 1"),
     ("multiple_choice", "at = cls_index", "at = 0 * cls_index"),
     ("multiple_choice", "if cfg.summary_use_proj", "if 'sequence_summary.summary.weight' in p and at is None"),
-    ("multiple_choice_backward", "dpicked[:, None] / L", "dpicked[:, None]"),
+    ("multiple_choice_backward", "dpicked[:, None] / hidden.shape[1]", "dpicked[:, None]"),
 ]
 SHEET += [(where.split(".")[-1], old, new) for edits in MISTAKES.values() if len(edits) == 1
           for where, old, new in edits if where.split(".")[-1] in EXERCISES]
