@@ -14,6 +14,7 @@ from test_electra import SPECIAL
 
 from minconvbert.__main__ import main
 from minconvbert.checkpoint.safetensors import read_safetensors
+from minconvbert.commands import tour
 from minconvbert.config import ConvBertConfig, multiplications, param_shapes
 from minconvbert.electra import RowRandom, generator_config, part_params, pretraining_loss
 from minconvbert.faces import ConvBertForMaskedLM, ConvBertModel
@@ -361,23 +362,29 @@ def test_info_says_the_same_in_words_and_to_machines(tmp_path, capsys):
 # The tour
 
 def test_the_tour_shows_what_the_models_answer(capsys):
-    """Each percentage, against the faces: a mask's words in the order of their probability, a replaced word's."""
+    """Each percentage, against the faces: a mask's words in the order of their probability, a replaced word's.
+
+    The last example of each kind is one that the models get wrong, as the tour says.
+    """
     assert main([]) == 0
     out = capsys.readouterr().out
     folder = default_model()
     words = ConvBertTokenizerFast.from_pretrained(folder)
     model = ConvBertForMaskedLM.from_pretrained(folder / "generator")
-    text = "The Supreme [MASK] ruled that the law was wrong."
-    ids = words(text)["input_ids"]
-    logs = log_softmax(model(np.array([ids])).logits[0, ids.index(words.mask_token_id)])
-    best = sorted(range(len(logs)), key=lambda i: -logs[i])[:5]
-    line = out.split(text + "\n")[1].splitlines()[0]
-    assert line.strip() == "   ".join(f"{words.decode([i])} {math.exp(logs[i]):.0%}" for i in best)
-    text = "They was very tired."
-    pieces, chances = words.tokenize(text), replaced_by_hand(text, folder, words)
-    shown = [row.split() for row in out.split(text + "\n")[1].splitlines()[: len(pieces)]]
-    assert [row[0] for row in shown] == pieces and [row[-1] for row in shown] == [f"{p:.0%}" for p in chances]
-    assert [len(row[1]) if len(row) > 2 else 0 for row in shown] == [round(30 * p) for p in chances]
+    for text, answer in zip(tour.MASKED, ("been", "out", "century", "cord", "paris"), strict=True):
+        ids = words(text)["input_ids"]
+        logs = log_softmax(model(np.array([ids])).logits[0, ids.index(words.mask_token_id)])
+        best = sorted(range(len(logs)), key=lambda i: -logs[i])[:5]
+        line = out.split(text + "\n")[1].splitlines()[0]
+        assert line.strip() == "   ".join(f"{words.decode([i])} {math.exp(logs[i]):.0%}" for i in best)
+        assert (words.decode(best[0]) == answer) == (text != tour.MASKED[-1])
+    for pair in tour.PAIRS:
+        chances = []
+        for text, other in (pair, pair[::-1]):
+            (at, piece), = set(enumerate(words.tokenize(text))) - set(enumerate(words.tokenize(other)))
+            chances.append(replaced_by_hand(text, folder, words)[at])
+            assert out.split(text)[1].splitlines()[0].split() == [piece, f"{chances[-1]:.0%}"]
+        assert (chances[0] < chances[1]) == (pair != tour.PAIRS[-1])
 
 
 def replaced_by_hand(text, folder, words):
@@ -402,10 +409,13 @@ def test_the_commands_for_words_take_a_model_and_a_number(capsys):
     for line in lines:
         chances = [int(n) for n in re.findall(r"(\d+)%", line)]
         assert len(chances) == 3 and chances == sorted(chances, reverse=True)
+    words = ConvBertTokenizerFast.from_pretrained(default_model())
     assert main(["detect", "They was very tired.", "--model", str(default_model())]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "They was very tired." and [line.split()[0] for line in said[1:]] == [
         "they", "was", "very", "tired", "."]
+    for line, chance in zip(said[1:], replaced_by_hand(said[0], default_model(), words), strict=True):
+        assert line.split()[1:] == ["#" * round(30 * chance)] * (chance >= 1 / 60) + [f"{chance:.0%}"]
     assert main(["detect", "a", "--model", str(generator)]) == 2 and "discriminator" in capsys.readouterr().err
 
 
