@@ -10,9 +10,9 @@ The files of this folder are the model. Each folder in it is a separate topic an
     electra     pretraining by replaced-token detection
     optim       Adam as in the original code
 
-`shapes` explains the letters for sizes that all of them use. `config` lists the parameters. The classes below are thin
-wrappers of these functions. These are the folders:
+`shapes` explains the letters for sizes that all of them use. `config` lists the parameters. These are the folders:
 
+    faces       wraps the model in the classes that users of Hugging Face expect
     checkpoint  reads and writes weights in the formats of safetensors, PyTorch, Keras and TensorFlow 1
     tokenizer   turns text into ids and back; trains a vocabulary
     training    pretrains, fine-tunes on five tasks, and tests the paper's claim in miniature
@@ -31,17 +31,17 @@ _EXPORTS = {
     "tokenizer": ("ConvBertTokenizer", "ConvBertTokenizerFast"),
     "faces": ("ConvBertModel", "ConvBertForMaskedLM", "ConvBertForSequenceClassification", "ConvBertForMultipleChoice",
               "ConvBertForTokenClassification", "ConvBertForQuestionAnswering", "ConvBertForPreTraining"),
-    "faces_tf": ("TFConvBertModel", "TFConvBertForMaskedLM", "TFConvBertForSequenceClassification",
+    "faces.tf": ("TFConvBertModel", "TFConvBertForMaskedLM", "TFConvBertForSequenceClassification",
                  "TFConvBertForMultipleChoice", "TFConvBertForTokenClassification", "TFConvBertForQuestionAnswering"),
-    "pretrained": ("detect", "fill_mask"),
+    "faces.pretrained": ("detect", "fill_mask"),
 }
-_ROOMS = ("checkpoint", "course", "golden", "tokenizer", "training", "view")
+_ROOMS = ("checkpoint", "course", "faces", "golden", "tokenizer", "training", "view")
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = list(_HOME)
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:                                      # the same names for editors, which do not run __getattr__
-    from . import checkpoint, course, golden, tokenizer, training, view
+    from . import checkpoint, course, faces, golden, tokenizer, training, view
     from .config import ConvBertConfig
     from .faces import (
         ConvBertForMaskedLM,
@@ -52,7 +52,8 @@ if TYPE_CHECKING:                                      # the same names for edit
         ConvBertForTokenClassification,
         ConvBertModel,
     )
-    from .faces_tf import (
+    from .faces.pretrained import detect, fill_mask
+    from .faces.tf import (
         TFConvBertForMaskedLM,
         TFConvBertForMultipleChoice,
         TFConvBertForQuestionAnswering,
@@ -61,7 +62,6 @@ if TYPE_CHECKING:                                      # the same names for edit
         TFConvBertModel,
     )
     from .files import default_model
-    from .pretrained import detect, fill_mask
     from .tokenizer import ConvBertTokenizer, ConvBertTokenizerFast
 
 

@@ -25,13 +25,13 @@ from minconvbert import activations, attention, default_model, losses, model, op
 from minconvbert.config import TASKS, ConvBertConfig, param_shapes
 from minconvbert.course import check
 from minconvbert.faces import ConvBertForMaskedLM, ConvBertModel
+from minconvbert.faces.pretrained import fill_mask
 from minconvbert.heads import HEADS, masked_lm, sequence_classification, task_model, task_model_backward
 from minconvbert.initialize import init_params
 from minconvbert.inputs import model_inputs
 from minconvbert.losses import cross_entropy
 from minconvbert.model import convbert, encoder
 from minconvbert.ops import softmax
-from minconvbert.pretrained import fill_mask
 from minconvbert.tokenizer import ConvBertTokenizerFast
 from minconvbert.view.notebook import BLUE, model_diagram, needs, picture, show
 

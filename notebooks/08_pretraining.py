@@ -39,11 +39,11 @@ from minconvbert.electra import (
     sample_words,
 )
 from minconvbert.faces import ConvBertForMaskedLM
+from minconvbert.faces.pretrained import detect
 from minconvbert.heads import discriminator
 from minconvbert.losses import binary_nll
 from minconvbert.ops import linear_backward, softmax
 from minconvbert.optim import adam_state, adam_step, learning_rate
-from minconvbert.pretrained import detect
 from minconvbert.shapes import sub
 from minconvbert.tokenizer import ConvBertTokenizerFast
 from minconvbert.training.pretrain import evaluate, fresh_state, masked_batch, train_step

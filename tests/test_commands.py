@@ -7,8 +7,8 @@ import pytest
 from finetune_material import write_data, write_model
 from test_corpus import write_corpus
 
-from minconvbert import pretrained
 from minconvbert.__main__ import COMMANDS, main
+from minconvbert.faces import pretrained
 from minconvbert.golden.pack import HERE
 
 SIZES = dict(hidden_size=16, embedding_size=8, num_hidden_layers=1, num_attention_heads=4, intermediate_size=32,

@@ -7,7 +7,8 @@ import pytest
 from helpers import assert_close, random_inputs, random_params, small_config
 from tf_cases import cases
 
-from minconvbert import faces, faces_tf
+from minconvbert import faces
+from minconvbert.faces import tf as faces_tf
 
 REFERENCE = np.load(Path(__file__).parent / "data" / "tf" / "reference.npz")
 CASES = dict(cases())

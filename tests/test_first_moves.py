@@ -27,10 +27,10 @@ from minconvbert.faces import (
     ConvBertForTokenClassification,
     ConvBertModel,
 )
+from minconvbert.faces.pretrained import detect, fill_mask
 from minconvbert.files import default_model
 from minconvbert.ops import softmax
 from minconvbert.output import Arrays, ModelOutput, listing, summary
-from minconvbert.pretrained import detect, fill_mask
 from minconvbert.training.progress import Progress
 
 TEXT = "She opened the [MASK] and looked out."

@@ -270,7 +270,7 @@ def test_the_tables_of_tokenize_and_verify(monkeypatch, capsys):
     rows = [line.split(maxsplit=4) for line in capsys.readouterr().out.splitlines()]
     assert [(row[0], row[2:4]) for row in rows[:3]] == [
         ("token", ["from", "to"]), ("the", ["0", "3"]), ("cat", ["4", "7"])]
-    from minconvbert.pretrained import TOLERANCE
+    from minconvbert.faces.pretrained import TOLERANCE
     for differences, code in (([0.5, 1.0], 0), ([1.0, 1.5], 1)):
         monkeypatch.setattr("minconvbert.commands.verify.verify", lambda *_: [
             (f"somebody {i}", d * TOLERANCE) for i, d in enumerate(differences)])

@@ -146,10 +146,10 @@ def definitions():
 # Functions of more than eight arguments, and why.
 LONG_SIGNATURES = {
     "checkpoint.load.load": "eight, and fields of the configuration as Hugging Face's from_pretrained takes them",
-    "faces.ConvBertModel.__call__": "Hugging Face's",
-    "faces._WithHead.__call__": "Hugging Face's",
-    "faces.ConvBertForMultipleChoice.__call__": "Hugging Face's",
-    "faces.ConvBertForQuestionAnswering.__call__": "Hugging Face's",
+    "faces.hugging_face.ConvBertModel.__call__": "Hugging Face's",
+    "faces.hugging_face._WithHead.__call__": "Hugging Face's",
+    "faces.hugging_face.ConvBertForMultipleChoice.__call__": "Hugging Face's",
+    "faces.hugging_face.ConvBertForQuestionAnswering.__call__": "Hugging Face's",
     "tokenizer.hugging_face._Tokenizer.__init__": "Hugging Face's",
     "tokenizer.hugging_face._Tokenizer.__call__": "Hugging Face's",
     "training.tasks.batches.evaluate": "three of the task, bound by `partial`, and those of a task's own `evaluate`",
@@ -201,8 +201,7 @@ def test_one_name_means_one_thing():
     assert twice.keys() == HOMONYMS.keys(), {name: twice.get(name) for name in twice.keys() ^ HOMONYMS.keys()}
 
 
-# A room may import itself and what stands here. "model" is the files at the top of the package, the faces aside.
-FACES = {"faces", "faces_tf", "pretrained"}
+# A room may import itself and what stands here. "model" is the files at the top of the package.
 ROOMS = {
     "model": set(),
     "tokenizer": {"model"},
@@ -219,7 +218,7 @@ ROOMS["commands"] = {*ROOMS}
 
 def room_of(parts):
     """The room of a module below the package, given as the parts of its name."""
-    return parts[0] if parts[0] in ROOMS and parts[0] != "faces" else "faces" if parts[0] in FACES else "model"
+    return parts[0] if parts[0] in ROOMS else "model"
 
 
 def arrows():

@@ -250,7 +250,7 @@ def test_side_by_side_is_one_after_the_other_to_the_bit(monkeypatch):
     model, call = model_of("token_classification", hidden_dropout_prob=0.3), call_of("token_classification")
     answers = []
     for worker in (side_by_side, lambda function, parts, threads: map(function, parts)):
-        monkeypatch.setattr(faces, "side_by_side", worker)
+        monkeypatch.setattr(faces.hugging_face, "side_by_side", worker)
         out = model(**call, threads=3, rng=np.random.default_rng(1))
         answers.append((out.logits, out.backward()))
     (logits, grads), (same_logits, same_grads) = answers
@@ -300,7 +300,7 @@ def test_what_threads_a_face_refuses(caplog):
 
 def test_errors_in_a_part_are_those_of_the_whole(monkeypatch):
     model, before = model_of("masked_lm"), threading.active_count()
-    monkeypatch.setattr(faces, "task_model", lambda *_: (_ for _ in ()).throw(MemoryError("Unable to allocate 9 GiB")))
+    monkeypatch.setattr(faces.hugging_face, "task_model", lambda *_: (_ for _ in ()).throw(MemoryError("Unable to allocate 9 GiB")))
     with pytest.raises(MemoryError, match="9 GiB"):
         model(np.ones((4, 5), int), threads=2)
     assert threading.active_count() == before

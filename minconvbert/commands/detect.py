@@ -2,8 +2,8 @@
 
 import argparse
 
+from ..faces.pretrained import detect
 from ..files import SHIPPED
-from ..pretrained import detect
 
 
 def show_detect(text, folder):

@@ -2,8 +2,8 @@
 
 import argparse
 
+from ..faces.pretrained import fill_mask
 from ..files import SHIPPED
-from ..pretrained import fill_mask
 
 
 def show_fill_mask(text, folder, top=5):

@@ -9,10 +9,10 @@ import numpy as np
 from .. import checkpoint
 from ..course.exercises import case, fresh, reference
 from ..faces import ConvBertModel
+from ..faces.pretrained import load_discriminator, load_generator
 from ..files import SHIPPED, model_path
 from ..inputs import model_inputs
 from ..losses import IGNORED
-from ..pretrained import load_discriminator, load_generator
 from ..shapes import sub
 from ..step import steps
 from ..step.page import Head, page

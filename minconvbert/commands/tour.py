@@ -1,7 +1,7 @@
 """`python -m minconvbert`: the learned weights at work."""
 
+from ..faces.pretrained import detect
 from ..files import SHIPPED
-from ..pretrained import detect
 from .fill_mask import show_fill_mask
 
 MASKED = ("They have [MASK] waiting for an hour.", "She looked [MASK] of the window.",

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..pretrained import ANSWERS, TOLERANCE, verify
+from ..faces.pretrained import ANSWERS, TOLERANCE, verify
 
 
 def main(argv):

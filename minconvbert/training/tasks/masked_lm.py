@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 
 from ...electra import RowRandom, mask_tokens, masked_word_loss, masked_word_loss_backward
-from ...pretrained import words_of_masks
+from ...faces.pretrained import words_of_masks
 from ...threads import side_by_side
 from .. import corpus
 from . import batches, reading

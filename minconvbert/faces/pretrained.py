@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from . import checkpoint
-from .activations import sigmoid
-from .faces import ConvBertModel
-from .files import SHIPPED, model_path
-from .heads import task_model
-from .inputs import model_inputs
-from .ops import softmax
-from .tokenizer.hugging_face import ConvBertTokenizerFast
+from .. import checkpoint
+from ..activations import sigmoid
+from ..files import SHIPPED, model_path
+from ..heads import task_model
+from ..inputs import model_inputs
+from ..ops import softmax
+from ..tokenizer.hugging_face import ConvBertTokenizerFast
+from .hugging_face import ConvBertModel
 
 
 def fill_mask(text, folder=SHIPPED, top=5):

@@ -14,8 +14,9 @@ They differ from the PyTorch classes only in these points (measured with transfo
 
 import numpy as np
 
-from . import checkpoint, faces
-from .losses import IGNORED, negative_log_likelihood
+from .. import checkpoint
+from ..losses import IGNORED, negative_log_likelihood
+from . import hugging_face as faces
 
 
 class _TF:

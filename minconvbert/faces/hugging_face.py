@@ -7,17 +7,17 @@ from functools import partial
 
 import numpy as np
 
-from . import checkpoint
-from .config import ConvBertConfig
-from .electra import init_pretraining, mask_tokens, pretraining_loss, pretraining_loss_backward
-from .heads import HEADS, task_model, task_model_backward
-from .initialize import init_params, resize_tokens
-from .inputs import as_array, model_inputs, require_generator
-from .memory import keep_freed_memory
-from .model import convbert, convbert_backward
-from .output import Arrays, ModelOutput, folded, listing
-from .shapes import accumulate
-from .threads import checked_threads, side_by_side, slices
+from .. import checkpoint
+from ..config import ConvBertConfig
+from ..electra import init_pretraining, mask_tokens, pretraining_loss, pretraining_loss_backward
+from ..heads import HEADS, task_model, task_model_backward
+from ..initialize import init_params, resize_tokens
+from ..inputs import as_array, model_inputs, require_generator
+from ..memory import keep_freed_memory
+from ..model import convbert, convbert_backward
+from ..output import Arrays, ModelOutput, folded, listing
+from ..shapes import accumulate
+from ..threads import checked_threads, side_by_side, slices
 
 log = logging.getLogger(__name__)
 
