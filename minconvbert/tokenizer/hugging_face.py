@@ -236,13 +236,15 @@ class _Tokenizer:
                 number += 1
                 continue
             parts = self._chunk.split(text[start:end])         # chunks, with white space or nothing before and after
-            found = [remembered[chunk] for chunk in parts[1::2]]
-            starts = [*accumulate(map(len, parts), initial=start)][1::2]
-            ids += joined([part.ids for part in found])
-            spans += [(a + at, b + at) for part, at in zip(found, starts) for a, b in part.spans]
-            for part in found:
-                if part.words:
-                    words += [n + number for n in part.words]
+            starts = accumulate(map(len, parts), initial=start)
+            for chunk, at in zip(parts[1::2], [*starts][1::2]):
+                found = remembered[chunk]
+                ids += found.ids
+                for a, b in found.spans:
+                    spans.append((a + at, b + at))
+                for word in found.words:
+                    words.append(word + number)
+                if found.words:
                     number = words[-1] + 1
         return Pieces(ids, spans, words)
 

@@ -37,14 +37,17 @@ def row(first, second, cls_id, sep_id, rules):
         parts = [(special(cls_id), 0, None), *chain.from_iterable(
             (part, (special(sep_id), part[1], None)) for part in parts)]
     has_types = cls_id is not None or not rules.types_need_specials
-    return dict(
-        input_ids=joined(pieces.ids for pieces, _, _ in parts),
-        token_type_ids=joined([kind * has_types] * len(pieces.ids) for pieces, kind, _ in parts),
-        attention_mask=joined([1] * len(pieces.ids) for pieces, _, _ in parts),
-        special_tokens_mask=joined([int(sequence is None)] * len(pieces.ids) for pieces, _, sequence in parts),
-        offset_mapping=joined(pieces.spans for pieces, _, _ in parts),
-        word_ids=joined(pieces.words for pieces, _, _ in parts),
-        sequence_ids=joined([sequence] * len(pieces.ids) for pieces, _, sequence in parts))
+    ids, types, specials, offsets, words, sequences = [], [], [], [], [], []
+    for pieces, kind, sequence in parts:
+        length = len(pieces.ids)
+        ids += pieces.ids
+        types += [kind * has_types] * length
+        specials += [int(sequence is None)] * length
+        offsets += pieces.spans
+        words += pieces.words
+        sequences += [sequence] * length
+    return dict(input_ids=ids, token_type_ids=types, attention_mask=[1] * len(ids), special_tokens_mask=specials,
+                offset_mapping=offsets, word_ids=words, sequence_ids=sequences)
 
 
 def pad_rows(rows, length, pad_id, side):
