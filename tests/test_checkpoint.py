@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from minconvbert import checkpoint, pretrained
+from minconvbert import checkpoint
 from minconvbert.__main__ import main
 from minconvbert.checkpoint import CheckpointError, hub
 from minconvbert.checkpoint.crc32c import crc32c
@@ -24,6 +24,7 @@ from minconvbert.checkpoint.names import KINDS, keras_table, original_table, rel
 from minconvbert.checkpoint.safetensors import DTYPES, read_metadata, read_safetensors, write_safetensors
 from minconvbert.checkpoint.tf_bundle import read_tensorflow
 from minconvbert.config import TASKS, ConvBertConfig, param_shapes
+from minconvbert.faces import pretrained
 
 DATA = Path(__file__).parent / "data" / "checkpoints"
 

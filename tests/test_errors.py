@@ -133,7 +133,7 @@ IDS = np.arange(1, 7).reshape(2, 3)
     (ValueError, dict(inputs_embeds=[[[1.0], [1.0, 2]]]), "inputs_embeds must have rows of one length"),
     (ValueError, dict(input_ids=IDS, attention_mask=[[1, 1, 1], [1, 1]]), "attention_mask must have rows of one length"),
     (TypeError, dict(input_ids=dict(input_ids=IDS)), "input_ids must be an array, but is a dict; write model(**batch)"),
-    (TypeError, dict(input_ids="Nice try."), "input_ids must be integers, but they are <U9; a tokenizer makes them of"),
+    (TypeError, dict(input_ids="Nice try."), "input_ids must be integers, but they are <U9; a tokenizer makes them from"),
 ])
 def test_inputs(kind, given, message):
     net = ConvBertModel(small_config(), random_params(small_config()))

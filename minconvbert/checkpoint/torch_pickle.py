@@ -274,7 +274,7 @@ class _Machine:
             case "BINPERSID":
                 push(self._storage(*_of_kind(pop(), tuple)))
             case _:
-                raise ValueError(f"it must not need the instruction {instruction}")
+                raise ValueError(f"it has the instruction {instruction}, which no such dict needs")
 
     def _above_mark(self):
         items, self.stack = self.stack, self.below.pop()
