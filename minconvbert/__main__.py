@@ -34,11 +34,11 @@ BROKEN_PIPE = 128 + 13                                 # the exit code after wri
 
 
 def main(argv=None):
-    """Run a command  ->  its exit code: 0 for success, 2 for an error, said on stderr, 128 and more for a signal."""
+    """Run a command  ->  its exit code: 0 for success, 2 for an error, printed on stderr, 128 and more for a signal."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         code = _run(*argv) if argv else _run("tour")
-        if sys.stdout is not None:                     # as it is if it was closed from the start
+        if sys.stdout is not None:                     # None if it was closed from the start
             sys.stdout.flush()                         # here, where a broken pipe can still be caught
         return code
     except BrokenPipeError:                            # as after `| head`; Python's own last flush must not see it
@@ -59,7 +59,7 @@ def main(argv=None):
 
 def _run(name, *rest):
     if name in ("-h", "--help"):
-        print("usage: python -m minconvbert [COMMAND ...]   (COMMAND --help tells more; --version)\n")
+        print("usage: python -m minconvbert [COMMAND ...]   (COMMAND --help says more; --version)\n")
         for command, purpose in COMMANDS.items():
             print(f"  {command:<12} {purpose}")
         return 0

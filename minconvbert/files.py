@@ -119,7 +119,7 @@ def is_file(path):
 
 
 def check_ordinary(path, most=LARGEST_TEXT):
-    """Raises ValueError for a folder, for a pipe or device (it may never end) and for more than `most` bytes."""
+    """Raises ValueError for a folder, for a pipe or device, which may never end, and for more than `most` bytes."""
     path = Path(path)
     if not is_file(path) and os.path.lexists(path):
         raise ValueError(f"{path} must be an ordinary file, but is a folder, a pipe, a device or a broken link")
@@ -142,7 +142,7 @@ def read_json(path):
     try:
         return json.loads(data.decode("utf-8-sig"), object_pairs_hook=no_key_twice)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be JSON, but it cannot be read as that: {error}") from None
+        raise ValueError(f"{path} must be JSON, but it cannot be read: {error}") from None
 
 
 def write_atomic(path, data):

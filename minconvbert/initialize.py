@@ -19,7 +19,7 @@ def init_params(cfg, task=None, rng=None, scheme="hf", dtype=np.float32):
 
     "hf": normal with standard deviation `initializer_range`; the embedding of `pad_token_id` is zero.
     "original": normal cut off at two deviations; depthwise convolutions with deviation 1 / K; Glorot uniform where the
-    original sets no initializer. (Hugging Face draws depthwise kernels five times smaller.)
+    original sets no initializer. (With K = 9, Hugging Face's depthwise kernels are five times smaller.)
     """
     return _fresh(param_shapes(cfg, task), cfg, np.random.default_rng(0) if rng is None else rng, scheme, dtype)
 

@@ -95,7 +95,7 @@ def _integers(name, ids):
     ids = as_array(name, ids)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, but they are {ids.dtype}"
-                        + ("; a tokenizer makes them of text" if ids.dtype.kind in "US" else ""))
+                        + ("; a tokenizer makes them from text" if ids.dtype.kind in "US" else ""))
     if ids.dtype == np.uint64 and ids.size and ids.max() > np.iinfo(np.int64).max:
         raise ValueError(f"{name} must be numbers of tokens, but {ids.max()} is among them")
     return ids.astype(np.int64, copy=False)            # uint8 would wrap when the generator writes an id above 255
@@ -109,11 +109,11 @@ def _below(name, ids, size, size_name):
 
 
 def problem_type(cfg, labels):
-    """What a sentence is given: a number, one label or any of several   ->  a name that `cfg.problem_type` may have
+    """Whether a sentence has a number, one label or any of several   ->  a name that `cfg.problem_type` may have
 
     Without a `problem_type`, num_labels = 1 means regression, integer labels mean single label, others multi label.
 
-    Raises ValueError for a single label out of one.
+    Raises ValueError for a single label if num_labels = 1.
     """
     problem = cfg.problem_type or (
         "regression" if cfg.num_labels == 1 else
@@ -144,7 +144,10 @@ def wanted_numbers(labels, logits, problem):
 
 
 def check_labels(labels, V, ignored):
-    """True for each label that counts, which is each that is not `ignored`.   labels (...)  ->  bools (...)"""
+    """Whether each label counts because it is not `ignored`.   labels (...)  ->  bools (...)
+
+    Raises TypeError if labels are not integers, ValueError if one that counts is not from 0 to V - 1.
+    """
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, but they are {labels.dtype}")
     counted = labels != ignored

@@ -45,7 +45,7 @@ class ModelOutput(Mapping):
     hidden_states: layers + 1 arrays (B, L, D), the last of them `last_hidden_state`; attentions: one (B, H, L, L) a
     layer, kernels: one (B, L, H, K) a layer; acts: every named intermediate.
 
-    As in Hugging Face's, `out.logits` and `out["logits"]` are the same field; `out[0]` is the first that is not None.
+    As in Hugging Face's outputs, `out.logits` is `out["logits"]`, and `out[0]` is the first field that is not None.
     """
 
     loss: np.floating | None = None

@@ -19,7 +19,7 @@ def side_by_side(function, parts, threads):
     Each part is computed by itself, so the answers do not depend on which others are computed at the same time. While
     several threads compute, each matrix product stays on one core; on several cores, BLAS may add up in another order.
 
-    Raises what a part raises, after all threads have ended; ValueError if `threads` is no whole number of at least 1.
+    Raises what a part raises, after all threads have ended; ValueError if `threads` is not a whole number above 0.
     """
     _require_threads(threads)
     parts = list(parts)
@@ -49,9 +49,9 @@ def slices(rows, parts):
 
 
 def checked_threads(threads, rows):
-    """How many threads can share so many rows. A number that is too high is lowered, and that is logged once.
+    """`threads`, but at most one for each row; a warning, which appears once, says that it is lowered.
 
-    Raises ValueError if it is not a whole number of at least 1.
+    Raises ValueError if `threads` is not a whole number of at least 1.
     """
     _require_threads(threads)
     if threads > rows:
@@ -101,7 +101,7 @@ def _limit_blas():
 
 @cache
 def _controller():
-    """What finds and limits NumPy's BLAS, or None if it is not installed. Searching once saves a millisecond a step."""
+    """The controller of NumPy's BLAS, or None without threadpoolctl. Searching only once saves a millisecond a step."""
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:

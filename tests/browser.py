@@ -1,4 +1,4 @@
-"""Headless Chromium by its own DevTools protocol over two pipes: nothing but the browser is needed."""
+"""Headless Chromium, driven by its DevTools protocol over two pipes; nothing but the browser is needed."""
 
 import base64
 import contextlib
@@ -25,7 +25,7 @@ class Browser:
             self.cdp(f"{domain}.enable")
 
     def cdp(self, method, **params):
-        """Send a command; what the browser answers to it."""
+        """Send a command  ->  the browser's answer"""
         number = next(self.numbers)
         message = dict(id=number, method=method, params=params) | (dict(sessionId=self.session) if self.session else {})
         self.to_browser.write(json.dumps(message).encode() + b"\0")
@@ -73,7 +73,7 @@ class Browser:
             {"name": "prefers-reduced-motion", "value": "reduce"}])
 
     def centre(self, selector):
-        """Scroll an element into view; where its middle then is."""
+        """Scroll an element into view  ->  where its middle then is"""
         return self.run("""const e = document.querySelector(arguments[0]); e.scrollIntoView({block: "center"});
             const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]""", selector)
 

@@ -23,7 +23,7 @@ def tokenizer():
 
 
 def strong_params(cfg, task):
-    """Far from the scale of a fresh model, and to be trained: nothing is frozen."""
+    """Parameters far from the scale of fresh ones. None is frozen, because they are trained."""
     return {name: x.copy() for name, x in random_params(cfg, task, scale=0.25).items()}
 
 
@@ -47,7 +47,7 @@ def sentence(rng):
 
 
 def write_data(folder, count=60, seed=0):
-    """A file for each task -> name of the task: path. What is asked can be told by one word."""
+    """A file for each task -> name of the task: path. One word decides every answer."""
     rng = np.random.default_rng(seed)
     sentences = [sentence(rng) for _ in range(count)]
     texts = [" ".join(words) for words in sentences]

@@ -37,7 +37,7 @@ def random_inputs(cfg, B=3, L=9, seed=0, blank_row=False):
     """input_ids, attention_mask with padding, token_type_ids; with `blank_row`, the last row is padding alone.
 
     In a blank row the scores drown in the smallest number of the dtype: its output does not depend on them, and yet the
-    reference sends a gradient through them. Finite differences know better, so they are asked of other rows only.
+    reference sends a gradient through them. Finite differences are 0 there, so they are taken on other rows only.
     """
     rng = np.random.default_rng(seed)
     mask = np.ones((B, L), np.int64)
@@ -49,9 +49,9 @@ def random_inputs(cfg, B=3, L=9, seed=0, blank_row=False):
 
 
 def assert_gradients(f, arguments, gradients, seed=0, tolerance=1e-6, step=1e-5, skip=()):
-    """Each argument alone, along a random direction: the gradient says what central differences say.
+    """Check the gradient of each argument alone, along a random direction, against central differences.
 
-    f(arguments) is a float; errors are measured by the largest gradient of the case, for some are exactly zero.
+    f(arguments) is a float; errors are relative to the largest gradient of the case, because some are exactly zero.
     """
     rng = np.random.default_rng(seed)
     assert gradients.keys() == arguments.keys()
@@ -77,6 +77,6 @@ def assert_close(found, expected, tolerance, name=""):
 
 
 def pack_names(name):
-    """The names of all tensors of a case of the golden pack, those that only repeat another one included."""
+    """The names of all tensors of a case of the golden pack, also of those that only repeat another one."""
     case = json.loads((Path(minconvbert.__file__).parent / "golden" / "pack" / f"{name}.json").read_text("utf-8"))
     return {tensor["name"] for tensor in case["tensors"]} | set(case["same_as"])

@@ -70,7 +70,7 @@ def files_below(folder):
 def kill_everywhere(main, arguments, folder, events=None):
     """Kill at every event, or at those given; run again; compare   ->  the number of kills
 
-    arguments: of the command, as a function of --out.   Raises AssertionError, naming the event.
+    arguments: those of the command, as a function of --out.   Raises AssertionError, naming the event.
     """
     whole = folder / "whole"
     count = in_a_fork(main, arguments(whole), whole)

@@ -1,7 +1,7 @@
 """The faults of a source text: each is one change, such as a tired programmer makes.
 
-Another operator, a constant or the end of a slice off by one, two arguments swapped, a call or an argument dropped, a
-condition turned round. Text is left alone: messages, formatted strings, annotations; and so are looks.
+A fault is another operator, a constant or the end of a slice off by one, two arguments swapped, a call or an argument
+dropped, or a condition turned round. Messages, formatted strings, annotations and options of looks are left alone.
 """
 
 import ast

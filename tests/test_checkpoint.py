@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from minconvbert import checkpoint, pretrained
+from minconvbert import checkpoint
 from minconvbert.__main__ import main
 from minconvbert.checkpoint import CheckpointError, hub
 from minconvbert.checkpoint.crc32c import crc32c
@@ -24,6 +24,7 @@ from minconvbert.checkpoint.names import KINDS, keras_table, original_table, rel
 from minconvbert.checkpoint.safetensors import DTYPES, read_metadata, read_safetensors, write_safetensors
 from minconvbert.checkpoint.tf_bundle import read_tensorflow
 from minconvbert.config import TASKS, ConvBertConfig, param_shapes
+from minconvbert.faces import pretrained
 
 DATA = Path(__file__).parent / "data" / "checkpoints"
 
@@ -495,7 +496,7 @@ def test_published_answers_for_weights_in_the_cache(model):
 
 @pytest.fixture
 def fake_hub(tmp_path, monkeypatch):
-    """A hub with the files of a folder; what was asked for is listed, and what was fetched is in the cache."""
+    """A hub with the files of a folder. It lists what was requested, and keeps what was fetched in the cache."""
     class EntryNotFoundError(Exception):
         pass
 
@@ -539,7 +540,7 @@ def test_a_hub_that_has_nothing_or_is_silent(fake_hub, tmp_path):
     with pytest.raises(CheckpointError, match="someone/x must have one of model.safetensors, .* but has none"):
         checkpoint.load("someone/x")
     fake_hub.online = False
-    with pytest.raises(CheckpointError, match="someone/x is no file or folder here and not in the cache, and"):
+    with pytest.raises(CheckpointError, match="someone/x is not a file or folder here or in the cache, and"):
         checkpoint.load("someone/x")
 
 

@@ -46,7 +46,7 @@ def safetensors(header, size):
     (safetensors(b"{", 0), "must be JSON"),
     (safetensors(b'{"a":' * 100_000, 0), "must be JSON"),
     (safetensors(b"[]", 0), "must begin with {"),
-    (safetensors(b'{"a": NaN}', 0), "NaN is no JSON"),
+    (safetensors(b'{"a": NaN}', 0), "NaN is not JSON"),
     (safetensors(b'{"\xff": 1}', 0), "must be JSON"),
     (safetensors(b'{"a": %s, "a": %s}' % ((b'{"dtype":"F32","shape":[1],"data_offsets":[0,4]}',) * 2), 4),
      "'a' is there twice"),
@@ -126,7 +126,7 @@ def test_a_tensor_too_many(saved):
 
 def test_a_tensor_twice(saved):
     refused(checkpoint.load, saved(**{f"convbert.{NAME}": np.ones((12, 24), np.float32)}),
-            f"must hold a tensor once, but {NAME} and convbert.{NAME} are one")
+            f"must hold a tensor once, but {NAME} and convbert.{NAME} are the same")
 
 
 def test_a_tied_table_that_differs(tmp_path):
@@ -269,9 +269,9 @@ def one(**how):
     (code("text"), "must hold a dict of tensors, but holds str"),
     (b"}" + code(1) + tensor() + b"s", "a str is needed, but a int is there"),
     (one() + code("a") + tensor() + b"s", "'a' is there twice"),
-    (b"(iposix\nsystem\n", "no instruction INST"),
-    (b"\x82\x01", "no instruction EXT1"),
-    (b"}" + code("a") + b"ctorch\nFloatStorage\n)R" + b"s", "torch FloatStorage is no function"),
+    (b"(iposix\nsystem\n", "it has the instruction INST, which no such dict needs"),
+    (b"\x82\x01", "it has the instruction EXT1, which no such dict needs"),
+    (b"}" + code("a") + b"ctorch\nFloatStorage\n)R" + b"s", "torch FloatStorage is not a function"),
     (b"R", "must be a dict of tensors"), (b"}u", "must be a dict of tensors"), (b"", "must be a dict of tensors"),
     (b"h\x07", "must be a dict of tensors"), (b"Q", "must be a dict of tensors"), (b"t", "must be a dict of tensors"),
     (b"}" + code("a") + b"}" + code("b") + b"sb", "needed, but"),
@@ -325,7 +325,7 @@ def test_zip_files(tmp_path):
     for place in places[1:]:
         data = data[:place] + data[places[0]:places[0] + 4] + data[place + 4:]
     path.write_bytes(data.replace(struct.pack("<II", 1000, 1000), struct.pack("<II", 5000, 5000)))
-    refused(read_torch, path, "must lie apart, but they take more bytes than there are")
+    refused(read_torch, path, "must not overlap, but they take more bytes than there are")
     refused(read_torch, torch_zip(path, one(), byteorder=b"big"), "must be little-endian, but says that it is b'big'")
     torch_zip(path, one())
     data = bytearray(path.read_bytes())
@@ -454,13 +454,13 @@ def test_blocks_that_overlap(tmp_path):
     other = tf_table.block_of({})
     footer = tf_table.handle(len(block), other) + tf_table.handle(len(block + other), index)
     (tmp_path / "x.index").write_bytes(block + other + index + footer.ljust(40, b"\0") + table[-8:])
-    refused(read_tensorflow, tmp_path / "x.index", "the blocks of .* must lie apart, but one begins at 0 and")
+    refused(read_tensorflow, tmp_path / "x.index", "the blocks of .* must not overlap, but one begins at 0 and")
 
 
 def test_variables_that_overlap(tmp_path):
     changed_entry(tmp_path)
     entries = tf_table.read_table((tmp_path / "x.index").read_bytes(), tmp_path)
-    refused(read_tensorflow, with_entries(tmp_path, entries | {b"b": entries[b"a"]}), "must lie apart")
+    refused(read_tensorflow, with_entries(tmp_path, entries | {b"b": entries[b"a"]}), "must not overlap")
 
 
 def test_keys_that_grow_out_of_all_proportion(tmp_path):

@@ -266,7 +266,7 @@ def test_of_a_notebook_only_what_the_functions_need_runs(tmp_path):
     report = grade(file, seed=5)
     assert report["passed"] == report["of"] == 1
     told = "\n".join(report["notes"])
-    assert all(x in told for x in ("`!ls` was left out", "`np?`", "code cell 4 is no Python", "code cell 5", "`%time"))
+    assert all(x in told for x in ("`!ls` was left out", "`np?`", "code cell 4 is not Python", "code cell 5", "`%time"))
 
     file.write_text(notebook_of("HALF = 1 / 0", "import numpy as np\n\n" + head + "HALF * dy"))
     message = grade(file)["exercises"][0]["message"]
@@ -330,7 +330,7 @@ def test_other_styles_are_right_whatever_the_seed(style):
 
 
 def test_loops_are_graded_without_being_followed(tmp_path):
-    """Following every line of five nested loops takes longer than grading may: only what is wrong is followed."""
+    """Following every line of five nested loops takes longer than grading may, so only what is wrong is followed."""
     file = tmp_path / "loops.py"
     source = inspect.getsource(loops_self_attention).replace("loops_self_attention", "self_attention")
     file.write_text("import numpy as np\n\n" + source)
@@ -399,7 +399,7 @@ UNREAD = {
 
 @pytest.mark.parametrize("exercise", UNREAD)
 def test_what_is_never_read_is_said_where_it_is_given(tmp_path, exercise):
-    """A factor that is missing everywhere was left out in no line: not the one that happens to be the last."""
+    """A factor that is missing everywhere was left out in no particular line, so the verdict names the line of the def."""
     unread, source = UNREAD[exercise]
     file = tmp_path / "mine.py"
     file.write_text("import numpy as np\n" + textwrap.dedent(source))

@@ -171,7 +171,7 @@ def test_narrow_ids_do_not_wrap():
 
 
 def test_all_that_is_kept_is_an_array(setup):
-    """So that it can be written to a file, and drawn."""
+    """All acts are arrays, so that they can be written to a file and drawn."""
     cfg, generator, params, rows = setup
     batch, places = masked_batch(rows, RowRandom(0, 0, range(5)), SPECIAL)
     _, acts = pretraining_loss(batch, places, params, cfg, generator, RowRandom(0, 0, range(5)))

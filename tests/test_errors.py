@@ -1,4 +1,4 @@
-"""What a user can do wrong, and the words that tell it."""
+"""What a user can do wrong, and the messages that say so."""
 
 import re
 
@@ -63,9 +63,9 @@ def test_kinds_of_fields(changes, message):
 @pytest.mark.parametrize("content, message", [
     (b'{"model_type": "bert"}', "model_type must be 'convbert', but is 'bert'"),
     (b"[1, 2]", "config.json must hold one JSON object, but it holds list"),
-    (b"{\xff", "config.json must be JSON, but it cannot be read as that"),
-    (b"[" * 100_000, "config.json must be JSON, but it cannot be read as that"),
-    (b'{"hidden_size": 24, "hidden_size": 36}', "cannot be read as that: 'hidden_size' is there twice"),
+    (b"{\xff", "config.json must be JSON, but it cannot be read"),
+    (b"[" * 100_000, "config.json must be JSON, but it cannot be read"),
+    (b'{"hidden_size": 24, "hidden_size": 36}', "cannot be read: 'hidden_size' is there twice"),
     (b'{"layer_norm_eps": NaN}', "layer_norm_eps must be a number, but is nan"),
     (b'{"id2label": {"a": "b"}}', "id2label must map the numbers of labels to their names, but is {'a': 'b'}"),
     ('{"id2label": {"²": "b"}}'.encode(), "id2label must map the numbers of labels to their names"),
@@ -133,7 +133,7 @@ IDS = np.arange(1, 7).reshape(2, 3)
     (ValueError, dict(inputs_embeds=[[[1.0], [1.0, 2]]]), "inputs_embeds must have rows of one length"),
     (ValueError, dict(input_ids=IDS, attention_mask=[[1, 1, 1], [1, 1]]), "attention_mask must have rows of one length"),
     (TypeError, dict(input_ids=dict(input_ids=IDS)), "input_ids must be an array, but is a dict; write model(**batch)"),
-    (TypeError, dict(input_ids="Nice try."), "input_ids must be integers, but they are <U9; a tokenizer makes them of"),
+    (TypeError, dict(input_ids="Nice try."), "input_ids must be integers, but they are <U9; a tokenizer makes them from"),
 ])
 def test_inputs(kind, given, message):
     net = ConvBertModel(small_config(), random_params(small_config()))

@@ -64,7 +64,7 @@ def test_the_rate_of_each_layer():
 
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(material, name):
-    """Rows of one length, for padding is seen by a convolution; labels of different number."""
+    """Rows have one length, because a convolution sees padding; their numbers of labels differ."""
     task = tasks.get(name)
     examples = task.read(paths(material)[name])
     cfg, _, words = start(task, material / ("words" if name == "masked-lm" else "model"), examples)
@@ -91,7 +91,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(material, name):
 
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_each_task_from_file_to_answers(material, tmp_path, capsys, name):
-    """What is asked can be told by one word, so a small model has to learn it all."""
+    """One word decides every answer, so a small model has to learn them all."""
     out = tmp_path / "run"
     gently = ["--learning-rate", "0.003", "--batch-size", "4", "--seed", "1"] if name == "multiple-choice" else []
     assert main(arguments(material, name, out, *gently, epochs=12)) == 0
@@ -335,7 +335,7 @@ def test_wrong_data_writes_nothing(material, tmp_path, capsys):
             "data.jsonl, line 3: a label must be one of 'a', 'b', but is 'z'", out)
     choices = [dict(context="a", choices=["b", "c"], label=0)]
     refused(capsys, finetune_on("multiple-choice", choices, dev=[dict(context="a", choices=["b"] * 3, label=0)]),
-            "dev.jsonl, line 1: there must be 2 choices, as before, but there are 3", out)
+            "dev.jsonl, line 1: there must be 2 choices, as in the first example, but there are 3", out)
     refused(capsys, finetune_on("question-answering", good), "line 1: there must be 'question'", out)
     refused(capsys, finetune_on("text-classification", good, "--length", "999"),
             "--length must be from 3 to max_position_embeddings = 48, but is 999", out)
@@ -410,7 +410,7 @@ def test_predict_says_what_it_takes(material, tmp_path, capsys):
     for arguments_, message in (
             ([], "pass either --data FILE or one example, which for this task is --text --text-pair"),
             (["--text", "a", "--data", "b"], "pass either --data FILE or one example"),
-            (["--text", "a", "--question", "b"], "--question mean nothing to text-classification"),
+            (["--text", "a", "--question", "b"], "--question cannot be used with text-classification"),
             (["--text", " "], "the command line: text must not be empty"),
             (["--text", "a", "--length", "0"], "--length must be from 3 to"),
             (["--text", "a", "--column", "xpos"], "--column is for token-classification only"),
@@ -420,11 +420,11 @@ def test_predict_says_what_it_takes(material, tmp_path, capsys):
         assert message in capsys.readouterr().err
     assert main(["evaluate", "token-classification", "--model", str(tmp_path / "run"), "--data",
                  paths(material)["token-classification"]]) == 2
-    assert "must be one for this task, but is one for text-classification" in capsys.readouterr().err
+    assert "must be fine-tuned for this task, but is for text-classification" in capsys.readouterr().err
 
 
 def test_masked_words_of_a_pretrained_folder(material, tmp_path, capsys):
-    """Whose masked-word model stands in `generator`; and a file's text without a mask is named."""
+    """Its masked-word model is in `generator`; and a text of a file that has no mask is named."""
     write_model(tmp_path / "both")
     write_model(tmp_path / "both" / "generator", "masked_lm")
     told = []
@@ -450,7 +450,7 @@ def test_default_rates_are_the_originals():
 
 
 def test_a_head_is_kept_for_the_same_labels_alone(tmp_path):
-    """As many labels are not the same labels, and the same numbers of another problem are not, either."""
+    """Equally many labels are not the same labels, and neither are the same numbers of another problem."""
     task, names = tasks.get("text-classification"), {0: "a", 1: "b"}
     write_model(tmp_path, "sequence_classification", num_labels=2, id2label=names,
                 problem_type="single_label_classification")

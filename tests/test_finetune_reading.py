@@ -158,7 +158,7 @@ BAD = [
     (tokens, "a.conllu", "1\ta" + "\t_" * 8 + "\n2\t" + "\t_" * 8, "line 2: the columns FORM and UPOS must not be empty"),
     (tokens, "a.conll", "New York B-LOC\nAnn B-PER\nran O\n", "line 1: there must be 2 columns.* there are 3: 'New York"),
     (tokens, "a.conll", "Ann B-PER\n# comment in between\nran O\n", "line 2: there must be 2 columns.* there are 4"),
-    (tokens, "a.conll", "New York\tB-LOC\n", "columns must be parted by tabs or by spaces, but every line has both"),
+    (tokens, "a.conll", "New York\tB-LOC\n", "columns must be separated by tabs or spaces, but every line has both"),
     (tokens, "a.conll", "7 EU X O\n9 runs X O\n", r"first column must hold words, or count them.*numbers, as \['7', '9'\]"),
     (tokens, "a.conll", "\n".join(f"{i}\tw\tl\tN\t_\t_\t0\troot\t_\tM{i}" for i in (1, 2)), "must be named .conllu"),
     (tokens, "a.conll", "bc/1 EU O\nbc/1 runs O\n\nbc/2 I O\nbc/2 go O\n", "says the same on all lines.* 'bc/1'; take it"),
@@ -182,8 +182,8 @@ BAD = [
     (tokens, "a.jsonl", lines(dict(words=[], tags=[])), r"line 1: words must be a list of texts, but is \[\]"),
     # spans
     (questions, "a.jsonl", with_answer(answer_start=1),
-     r"line 1: the context must have the answer 'Ann' at character 1, but has 'nn ' there; it stands at 0"),
-    (questions, "a.jsonl", with_answer(text="Bob"), "has 'Ann' there; it stands nowhere in it"),
+     r"line 1: the context must have the answer 'Ann' at character 1, but has 'nn ' there; the answer is at 0"),
+    (questions, "a.jsonl", with_answer(text="Bob"), "has 'Ann' there; the answer is not in the context"),
     (questions, "a.jsonl", with_answer(answer_start=-3), "answer_start must be the number of a character, but is -3"),
     (questions, "a.jsonl", with_answer(answer_start="0"), "answer_start must be the number of a character, but is '0'"),
     (questions, "a.jsonl", with_answer(text=""), "line 1: text must not be empty"),
@@ -192,12 +192,12 @@ BAD = [
     (questions, "a.jsonl", lines(dict(question="q", context="c", answers=dict(text=["c", "c"], answer_start=[0]))),
      "line 1: answers must be a list of objects, or an object of two lists of one length"),
     (questions, "a.jsonl", lines(dict(question="q", context="c", answers="c")), "answers must be a list.* but is 'c'"),
-    (questions, "a.jsonl", with_answer() * 2, r"line 2: an id must occur once, but '1' is that of .*line 1, too"),
+    (questions, "a.jsonl", with_answer() * 2, r"line 2: an id must occur once, but '1' is also the id of .*line 1"),
     (questions, "a.jsonl", with_answer().replace('"id"', '"is_impossible": true, "id"'),
      "a question that is_impossible must have no answers"),
     # choices
     (choice, "a.jsonl", lines(dict(context="a", choices=["b", "c"], label=0), dict(context="a", choices=["b"] * 3, label=0)),
-     "line 2: there must be 2 choices, as before, but there are 3"),
+     "line 2: there must be 2 choices, as in the first example, but there are 3"),
     (choice, "a.jsonl", lines(dict(context="a", choices=["b", "c"], label=0), dict(context="a", choices=["b"], label=0)),
      r"line 2: there must be at least two choices, but there is only \['b'\]"),
     (choice, "a.jsonl", lines(dict(context="a", choices=["b", "c"], label=2)),
@@ -259,7 +259,7 @@ def test_the_three_problems():
     for labels in (["1", "01", "001"], ["001", "1", "01"]):
         assert list(reading.in_order(labels)) == ["001", "01", "1"]
     assert configured("1.5", "2", problem="single-label").id2label == {0: "1.5", 1: "2"}
-    with pytest.raises(ValueError, match="each label must be there once, but they are a, b, a"):
+    with pytest.raises(ValueError, match="each label must be named once, but the labels are a, b, a"):
         configured("a", "b", labels=["a", "b", "a"])
     with pytest.raises(ValueError, match="leave out --labels"):
         configured(1.5, labels=["a", "b"])
@@ -319,7 +319,7 @@ def test_labels_of_a_model_that_are_numbers():
     answers = text.decode(entries, [], np.eye(3)[[1, 0]] * 9, cfg)
     assert [answer["label"] for answer in answers] == ["1", "0"]
     assert text.measure(entries, answers, cfg)["accuracy"] == 0.5
-    with pytest.raises(ValueError, match="each label of a model must have a name of its own, but they are 1, 1"):
+    with pytest.raises(ValueError, match="each label of a model must have a name of its own, but the names are 1, 1"):
         reading.label_ids(ConvBertConfig(id2label={0: 1, 1: "1"}))
 
 
@@ -327,8 +327,8 @@ def test_labels_of_a_model_that_are_numbers():
     (["-", "a", "b"] * 9, "9 examples have the label '-', which often means that there is none"),
     ([-1, 0, 1] * 9, "9 examples have the label '-1', which often means"),
     (["a", "NaN", "b"] * 9, "the label 'NaN', which often means"),
-    (["Pos", "pos", "neg"] * 9, "the labels 'Pos', 'pos' differ in the way they are written only"),
-    (["\u00e9", "e\u0301"] * 9, "differ in the way they are written only"),
+    (["Pos", "pos", "neg"] * 9, "the labels 'Pos', 'pos' differ only in the way they are written"),
+    (["\u00e9", "e\u0301"] * 9, "differ only in the way they are written"),
     ([str(i) for i in range(20)], "there are 20 labels for 20 examples")])
 def test_odd_labels_are_told(labels, message, caplog):
     text.configure(ConvBertConfig(), [dict(where="", text="t", label=label) for label in labels])
@@ -356,7 +356,7 @@ def test_tables_with_tabs_and_quotes(file, caplog):
         assert read_table(file, header + f"{cell}\tx\nplain\ty\n") == [(cell, "x"), ("plain", "y")]
     assert not caplog.text
     assert read_table(file, header + '"begins\ta\nends"\tb\n') == [('"begins', "a"), ('ends"', "b")]
-    assert "are read with their quotes; if these go on to the next cell or line" in caplog.text
+    assert "are read with their quotes; if quotes enclose tabs or line ends" in caplog.text
     assert read_table(file, header + '"he said ""hi"""\ta\n"half\tb\n')[0] == ('"he said ""hi"""', "a")
     assert "are read with their quotes, because other cells have single ones" in caplog.text
 

@@ -265,7 +265,7 @@ def test_the_head_beside_a_discriminator_is_found_and_converted(tmp_path):
 
 
 def test_editors_see_the_names_that_python_sees():
-    """What stands under `if TYPE_CHECKING` is what `__getattr__` finds."""
+    """The names under `if TYPE_CHECKING` are those that `__getattr__` finds."""
     tree = ast.parse(Path(minconvbert.__file__).read_text(encoding="utf-8"))
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     told = {alias.name for node in block.body for alias in node.names}

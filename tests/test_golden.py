@@ -65,7 +65,7 @@ def test_a_pack_made_anew_is_the_same(tmp_path):
 
 
 def test_cases_are_those_of_the_committed_pack():
-    """Who changes a case makes the pack anew."""
+    """Whoever changes a case must make the pack again."""
     for golden in read_pack().values():
         given = CASES[golden.id].given()
         assert list(given) == list(golden.given)
@@ -237,7 +237,7 @@ def test_a_damaged_pack_is_refused(tmp_path):
     ("op.linear.json", lambda case: case | dict(tensors=[case["tensors"][0] | dict(role="judge")]), "as 'judge'"),
 ])
 def test_a_pack_of_another_hand(tmp_path, name, change, message):
-    """Its checksums are right, or left out; what they are of is not."""
+    """A pack whose checksums are right or left out, but whose contents are not right."""
     make(tmp_path, ["op.linear"])
     file, index = tmp_path / name, json.loads((tmp_path / "pack.json").read_text())
     file.write_text(json.dumps(change(json.loads(file.read_text()))))
@@ -463,7 +463,7 @@ def test_gradients_that_follow_from_a_mistake_name_it(mistake):
                                      "attention: mask upside down, tokens hidden and padding seen"])
 @pytest.mark.parametrize("hidden", [0.0, -np.inf, 7.0])
 def test_hidden_scores_are_not_compared(mistake, hidden):
-    """The scores are those before the mask is added, so that they are right, whatever becomes of the mask."""
+    """The scores are taken before the mask is added, so they are right whatever the mask does."""
     golden = read_pack()["block.layer"]
     scores = "acts.attention.self.attn.scores"
     right = golden.truth[scores].copy()
@@ -728,7 +728,7 @@ def test_the_command(tmp_path, capsys):
 
 
 def test_what_could_not_be_read_is_not_ok(tmp_path):
-    """All that was read is right: the file that was not keeps the report from being ok, alone."""
+    """All that was read is right; the one file that could not be read keeps the report from being ok."""
     write_safetensors(tmp_path / "op.linear.safetensors", expected("op.linear"))
     assert check(tmp_path).ok
     (tmp_path / "op.softmax.npz").write_bytes(b"PK no")

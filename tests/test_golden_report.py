@@ -58,7 +58,7 @@ def test_names_that_a_case_does_not_have_are_counted(extra, said):
     assert one.compared == [one.rows[0], *one.rows[2:4]]
 
 
-NOT_ALL = ", and no mistake of the catalogue the rest"
+NOT_ALL = ", and no mistake of the catalogue explains the rest"
 
 
 @pytest.mark.parametrize("diagnosis, said", (
@@ -155,7 +155,7 @@ def test_some_of_many():
 # The table of all mistakes
 
 def line(mistake, *caught):
-    """caught: of each case, what is named and all that fit"""
+    """caught: for each case, what is named and all that fit"""
     return Line(mistake, {f"case{i}": (f"t{i}", name, fits) for i, (name, fits) in enumerate(caught)})
 
 

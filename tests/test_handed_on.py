@@ -153,7 +153,7 @@ def test_no_option_of_these_commands_is_left_out(capsys):
 
 @pytest.fixture
 def answering(monkeypatch):
-    """`evaluate` and `predict` with a model of no weights: what the task is called with."""
+    """What `evaluate` and `predict` call the task with; the model here has no weights."""
     task, seen = tasks.get("question-answering"), {}
 
     def encode(examples, tokenizer, cfg, **options):
@@ -206,7 +206,7 @@ UNLABELLED = {"text-classification": ("a.jsonl", '{"text": "the cat"}'), "token-
 
 @pytest.mark.parametrize("name", UNLABELLED)
 def test_predict_reads_what_has_no_labels(name, tmp_path, monkeypatch):
-    """evaluate does not."""
+    """predict reads files without labels; evaluate does not."""
     file, content = UNLABELLED[name]
     (tmp_path / file).write_text(content + "\n")
     monkeypatch.setattr(evaluate_command, "load_finetuned", lambda *_: (ConvBertConfig(), {}, tokenizer(), {}, {}))

@@ -250,7 +250,7 @@ def test_long_words_that_never_come_again(kind):
 
 
 def test_longest_pieces_change_no_piece():
-    """Of vocabularies with every kind of token, `##` itself and words with `#` in them among them."""
+    """The vocabularies have every kind of token, also `##` itself and words with `#` in them."""
     rng = random.Random(0)
     letters = "ab#"
     word = lambda most: "".join(rng.choice(letters) for _ in range(rng.randrange(1, most)))

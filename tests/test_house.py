@@ -222,7 +222,7 @@ def room_of(parts):
 
 
 def arrows():
-    """-> (file, room, room that it imports, whether the import stands at the top) for every import within the package"""
+    """-> (file, room, room that it imports, whether the import is at the top) for every import within the package"""
     for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "__init__.py"}:        # which shows what all rooms have
         here = path.relative_to(PACKAGE).with_suffix("").parts
         tree = ast.parse(path.read_text(encoding="utf-8"))

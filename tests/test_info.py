@@ -19,7 +19,7 @@ def test_a_folder(tmp_path, capsys):
     assert info.main([str(tmp_path), "--length", "16"]) == 0
     out = capsys.readouterr().out
     assert "encoder.layer.1.attention.self.conv_kernel_layer.weight" in out and "10 x 12" in out
-    assert "heads of each kind 2, each 6 wide" in out and "multiply-adds for a token of 16" in out
+    assert "heads of each kind 2, each 6 wide" in out and "multiply-adds per token, in a sequence of 16" in out
     with pytest.raises(ValueError, match="--length must be from 1 to max_position_embeddings = 16, but is 17"):
         info.main([str(tmp_path), "--length", "17"])
 

@@ -1,4 +1,4 @@
-"""Who solves `left or right`, who cannot, and that those who cannot are held back by what they see."""
+"""Which variants solve `left or right`, which cannot, and that these are held back by what they see."""
 
 import itertools
 import math
@@ -59,7 +59,7 @@ def test_ceilings_by_enumeration():
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("variant", ["plain", "dynamic", "attention"])
 def test_the_direction_is_lost_on_them(variant, seed):
-    """Whatever the parameters: which letter has the higher number does not depend on the word that says which."""
+    """Whatever the parameters are, the letter with the higher logit does not depend on the word that says which."""
     out = answers_of(variant, untrained(variant, seed))
     at = np.arange(len(IDS))
     left_is_higher = out[at, IDS[:, 1]] > out[at, IDS[:, 3]]

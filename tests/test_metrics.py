@@ -65,7 +65,7 @@ SCHEMES = {"IOBES": "BIES", "BILOU": "BILU", "BMES": "BMES", "BMEW": "BMEW", "IO
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_chunk_tags_of_every_scheme_and_form(form, scheme):
-    """What is begun, gone on with, ended and alone, whatever the letters and wherever they are."""
+    """Words that begin, continue, end or are a whole chunk, whatever the letters are and wherever they stand."""
     letters = dict(zip("BIES" if len(SCHEMES[scheme]) == 4 else "BI", SCHEMES[scheme]))
     tags = [f"{letter}-{kind}" for letter in letters for kind in ("PER", "a-b")]
     written = ["O", *(FORMS[form].format(letters[tag[0]], tag[2:]) for tag in tags)]

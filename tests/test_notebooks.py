@@ -1,4 +1,4 @@
-"""The notebooks run, say what is so, and are committed as they are written."""
+"""The notebooks run, what they say is true, and the committed files are built from the scripts."""
 
 import ast
 import copy
@@ -164,7 +164,7 @@ def test_a_notebook_filled_with_solutions_is_graded_right(source, tmp_path):
 
 @by_notebook
 def test_a_lesson_says_what_it_is_for(source):
-    """Of the lessons (not the labs): goals, time, what it builds on, papers with links, answers."""
+    """Lessons, but not labs, say their goals, the time, what they build on, papers with links, and answers."""
     if int(source.stem[:2]) > 11:
         pytest.skip("a lab")
     cells = build.read_source(source).cells

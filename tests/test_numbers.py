@@ -32,7 +32,7 @@ RECIPE = replace(PRESETS["tiny"], batch_size=6, steps=40, warmup=4, learning_rat
 
 
 def rows_of_many_lengths(count=11, L=24, seed=0, words=35):
-    """Rows of ids, of so many words, with much padding and little, so that a mean over rows is no mean over places."""
+    """Rows of ids, some with much padding and some with little, so that a mean over rows is not a mean over places."""
     rng = np.random.default_rng(seed)
     rows = np.zeros((count, L), np.uint16)
     for row in rows:
@@ -355,7 +355,7 @@ def test_info_says_the_same_in_words_and_to_machines(tmp_path, capsys):
     said = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line)
     number = lambda start: next(int(n.replace(",", "")) for line, n in said.items() if line.startswith(start))
     assert number("parameters") == told["total"] and number("feed-forward") == multiplications(cfg, 9)["feed-forward"]
-    assert number("multiply-adds for a token of 9") == sum(multiplications(cfg, 9).values())
+    assert number("multiply-adds per token, in a sequence of 9") == sum(multiplications(cfg, 9).values())
     assert number("convbert.embeddings.word_embeddings.weight") == cfg.vocab_size * 10
 
 

@@ -474,7 +474,7 @@ def test_what_finetune_says_and_keeps_of_a_run(tuning_files, tmp_path, monkeypat
     # 48 pieces in windows of 18, each 16 after the one before.
     assert told.splitlines()[-1] == "3 examples in 9 rows, 5 for development"
     assert [line.split() for line in said.splitlines()[1:]] == [["exact", "match", "0.2500"], ["f1", "0.3333"]]
-    assert said.splitlines()[0] == f"the model is in {out}, of step 7"
+    assert said.splitlines()[0] == f"the model in {out} is that of step 7"
     digest = lambda path: {str(path): hashlib.sha256(path.read_bytes()).hexdigest()}
     assert seen["about"] == dict(
         task="question-answering", encode=dict(length=22, stride=2), decode=dict(threshold=None), random_init=True,

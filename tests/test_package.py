@@ -39,7 +39,7 @@ def build(source, kind, out):
 
 @pytest.fixture(scope="module")
 def elsewhere(built, tmp_path_factory):
-    """Runs Python in a folder that is no clone, with the wheel installed and this checkout out of sight."""
+    """Runs Python in a folder that is not a clone, with the wheel installed and this checkout out of sight."""
     _, wheel = built
     site, folder = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("elsewhere")
     with zipfile.ZipFile(wheel) as files:
@@ -64,7 +64,7 @@ def test_the_example_of_the_readme_runs_from_a_wheel(elsewhere):
 
 
 @pytest.mark.parametrize("command, said", [
-    ([], "The generator fills masks"), (["info"], "multiply-adds for a token of 128"), (["convert", "copy"], "copy: dis"),
+    ([], "The generator fills masks"), (["info"], "multiply-adds per token, in a sequence of 128"), (["convert", "copy"], "copy: dis"),
     (["fill-mask", "A [MASK]."], "%"), (["tokenize", "a word"], "word"), (["view", "a word"], "wrote view.html"),
     (["step", "a word"], "wrote step.html"), (["vocab", "audit", "convbert-tiny"], "8,192 tokens, nothing wrong"),
     (["info", "convbert-tiny/generator"], "parameters"),

@@ -120,7 +120,7 @@ def test_a_kill_after_the_last_step(material, tmp_path, monkeypatch):
 def test_text_without_documents_has_nothing_held_out(material, tmp_path, capsys, recwarn):
     (tmp_path / "one.txt").write_text((material / "text.txt").read_text().replace("\n\n", "\n"))
     assert command.main([*arguments(material, tmp_path, 3), "--corpus", str(tmp_path / "one.txt")]) == 0
-    assert "no held-out figures: that needs 100 documents" in capsys.readouterr().err
+    assert "no held-out figures: they need 100 documents" in capsys.readouterr().err
     assert not [warning for warning in recwarn if "legend" in str(warning.message)]
 
 
@@ -364,7 +364,7 @@ def test_options_out_of_range(material, tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(material, tmp_path):
     (tmp_path / "log.jsonl").write_text('{"step": 7}\n')
-    with pytest.raises(ValueError, match="must be a new folder or that of a run to go on with, but .* holds log.jsonl"):
+    with pytest.raises(ValueError, match="must be a new folder, or hold a pretraining to go on with, but .* holds log.jsonl"):
         run_here(material, tmp_path, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"] and (tmp_path / "log.jsonl").stat().st_size == 12
 
@@ -394,7 +394,7 @@ def test_a_small_text_without_stops(tmp_path, capsys):
     command.main(["--corpus", str(tmp_path / "little.txt"), "--out", str(tmp_path / "out"), "--steps", "1",
                   "--batch-size", "1", "--length", "32"])
     said = capsys.readouterr().err
-    assert "the text gives a vocabulary of 113 tokens, fewer than the 8,192 of the preset" in said
+    assert "the text gives a vocabulary of 113 tokens, fewer than the model's vocab_size of 8,192" in said
     assert "167 examples hold 100.0% of the 5,000 pieces of the text; 0.0% of them are [UNK]" in said
     assert "warning" not in said
     assert json.loads((tmp_path / "out" / "model" / "config.json").read_text())["vocab_size"] == 113

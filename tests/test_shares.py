@@ -27,7 +27,7 @@ LENGTH = 64
 
 @pytest.fixture(scope="module")
 def rows():
-    """-> of many rows, how many words the first and the second segment have"""
+    """-> for many rows, the numbers of words in the first and in the second segment"""
     numbers = iter(range(9, 10**9))
     made = list(corpus.make_examples([["x"] * 120_000], lambda _: [next(numbers)], LENGTH, 2, 3, 0,
                                      np.random.default_rng(0)))

@@ -1,4 +1,4 @@
-"""The tape's gradients, function by function, against differences: with other arrays that no gradient flows to."""
+"""The tape's gradients, function by function, against differences; some arrays are constants without a gradient."""
 
 import numpy as np
 import pytest

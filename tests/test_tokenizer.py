@@ -183,12 +183,12 @@ def test_the_longest_word(length, known):
 def test_explain_says_why():
     vocab = {"un", "##aff", "##able", "a", "##b"}
     assert explain("unaffable", vocab) == [
-        "the longest that fits: not in the vocabulary are unaffable ... una",
-        "the longest that fits: not in the vocabulary are ##affable ... ##affa", "the rest of the word"]
+        "the longest that fits, because the vocabulary lacks unaffable ... una",
+        "the longest that fits, because the vocabulary lacks ##affable ... ##affa", "the rest of the word"]
     assert explain("a", vocab) == ["the whole word"]
-    assert explain("abz", vocab) == ["unknown: after 'ab' no piece begins '##z'"]
-    assert explain("z", vocab) == ["unknown: no piece begins 'z'"]
-    assert explain("a" * 101, vocab) == ["unknown: 101 characters, and a word may have 100"]
+    assert explain("abz", vocab) == ["unknown: after 'ab' the vocabulary has no piece that '##z' begins with"]
+    assert explain("z", vocab) == ["unknown: the vocabulary has no piece that 'z' begins with"]
+    assert explain("a" * 101, vocab) == ["unknown: it has 101 characters, and a word may have 100"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -257,7 +257,7 @@ def test_arrays(tokenizer):
     assert tokenizer("one", return_tensors="np")["input_ids"].shape == (1, 3)
     with pytest.raises(ValueError, match="equally long, but those of input_ids have 3 to 4 tokens: use padding=True"):
         tokenizer(["one two", "three"], return_tensors="np")
-    with pytest.raises(AttributeError, match="there is no 'labels' here, but input_ids"):
+    with pytest.raises(AttributeError, match="this batch has no 'labels', but has input_ids"):
         batch.labels  # noqa: B018
 
 
@@ -501,7 +501,7 @@ def test_what_the_slow_one_cannot():
 
 @pytest.mark.parametrize("name, content, message", [
     ("vocab.txt", b"[PAD]\n\xff\n", "a vocabulary must be UTF-8, but .*vocab.txt is not"),
-    ("tokenizer.json", b"{", "must be JSON, but cannot be read as that"),
+    ("tokenizer.json", b"{", "must be JSON, but it cannot be read"),
     ("tokenizer.json", b"[1]", "must hold one JSON object, but holds a list"),
     ("tokenizer.json", b"{}", "must have a vocabulary under model"),
     ("tokenizer.json", b'{"model": {"vocab": {"a": 0}}}', "must have the special tokens")])

@@ -96,12 +96,12 @@ REFUSED = {
     "its normalizer must be 'BertNormalizer', but is None": changed(normalizer=None),
     "its normalizer must be 'BertNormalizer', but is 'Sequence'": changed(normalizer=dict(
         type="Sequence", normalizers=[dict(type="NFC"), dict(type="Lowercase")])),
-    "its clean_text of the normalizer must be True, but is False": changed(
+    "its normalizer's clean_text must be True, but is False": changed(
         normalizer=dict(type="BertNormalizer", clean_text=False)),
     "its pre_tokenizer must be 'BertPreTokenizer', but is 'Whitespace'": changed(pre_tokenizer=dict(type="Whitespace")),
     "its model must be 'WordPiece', but is 'BPE'": changed_model(type="BPE", merges=[]),
     "its model must be 'WordPiece', but is 'Unigram'": changed_model(type="Unigram", vocab=[["a", 0.0]]),
-    "its continuing_subword_prefix of the model must be '##', but is '@@'": changed_model(continuing_subword_prefix="@@"),
+    "its model's continuing_subword_prefix must be '##', but is '@@'": changed_model(continuing_subword_prefix="@@"),
     "its post_processor must be 'CLS:0 .*, but is None": changed(post_processor=None),
     "its post_processor must be .*, but is 'RobertaProcessing'": changed(post_processor=dict(type="RobertaProcessing")),
     "its post_processor must be .*, but is 'A:0 CLS:0 ": lambda whole: whole | dict(post_processor=dict(
@@ -223,5 +223,5 @@ def test_pieces_words_and_characters():
     assert enc[1:] == {name: values[1:] for name, values in enc.items()}
     single = ConvBertTokenizerFast(TOKENS)("ab hello")
     assert single.char_to_token(4) == 3 and single.token_to_chars(2) == (1, 2) and single.word_to_tokens(1) == (3, 4)
-    with pytest.raises(IndexError, match="there must be a row 2 of the tokenizer's, but there are 2"):
+    with pytest.raises(IndexError, match="row 2 must be one that the tokenizer made, but it made 2"):
         enc[2]

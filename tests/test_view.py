@@ -476,8 +476,8 @@ def test_unknown_words_markup_and_control_characters_are_drawn(command, tmp_path
      " positions, but has 15; shorten it"),
     (["the", "--second", "the " * 13], "the sentence must have at most 14 pieces"),
     (["the", "--out", "a.gif"], "--out must end in one of .html, .svg, .png, .pdf, but is 'a.gif'"),
-    (["the", "--out", "absent/a.html"], "--out must be in a folder that exists, but absent is none; make it first"),
-    (["the", "--word", "the"], "--word is the word to compare in two sentences; pass the other one with --second"),
+    (["the", "--out", "absent/a.html"], "--out must be in a folder that exists, but absent is not one; make it first"),
+    (["the", "--word", "the"], "--word names the word to compare in two sentences; pass the second sentence with --second"),
     (["the bank", "--second", "she went"], "the two sentences must have a word in common, but they share none"),
     (["the", "--token", "bank"], "token must be one of the sentence, [CLS] the [SEP], but is 'bank'"),
     (["the", "--token", "banks"], "a token must be one piece of the sentence, [CLS] the [SEP], but 'banks' is 2:"

@@ -217,7 +217,7 @@ def test_audit_of_other_faults(tmp_path):
     found = vocab.audit(path)
     assert found["special tokens"].startswith("[CLS], [SEP], [MASK] are missing")
     assert "gets the first token '\\ufeff[PAD]'; minconvbert removes the mark" in found["byte order mark"]
-    assert found["white space"].startswith("2 tokens are empty or hold white space, as ''")
+    assert found["white space"].startswith("2 tokens are empty or hold white space, such as ''")
     assert "2 are UTF-8 that was read as cp1252: 'Ã©' for 'é'" in found["misread"]
 
 

@@ -268,7 +268,7 @@ HOSTILE = {
                      "    padded, dweight = pad(x, K), np.zeros_like(weight)\n    dpadded = np.zeros_like(padded)\n"
                      "    for j in range(K):\n        dpadded[:, j : j + L] += weight[:, 0, j] * dout\n"
                      "        dweight[:, 0, j] = (dout[0] * padded[0, j : j + L]).sum(0)\n"
-                     "    return unpad(dpadded, K), dweight", "sum over both"),
+                     "    return unpad(dpadded, K), dweight", "sum over tokens and sentences"),
     "shared array": ("project_add_norm_backward", "def project_add_norm_backward(dout, acts, p, cfg):\n"
                      "    from minconvbert.model import dense_linear_backward\n"
                      "    dtotal, dweight, dbias = ops.layer_norm_backward(\n"

@@ -82,7 +82,7 @@ def texts(number, seed=0):
 
 
 def vocabulary(some_texts):
-    """Special tokens, pieces of English, and most characters that come of the texts, alone and continuing a word."""
+    """Special tokens, pieces of English, and most characters of the texts, alone and continuing a word."""
     chars = set()
     for text in some_texts:
         for form in (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)):

@@ -36,7 +36,7 @@ def convert(source, target, task=None, names="huggingface", dtype=None, **option
 def task_of(source):
     """The task of the class that the `config.json` beside a checkpoint names; None without one, or for the bare model.
 
-    The class of the bare model is also that of the discriminator. A head of the discriminator beside the file decides.
+    The bare model and the discriminator have the same class. A discriminator's head, in the file or beside it, decides.
     """
     file = checkpoint.find(source)
     path = file.parent / "config.json"

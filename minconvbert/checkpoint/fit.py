@@ -17,7 +17,7 @@ ARCHITECTURES = {
 HEAD_MODULES = ("generator_predictions", "generator_lm_head", "discriminator_predictions", "classifier",
                 "qa_outputs", "sequence_summary")
 TABLE, OUTPUT_TABLE = "embeddings.word_embeddings.weight", "generator_lm_head.weight"
-# Older versions stored these arrays, which are no parameters: the numbers 0, 1, 2, ... and zeros.
+# Older versions stored these arrays, which are not parameters: the numbers 0, 1, 2, ... and zeros.
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 
 
@@ -45,7 +45,7 @@ def check_kinds(params):
 
 
 def finite(array):
-    """Whether there is no nan and no infinity; makes no temporary array, which would take a quarter more memory."""
+    """Whether there is no nan and no infinity. It makes no temporary array, which would take a quarter more memory."""
     return array.size == 0 or (math.isfinite(array.min()) and math.isfinite(array.max()))
 
 
@@ -57,7 +57,7 @@ def fit(tensors, cfg, task, file, new_head=None):
     shapes = param_shapes(cfg, task)
     if tensors and all(name.startswith("module.") for name in tensors):
         raise CheckpointError(f"{file} must hold a model, but holds one that DataParallel wrapped, because all"
-                              " names begin with 'module.': save model.module.state_dict(), or take the prefix off")
+                              " names begin with 'module.': save model.module.state_dict(), or remove the prefix")
     found = _by_plain_name(tensors, file)
     if cfg.tie_word_embeddings:
         _drop_second_table(found, file)
@@ -86,7 +86,7 @@ def _by_plain_name(tensors, file):
     for name, array in tensors.items():
         ours = plain(name)
         if ours in found:
-            raise CheckpointError(f"{file} must hold a tensor once, but {found[ours][0]} and {name} are one")
+            raise CheckpointError(f"{file} must hold a tensor once, but {found[ours][0]} and {name} are the same")
         found[ours] = name, array
     return found
 

@@ -7,7 +7,7 @@ from .tensorfile import CheckpointError
 
 
 def is_name(source):
-    """Whether this could be the name of a model on the hub, as `YituTech/conv-bert-base`."""
+    """Whether this could be the name of a model on the hub, such as `YituTech/conv-bert-base`."""
     return len(str(source)) <= 96 and re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(source)) is not None
 
 
@@ -23,7 +23,7 @@ def fetch(name, files, also=()):
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     except ImportError:
-        raise ImportError(f"{name} is no file or folder here; to fetch it from the hub, huggingface_hub is needed:"
+        raise ImportError(f"{name} is not a file or folder here; to fetch it from the hub, huggingface_hub is needed:"
                           " pip install 'minconvbert[hf]'") from None
 
     def get(file, only_cache):
@@ -31,12 +31,13 @@ def fetch(name, files, also=()):
             return Path(hf_hub_download(name, file, local_files_only=only_cache))
         except LocalEntryNotFoundError:                       # not in the cache; the hub is offline or was not tried
             if not only_cache:
-                raise CheckpointError(f"{name} is no file or folder here and not in the cache, and the hub cannot be"
+                raise CheckpointError(f"{name} is not a file or folder here or in the cache, and the hub cannot be"
                                       " reached; fetch it where there is a network, or pass a folder") from None
         except EntryNotFoundError:                            # the hub says that there is no such file
             pass
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{name} is no file or folder here, and the hub says: {_first_line(error)}") from None
+            raise CheckpointError(f"{name} is not a file or folder here, and the hub says: {_first_line(error)}"
+                                  ) from None
         return None
 
     for only_cache in (True, False):

@@ -15,9 +15,9 @@ DEEPEST, MOST_OBJECTS = 64, 100_000                    # levels of groups inside
 
 
 def read_keras(path):
-    """The variables of a `tf_model.h5`, by name, without the name of the model in front.
+    """The variables of a `tf_model.h5`: {name without the model's: array}.
 
-    Raises CheckpointError, naming the variable, and ImportError if h5py is not installed.
+    Raises CheckpointError, naming the variable, if one does not fit; ImportError if h5py is not installed.
     """
     try:
         import h5py
@@ -31,9 +31,9 @@ def read_keras(path):
                 plain, array = plain_keras(name), _array(dataset, buffer, f"{name} in {path}")
                 taken += array.nbytes
                 if taken > len(buffer):
-                    raise CheckpointError(f"the variables of {path} must lie apart, but they take more bytes than there"
-                                          " are")
-                # Each of the layers that share an array has its own dataset of it.
+                    raise CheckpointError(f"the variables of {path} must not overlap, but they take more bytes than"
+                                          " there are")
+                # Layers that share an array have a dataset of it each.
                 if not np.array_equal(tensors.setdefault(plain, array), array, equal_nan=True):
                     raise CheckpointError(f"{plain} must be in {path} once, but is there twice and differs")
     except CheckpointError:
@@ -44,7 +44,7 @@ def read_keras(path):
 
 
 def _datasets(file, path):
-    """Generate (name, dataset) once for every dataset that hard links lead to.
+    """Yields (name, dataset) once for every dataset that hard links lead to.
 
     h5py's own visititems takes seconds for a few thousand nested groups.
     """

@@ -43,7 +43,7 @@ def load(source, task=None, dtype=np.float32, allow_nonfinite=False, config=None
     net: one of the two networks in a checkpoint of the original, "electra" (the discriminator) or "generator".
     mmap: parameters that need no conversion stay in the mapped file and take memory only when they are read. Nobody may
     write into the file while they are in use, because they would change with it. By default every parameter is a copy.
-    changes: fields of the configuration, as num_labels=3.
+    changes: fields of the configuration, such as num_labels=3.
 
     Raises CheckpointError, which names the tensor and the reason, or says what else the file lacks.
     """
@@ -96,8 +96,8 @@ def find(source):
     from . import hub
 
     if not hub.is_name(source):
-        raise CheckpointError(f"{str(source)!r:.200} must be a folder, a file, or the name of a model on the hub (as"
-                              f" YituTech/conv-bert-base) or of the one that ships ({SHIPPED}), but is none of them")
+        raise CheckpointError(f"{str(source)!r:.200} must be a folder, a file, or the name of a model on the hub (such"
+                              f" as YituTech/conv-bert-base) or of the one that ships ({SHIPPED}), but is none of them")
     file = hub.fetch(str(source), FILES, also=("config.json", *TOKENIZER_FILES))
     if file.name.endswith(".index.json"):
         for shard in sorted(set(_read_index(file).values())):
@@ -106,7 +106,7 @@ def find(source):
 
 
 def _tables(folder):
-    """The files of a folder that end as TensorFlow's V1 checkpoints do, which may have any name."""
+    """The TensorFlow V1 checkpoints in a folder. They may have any name, so their last bytes are read."""
     found = []
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.stat().st_size >= len(MAGIC):
@@ -126,8 +126,9 @@ def read_config(file, tensors, kind, net):
             raise CheckpointError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     if kind == "original":
         cfg = config_of_original(tensors, file, net)
-        log.warning("%s: no config.json; the sizes are those of its variables; the rest is assumed to be as in all the"
-                    " original's models: hidden_act %r, layer_norm_eps %r", file, cfg.hidden_act, cfg.layer_norm_eps)
+        log.warning("%s: no config.json, so the sizes are those of its variables, and the rest is assumed to be as in"
+                    " all of the original's models: hidden_act %r, layer_norm_eps %r", file, cfg.hidden_act,
+                    cfg.layer_norm_eps)
         return cfg
     raise CheckpointError(f"{file} needs its configuration: there must be a {path}, or pass config=")
 

@@ -1,7 +1,7 @@
 """Names and layouts of tensors in the files of others: one table for each source, read in both directions.
 
-A line of a table has our module, theirs, and its kind; `KINDS` has the arrays of each kind. `#` stands for a layer: in
-our column for `encoder.layer.0` and so on, in theirs for their name of it.
+A line of a table has our module, theirs, and its kind; `KINDS` has the arrays of each kind. `#` stands for a layer: for
+`encoder.layer.0` and so on in our column, and for their names of the layers in theirs.
 """
 
 import re
@@ -115,7 +115,7 @@ def to_ours(tensors, table, file):
 
 
 def to_theirs(params, table):
-    """Give our parameters their names and layouts.   Raises ValueError for a parameter that they do not have."""
+    """Give our parameters their names and layouts.   Raises ValueError for a parameter that their models lack."""
     renamed = {}
     for name, array in params.items():
         ours = plain(name)

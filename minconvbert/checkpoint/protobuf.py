@@ -1,4 +1,4 @@
-"""Protocol buffers, as far as TensorFlow's checkpoints need them. A message is a sequence of numbered fields.
+"""The part of protocol buffers that TensorFlow's checkpoints need. A message is a sequence of numbered fields.
 
 A kind of message is described by a dict from the names of its fields to their numbers, which are those of its .proto
 file.
@@ -17,7 +17,7 @@ class Message:
         entry = Message(data, dict(dtype=1, shape=2), path)
         entry.number("dtype"), entry.message("shape", dict(dim=2)).messages("dim", dict(size=1))
 
-    Raises CheckpointError, naming `path`, if the bytes are no message or a field is of another type.
+    Raises CheckpointError, naming `path`, if the bytes are not a message or a field is of another type.
     """
 
     def __init__(self, data, kind, path):

@@ -84,7 +84,7 @@ def _header(buffer, path):
     (length,) = struct.unpack_from("<Q", buffer)
     if length > min(len(buffer) - 8, LONGEST_HEADER):
         raise CheckpointError(f"the header of {path} must fit into the file's {len(buffer)} bytes, but it claims"
-                              f" {length}: the file is cut off, or no safetensors file")
+                              f" {length}: the file is cut off, or is not a safetensors file")
     text = buffer[8:8 + length]
     try:
         if text[:1] != b"{":
@@ -130,4 +130,4 @@ def _entries(header, size, path):
 
 
 def _no_constant(text):
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")

@@ -65,7 +65,7 @@ def _read_bundle(entries, path):
             shards[shard] = map_file(path.with_name(f"{path.stem}.data-{shard:05}-of-{num_shards:05}"))
         taken += entry.number("size")
         if taken > sum(map(len, shards.values())):
-            raise CheckpointError(f"the variables of {path} must lie apart, but they take more bytes than there are")
+            raise CheckpointError(f"the variables of {path} must not overlap, but they take more bytes than there are")
         tensors[name] = _variable(entry, shards[shard], where)
     return tensors
 

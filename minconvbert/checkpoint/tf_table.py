@@ -27,8 +27,8 @@ def read_table(buffer, path):
     for handle in _read_block(buffer, begin, size, path).values():
         begin, size, _ = _read_handle(handle, 0, path)
         if begin < end:
-            raise CheckpointError(f"the blocks of {path} must lie apart, but one begins at {begin} and another ends at"
-                                  f" {end}")
+            raise CheckpointError(f"the blocks of {path} must not overlap, but one begins at {begin} and another ends"
+                                  f" at {end}")
         end = begin + size + TRAILER
         for key, value in _read_block(buffer, begin, size, path).items():
             if last is not None and key <= last:
@@ -46,7 +46,7 @@ def _read_handle(data, at, path):
 
 
 def _read_block(buffer, begin, size, path):
-    """{key: value} of a block. Stored of each key: how many bytes it shares with the one before, and the rest."""
+    """{key: value} of a block. A key is stored as the number of bytes shared with the key before it, and the rest."""
     end = _entries_end(buffer, begin, size, path)
     block = buffer[begin:begin + size]
     entries, key, at, spelled = {}, b"", 0, 0

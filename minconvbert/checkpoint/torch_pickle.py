@@ -75,9 +75,9 @@ def _is_count(number):
 
 
 def read_torch(path):
-    """The tensors of a `pytorch_model.bin`, by name: the zip format, or the older one.
+    """The tensors of a `pytorch_model.bin`, in the zip format or the older one: {name: array}.
 
-    Arrays lie in the mapped file where they can. Raises CheckpointError, naming the tensor or the function.
+    Arrays lie in the mapped file where they can. Raises CheckpointError, naming the tensor or function that is wrong.
     """
     path = Path(path)
     buffer = map_file(path)
@@ -92,10 +92,10 @@ def read_torch(path):
             raise CheckpointError(f"{name!r:.200} in {path} must be a tensor, but is {type(tensor).__name__}{remedy}")
         tensors[name] = _view(tensor, storages, f"{name} in {path}")
         taken += tensors[name].nbytes
-        # Tied tensors are there twice, and bfloat16 takes twice its bytes as float32.
+        # Tied tensors occur twice, and bfloat16 takes twice as many bytes as float32.
         if taken > 4 * len(buffer):
             raise CheckpointError(f"the tensors of {path} must not be many times as large as its {len(buffer)} bytes,"
-                                  " but they share them")
+                                  " but they are, because they share bytes")
     return tensors
 
 
@@ -123,7 +123,7 @@ def _read_zip(buffer, path):
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError, struct.error) as error:
         raise CheckpointError(f"{path} must be a zip file, but it is damaged: {error}") from None
     if sum(info.compress_size for info in listed) > len(buffer):
-        raise CheckpointError(f"the entries of {path} must lie apart, but they take more bytes than there are")
+        raise CheckpointError(f"the entries of {path} must not overlap, but they take more bytes than there are")
     entries = {}
     for info in listed:
         name = info.filename.partition("/")[2]
@@ -266,7 +266,7 @@ class _Machine:
             case "REDUCE":
                 arguments, function = _of_kind(pop(), tuple), _of_kind(pop(), _Name)
                 if function.name not in FUNCTIONS:
-                    raise ValueError(f"{function.name} is no function")
+                    raise ValueError(f"{function.name} is not a function")
                 push(FUNCTIONS[function.name](*arguments))
             case "BUILD":                      # the versions of modules, which torch attaches to the dict
                 pop()
@@ -274,7 +274,7 @@ class _Machine:
             case "BINPERSID":
                 push(self._storage(*_of_kind(pop(), tuple)))
             case _:
-                raise ValueError(f"it needs no instruction {instruction}")
+                raise ValueError(f"it has the instruction {instruction}, which no such dict needs")
 
     def _above_mark(self):
         items, self.stack = self.stack, self.below.pop()

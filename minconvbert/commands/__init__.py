@@ -1,14 +1,14 @@
-"""The commands. Each file has the arguments and the printing of one command; the work is done in other folders."""
+"""Each file holds the arguments and the printing of one command; the work is done in other folders."""
 
 import math
 
-# Options that only some tasks have: {the name in the task: how the command line writes it}.
+# Options that only some tasks have: {name in the task's functions: name on the command line}.
 OF_TASKS = {"column": "--column", "problem": "--problem", "labels": "--labels", "summary": "--summary",
             "stride": "--stride", "threshold": "--no-answer-threshold"}
 
 
 def check_ranges(args, lowest, highest, *names):
-    """Raises ValueError for a given option that is not from `lowest` to `highest`."""
+    """Raises ValueError if one of these options was given and is not a finite number from `lowest` to `highest`."""
     for name in names:
         value = getattr(args, name)
         if value is not None and not (lowest <= value <= highest and value < math.inf):
@@ -18,7 +18,7 @@ def check_ranges(args, lowest, highest, *names):
 
 
 def task_options(args, tasks):
-    """The given options of the task, by the function that takes them: read, configure, encode, decode.
+    """The options that were given, grouped by the task's function that takes them: read, configure, encode, decode.
 
     Raises ValueError for an option that the task does not have.
     """

@@ -25,7 +25,7 @@ def main(argv):
     parser.add_argument("--config", metavar="FILE", help="use this config.json instead of the one beside SRC")
     parser.add_argument("--net", choices=("electra", "generator"), default="electra",
                         help="which network of an original checkpoint: electra, the discriminator, or generator")
-    parser.add_argument("--allow-nonfinite", action="store_true", help="pass on nan and infinity")
+    parser.add_argument("--allow-nonfinite", action="store_true", help="copy nan and infinity, too")
     options = parser.parse_args(argv)
     config = ConvBertConfig.from_json(options.config) if options.config else None
     task = task_of(options.source) if options.task is None else options.task

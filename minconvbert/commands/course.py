@@ -27,44 +27,45 @@ def _parser():
         prog="python -m minconvbert course", description="Exercises that check themselves.")
     commands = parser.add_subparsers(dest="command", required=True)
 
-    command = commands.add_parser("list", help="all exercises: where they are taught, how hard and how long they are")
-    command.add_argument("--notebook", metavar="NN", help="those of one notebook only: 04, say")
-    command.add_argument("--names", action="store_true", help="nothing but the names")
+    command = commands.add_parser("list", help="list the exercises, with notebook, difficulty, minutes and needs")
+    command.add_argument("--notebook", metavar="NN", help="only those of one notebook, for example 04")
+    command.add_argument("--names", action="store_true", help="print only the names")
     command.set_defaults(run=_list)
 
-    command = commands.add_parser("stub", help="what to write, as the beginning of a file or as a notebook")
+    command = commands.add_parser("stub", help="print functions to fill in, or write them as a notebook")
     command.add_argument("exercises", nargs="+", metavar="EXERCISE")
-    command.add_argument("--skeleton", action="store_true", help="with the left side of every line")
+    command.add_argument("--skeleton", action="store_true", help="include the left side of every line")
     command.add_argument("--notebook", metavar="FILE", help="write a notebook that checks itself")
     command.add_argument("--seed", default="your name", help="what the notebook draws its numbers from")
     command.set_defaults(run=_stub)
 
-    command = commands.add_parser("solution", help="the package's source")
+    command = commands.add_parser("solution", help="print the package's source")
     command.add_argument("exercises", nargs="+", metavar="EXERCISE")
     command.set_defaults(run=lambda args: _print_file(args.exercises, solution))
 
-    command = commands.add_parser("grade", help="judge the functions of files, each in a process of its own")
+    command = commands.add_parser("grade", help="judge the functions in files, each function in its own process")
     command.add_argument("files", nargs="+", metavar="FILE", help=".py files or notebooks")
     command.add_argument("--seed", default="0", help="what the numbers are drawn from (default: 0)")
     command.add_argument("--seed-by-file", action="store_true", help="draw each file's numbers from its name")
     command.add_argument("--exercises", nargs="+", metavar="EXERCISE",
-                         help="those that count (default: all in the file)")
-    command.add_argument("--limit", type=float, default=10.0, metavar="SECONDS", help="for each exercise (default: 10)")
+                         help="the exercises that count (default: all in the file)")
+    command.add_argument("--limit", type=float, default=10.0, metavar="SECONDS",
+                         help="time limit for each exercise (default: 10)")
     command.add_argument("--points", type=float, default=1.0, metavar="N",
-                         help="for each exercise; one that is partly right gets its share (default: 1)")
-    command.add_argument("--json", action="store_true", help="print JSON: an object, or for several files a list")
+                         help="points for each exercise; one that is partly right gets a share of them (default: 1)")
+    command.add_argument("--json", action="store_true", help="print JSON: one object, or a list for several files")
     command.add_argument("--csv", metavar="FILE", help="write a line for each file and exercise")
     command.set_defaults(run=_grade)
 
-    command = commands.add_parser("export", help="an assignment for nbgrader or Otter")
+    command = commands.add_parser("export", help="write an assignment for nbgrader or Otter")
     command.add_argument("kind", choices=KINDS[1:])
     command.add_argument("exercises", nargs="+", metavar="EXERCISE")
     command.add_argument("--output", required=True, metavar="FILE", help="the notebook to write")
-    command.add_argument("--points", type=float, default=10, metavar="N", help="for each exercise (default: 10)")
+    command.add_argument("--points", type=float, default=10, metavar="N", help="points for each exercise (default: 10)")
     command.set_defaults(run=lambda args: write_notebook(
         args.output, args.exercises, kind=args.kind, points=args.points))
 
-    command = commands.add_parser("sheet", help="letters, formulas and backward rules on one page")
+    command = commands.add_parser("sheet", help="draw letters, formulas and backward rules on one page")
     command.add_argument("file", help="NAME.svg or NAME.pdf")
     command.set_defaults(run=lambda args: save(args.file))
     return parser
@@ -74,7 +75,7 @@ def _list(args):
     entries = [e for e in catalog() if args.notebook in (None, e.notebook)]
     if not entries:
         raise ValueError(f"--notebook must be one that has exercises, but is {args.notebook!r};"
-                         f" they are {', '.join(dict.fromkeys(e.notebook for e in catalog()))}")
+                         f" those are {', '.join(dict.fromkeys(e.notebook for e in catalog()))}")
     print("\n".join(e.exercise for e in entries) if args.names else table(entries))
 
 

@@ -26,10 +26,10 @@ def reader(name, description):
     parser.add_argument("task", choices=tasks.TASKS, metavar="TASK", help=", ".join(tasks.TASKS))
     parser.add_argument("--model", required=True, metavar="FOLDER", help="a fine-tuned model")
     parser.add_argument("--data", nargs="+", metavar="FILE", required=name == "evaluate")
-    parser.add_argument("--length", type=int, help="longest row, in pieces (as in training)")
+    parser.add_argument("--length", type=int, help="longest row, in pieces (default: as in training)")
     parser.add_argument("--column", metavar="NAME", help="token classification: the column of CoNLL-U (upos)")
     parser.add_argument("--no-answer-threshold", dest="threshold", type=float, metavar="X",
-                        help="question answering: margin above which there is no answer (as in training)")
+                        help="question answering: margin above which there is no answer (default: as in training)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="read N batches at once")
     parser.add_argument("--out", metavar="FILE", help="write the answers here, as JSON lines")
     return parser

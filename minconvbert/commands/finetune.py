@@ -16,12 +16,14 @@ from . import check_ranges, task_options
 from .evaluate import print_figures, read_files
 
 NUMBERS = (
-    ("epochs", int, "passes through the data"), ("batch_size", int, "examples of a step"),
-    ("learning_rate", float, "the highest rate, of the head"), ("warmup", float, "share of the steps of warm-up"),
-    ("decay", float, "weight decay"), ("layer_decay", float, "rate of a layer over that of the layer above"),
+    ("epochs", int, "passes through the data"), ("batch_size", int, "examples in a batch"),
+    ("learning_rate", float, "peak learning rate of the head"),
+    ("warmup", float, "warm-up, as a share of the steps"), ("decay", float, "weight decay"),
+    ("layer_decay", float, "learning rate of a layer divided by that of the layer above"),
     ("clip", float, "largest norm of the gradients"),
-    ("accumulate", int, "parts that a batch is computed in, to save memory"),
-    ("threads", int, "parts that are computed at once, each on its own core"), ("seed", int, "of all that is random"))
+    ("accumulate", int, "compute a batch in this many parts, one after the other, to save memory"),
+    ("threads", int, "compute this many parts at once, each on its own core"),
+    ("seed", int, "seed of everything that is random"))
 
 
 def main(argv):
@@ -48,7 +50,7 @@ def main(argv):
           "; no --dev, so the last model is kept"))
     best = run(args.out, task, (cfg, params, tokenizer), features, recipe, dev, about,
                Every(args.log_every, args.save_every, args.eval_every))
-    print(f"the model is in {args.out}, of step {best['step']}")
+    print(f"the model in {args.out} is that of step {best['step']}")
     print_figures(best.get("dev", {}))
     return 0
 
@@ -58,32 +60,32 @@ def parse(argv):
     parser.add_argument("task", choices=tasks.TASKS, metavar="TASK", help=", ".join(tasks.TASKS))
     parser.add_argument("--data", nargs="+", required=True, metavar="FILE",
                         help="training data (.jsonl, .csv, .tsv, .conll, .json ...: see the module of the task; quotes"
-                             " in a .tsv mean something if all cells that have one are quoted as pandas does it)")
-    parser.add_argument("--dev", nargs="+", metavar="FILE", help="development data: the best model on it is kept")
+                             " in a .tsv enclose cells only if pandas would have written all of them)")
+    parser.add_argument("--dev", nargs="+", metavar="FILE", help="development data; the best model on it is kept")
     parser.add_argument("--model", default=SHIPPED, metavar="FOLDER", help="the model to start from (%(default)s)")
-    parser.add_argument("--out", required=True, metavar="DIR", help="goes on from a run that was interrupted there")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; an interrupted run there goes on")
     parser.add_argument("--random-init", action="store_true", help="start from random numbers, not from the weights")
     for field, kind, purpose in NUMBERS:
         parser.add_argument(f"--{field.replace('_', '-')}", type=kind, help=purpose)
     parser.add_argument("--layer-decay-correct", dest="layer_decay_off_by_one", action="store_false", default=None,
-                        help="count layers without the original's slip of one")
-    parser.add_argument("--dropout", type=float, metavar="P", help="instead of the probabilities in the configuration")
+                        help="count the layers without the original's error of one")
+    parser.add_argument("--dropout", type=float, metavar="P", help="dropout probability (default: as in config.json)")
     parser.add_argument("--length", type=int, help="longest row, in pieces (128; for questions 512)")
     parser.add_argument("--labels", nargs="+", metavar="NAME",
                         help="all labels, in this order (default: those of --data)")
     parser.add_argument("--problem", choices=("single-label", "multi-label", "regression"),
-                        help="text classification: what the labels are (default: decided by the first)")
+                        help="text classification: kind of labels (default: decided by the first label)")
     parser.add_argument("--column", metavar="NAME", help="token classification: the column of CoNLL-U (upos)")
     parser.add_argument("--stride", type=int, help="question answering: pieces that two windows share")
     parser.add_argument("--no-answer-threshold", dest="threshold", type=float, metavar="X",
-                        help="question answering: margin above which there is no answer (0 if --data has such"
-                             " questions)")
+                        help="question answering: margin above which there is no answer (default: 0 if --data has"
+                             " questions without an answer)")
     parser.add_argument("--summary", choices=SUMMARY_TYPES[:3],
-                        help="multiple choice: the token that is judged (first; Hugging Face's default, last, reads"
-                             " padding)")
+                        help="multiple choice: which token is read, or the mean of all (default: first; last, Hugging"
+                             " Face's default, reads padding)")
     parser.add_argument("--log-every", type=int, default=10, metavar="STEPS")
     parser.add_argument("--save-every", type=int, default=200, metavar="STEPS")
-    parser.add_argument("--eval-every", type=int, metavar="STEPS", help="(each epoch)")
+    parser.add_argument("--eval-every", type=int, metavar="STEPS", help="(default: each epoch)")
     args = parser.parse_args(argv)
     check_ranges(args, 1, math.inf, "epochs", "batch_size", "accumulate", "threads", "log_every", "save_every",
                  "eval_every")

@@ -20,7 +20,7 @@ def main(argv):
     check.add_argument("--level", action="append", choices=LEVELS, help="check only this level; may be repeated")
     check.add_argument("--case", action="append", metavar="ID", help="check only this case; may be repeated")
     check.add_argument("--expect-fail", metavar="FILE",
-                       help="a file that names on each line a case that is known to be wrong; # begins a comment")
+                       help="a file with one case on each line that is known to fail; # begins a comment")
     check.add_argument("--precision", choices=PRECISIONS, default="float32", help="the precision of the port")
     check.add_argument("--complete", action="store_true", help="count missing tensors as wrong")
     check.add_argument("--pack", metavar="DIR", help="use this pack instead of the package's")

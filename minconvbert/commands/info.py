@@ -16,7 +16,7 @@ def main(argv):
                         f" {', '.join(PRESETS)} (default: {SHIPPED})")
     parser.add_argument("--task", choices=TASKS, help="include the head of this task")
     parser.add_argument("--length", type=int, default=128, help="tokens in a sequence, for the cost (128)")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
     if args.model in PRESETS and not Path(args.model).exists():
         cfg = ConvBertConfig(**PRESETS[args.model].model)
@@ -39,5 +39,5 @@ def main(argv):
     print(f"{'parameters':<64} {'':>16} {sum(counts.values()):>12,}\n")
     for part, n in cost.items():
         print(f"{part:<64} {'':>16} {n:>12,}")
-    print(f"{f'multiply-adds for a token of {args.length}':<64} {'':>16} {sum(cost.values()):>12,}")
+    print(f"{f'multiply-adds per token, in a sequence of {args.length}':<64} {'':>16} {sum(cost.values()):>12,}")
     return 0

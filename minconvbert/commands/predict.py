@@ -8,7 +8,7 @@ from .evaluate import loaded, read_files, reader, write_answers
 def main(argv):
     parser = reader("predict", "Use a fine-tuned model on new text: files, or one example on the command line.")
     for field, purpose in (("text", "a text"), ("text-pair", "the second text of a pair"), ("question", "a question"),
-                           ("context", "what it is asked about, or what a choice has to fit")):
+                           ("context", "the text that the question is about, or that a choice has to fit")):
         parser.add_argument(f"--{field}", help=purpose)
     parser.add_argument("--choices", nargs="+", metavar="TEXT", help="the choices")
     args = parser.parse_args(argv)
@@ -20,7 +20,7 @@ def main(argv):
                          f" {' '.join('--' + name.replace('_', '-') for name in task.FIELDS)}")
     unused = [f"--{name.replace('_', '-')}" for name in given if name not in task.FIELDS]
     if unused:
-        raise ValueError(f"{', '.join(unused)} mean nothing to {args.task}; it takes"
+        raise ValueError(f"{', '.join(unused)} cannot be used with {args.task}, which takes"
                          f" {' '.join('--' + name.replace('_', '-') for name in task.FIELDS)}")
     examples = ([task.example(given, "the command line", labelled=False)] if given
                 else read_files(task, args.data, labelled=False))

@@ -37,10 +37,10 @@ def parse(argv):
     parser = argparse.ArgumentParser(prog="python -m minconvbert pretrain", description=__doc__)
     parser.add_argument("--corpus", nargs="+", required=True, metavar="FILE",
                         help="plain text, UTF-8, blank lines between documents; .xz files are read as they are")
-    parser.add_argument("--out", required=True, metavar="DIR", help="goes on from what is there already")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; a run that is there goes on")
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
     parser.add_argument("--config", metavar="FILE", help="a config.json in place of the preset's model")
-    parser.add_argument("--vocab", metavar="FILE", help="vocab.txt; without it one is trained on the corpus")
+    parser.add_argument("--vocab", metavar="FILE", help="a vocab.txt (default: one is trained on the corpus)")
     parser.add_argument("--objective", choices=OBJECTIVES)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch-size", type=int)
@@ -48,14 +48,14 @@ def parse(argv):
     parser.add_argument("--generator-rate", type=float, help="learning rate of what only the generator has")
     parser.add_argument("--warmup", type=int, help="steps of warm-up")
     parser.add_argument("--decay-share", type=float, metavar="SHARE",
-                        help="the last share of the steps, where the rate falls to 0 (1: from the first step on)")
+                        help="share of the steps, at the end, in which the rate falls to 0 (1: from the first step)")
     parser.add_argument("--generator-width", type=float, help="width of the generator, as a share of the model's")
     parser.add_argument("--generator-layers", type=float, help="depth of the generator, as a share of the model's")
     parser.add_argument("--dropout", action=argparse.BooleanOptionalAction)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--length", type=int, help="tokens in an example (128)")
     parser.add_argument("--init-from", metavar="PATH",
-                        help="begin with the state.safetensors of another run, at its step, or with a folder's model")
+                        help="begin with another run's state.safetensors, at its step, or with the model in a folder")
     parser.add_argument("--log-every", type=int, default=20, metavar="STEPS")
     parser.add_argument("--save-every", type=int, default=200, metavar="STEPS")
     parser.add_argument("--eval-every", type=int, default=1000, metavar="STEPS")
@@ -88,7 +88,7 @@ def _pretrain(args, ranks):
         train_vocabulary(args.corpus, cfg.vocab_size, vocab)
     ranks.add_up(np.zeros(1))
     tokenizer = ConvBertTokenizerFast(str(vocab))
-    entries = 1 + max(tokenizer.vocab.values())        # a word that is there twice has two
+    entries = 1 + max(tokenizer.vocab.values())        # counts a word twice that is in the file twice
     if entries > cfg.vocab_size:
         raise ValueError(f"{vocab} must have at most vocab_size = {cfg.vocab_size} entries, but has {entries}")
     cfg = cfg.replace(vocab_size=entries, pad_token_id=tokenizer.pad_token_id)
@@ -107,7 +107,7 @@ def _launch(processes, arguments):
     """Run the same command once for each rank."""
     command, environment = mpi_command(processes)
     try:
-        # In a session of its own, so that a signal reaches it once: from here.
+        # In a session of its own, so that a signal reaches it only once, from here.
         mpi = subprocess.Popen([*command, "-m", "minconvbert", *arguments], env=environment, start_new_session=True)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, frame: mpi.send_signal(number))

@@ -19,7 +19,7 @@ def main(argv):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", nargs="+", required=True, metavar="FILE")
     parser.add_argument("--vocab", required=True, metavar="FILE")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the results; goes on from what is there")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; a study that is there goes on")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--hidden-size", type=int, default=64)

@@ -17,9 +17,9 @@ def main(argv):
     if path.suffix.lower() not in KINDS:
         raise ValueError(f"--out must end in one of {', '.join(KINDS)}, but is {args.out!r}")
     if not path.parent.is_dir():
-        raise ValueError(f"--out must be in a folder that exists, but {path.parent} is none; make it first")
+        raise ValueError(f"--out must be in a folder that exists, but {path.parent} is not one; make it first")
     if args.word is not None and args.second is None:
-        raise ValueError("--word is the word to compare in two sentences; pass the other one with --second")
+        raise ValueError("--word names the word to compare in two sentences; pass the second sentence with --second")
 
     model, tokenizer = ConvBertModel.from_pretrained(args.model), ConvBertTokenizerFast.from_pretrained(args.model)
     out, tokens = look(model, tokenizer, args.sentence, args.pair)

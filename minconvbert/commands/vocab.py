@@ -23,14 +23,14 @@ def main(argv):
                          help="the score that decides which pieces to join (default likelihood)")
     trained.add_argument("--min-count", type=int, default=2, help="how often a piece must occur (default 2)")
     trained.add_argument("--max-alphabet", type=int,
-                         help="the most characters (default: as many as cover 99.95%% of the text, and at least 256)")
-    trained.add_argument("--max-bytes", type=int, help="read documents from the beginning up to this size")
+                         help="largest number of characters (default: enough for 99.95%% of the text, at least 256)")
+    trained.add_argument("--max-bytes", type=int, help="read whole documents until this size is reached")
     trained.add_argument("--hold-out", action="store_true", help="leave out the documents that pretraining holds out")
     audited = commands.add_parser("audit", help="report what is wrong with a vocabulary; exit code 1 if anything is")
     audited.add_argument("file")
     audited.add_argument("--text", nargs="+", metavar="FILE", help="UTF-8 text; report how much of it becomes [UNK]")
     audited.add_argument("--cased", action="store_true", help="keep case and accents of the text")
-    audited.add_argument("--json", action="store_true", help="for machines")
+    audited.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     if options.command == "train":
         check_ranges(options, 1, math.inf, "size", "min_count", "max_alphabet", "max_bytes")

@@ -1,4 +1,4 @@
-"""Exercises that check themselves: write a function of this package, and hear which of your lines departs first.
+"""Exercises that check themselves: write a function of this package, and see which of your lines departs first.
 
     from minconvbert.course import check, stub
     print(stub("softmax_backward"))                   # what to write

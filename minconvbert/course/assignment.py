@@ -14,15 +14,16 @@ KINDS = ("plain", "nbgrader", "otter")
 PREAMBLE = """# Exercises
 
 Replace the body of each function, and run the cell: it compares your arrays with the package's on numbers drawn from a
-seed. If one departs, it names the line and gives a hint. Use the names of the docstring for what you compute."""
+seed. If one departs, it names the line and gives a hint. Give your arrays the names that the docstring uses."""
 
 
 def notebook(exercises, kind="plain", seed="your name", points=10, skeleton=False):
     """The notebook as a dict, ready for JSON.
 
-    `kind`: "plain" for learners, who check themselves; "nbgrader": a source version with solutions, for
-    `nbgrader generate_assignment`; "otter": one for `otter assign`. Both give partial credit, the share of the arrays
-    that are right: in nbgrader it is the value of the test cell, in Otter each array is a hidden test with its points.
+    `kind`: "plain" for learners, who check themselves; "nbgrader" for the source, with solutions, that
+    `nbgrader generate_assignment` reads; "otter" for the one that `otter assign` reads. The last two give partial
+    credit for the share of the arrays that are right: in nbgrader it is the value of the test cell, in Otter each array
+    has a hidden test with its own points.   Raises ValueError for another kind.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, but is {kind!r}")

@@ -1,4 +1,4 @@
-"""Run a learner's function on a draw: what it returned and, where it is to be followed, what its lines made."""
+"""Run a learner's function on a draw, and record what it returned and, if it is followed, what its lines made."""
 
 import contextlib
 import dis
@@ -27,10 +27,10 @@ class Seen(NamedTuple):
 class Attempt(NamedTuple):
     """What one run gave.
 
-    `results`: the arrays that it returned, by name; `seen`: its local arrays in the order of computation, of each name
-    the first state and the last; `error`: what went wrong, in words; `line`: the last line that ran. `seen` and `line`
-    are known only if the run was followed, and so are `unread`, what it was given and never reads, and `head`, the line
-    where it begins. `ended` is False if the function was stopped from outside.
+    `results`: the arrays that it returned, by name; `seen`: its local arrays in the order of computation, with the
+    first and the last state of each; `error`: what went wrong, in words; `line`: the last line that ran; `unread`: the
+    arguments that it needs and never reads; `head`: the line where it begins. `seen`, `line`, `unread` and `head` are
+    known only if the run was followed. `ended` is False if the function was stopped from outside.
     """
 
     results: dict
@@ -47,7 +47,7 @@ class Borrowed(Exception):
 
 
 def attempt(function, exercise, seed, number=0, follow=True):
-    """Run a function on draw `number`; with `follow`, write down its local arrays whenever a line has changed them."""
+    """Run a function on draw `number`; with `follow`, record its local arrays whenever a line has changed them."""
     return attempt_on(function, exercise, case(exercise, seed, number), follow)
 
 
@@ -58,14 +58,14 @@ def attempt_on(function, exercise, args, follow):
     if problem:
         return Attempt({}, error=problem)
     code = getattr(inspect.unwrap(function), "__code__", None)
-    own = code is answer.__code__                      # the package's function is looked at, too: it is the truth
+    own = code is answer.__code__                      # the package's own function runs, too, to give the truth
     work = _Work(code, args, keep_all=own)
     given = {name: array.copy() for name, array in _named(answer, args).items()}
     try:
         with contextlib.nullcontext() if own else refused(answer):
             with tracing(work.at_call) if follow else contextlib.nullcontext():
                 result = function(*args)
-    except Exception as error:                         # whatever a learner's code may raise is told
+    except Exception as error:                         # a learner's code may raise anything
         return Attempt({}, work.seen(), _told(error, code, exercise), work.line)
     if result is None:
         return Attempt({}, work.seen(), "it returns nothing yet", work.line)
@@ -100,9 +100,9 @@ def _signature_problem(function, answer, args):
 
 
 def _unread(function, exercise, args):
-    """What a function was given and never reads, of what nothing else can tell it  ->  {our name: the learner's}
+    """The arguments that a function needs and never reads  ->  {our name: the learner's}
 
-    That is the upstream gradient, and what the forward pass was given. (Its output can be computed once more.)
+    It needs the upstream gradient and the forward pass's arguments, but not its output, which it can compute again.
     """
     forward = inspect.signature(reference(exercise.removesuffix("_backward"))).parameters
     names, code = list(inspect.signature(reference(exercise)).parameters), inspect.unwrap(function).__code__
@@ -115,7 +115,7 @@ def _unread(function, exercise, args):
 
 
 def _names_read(code, gradient):
-    """The local variables that a code object reads. Of the upstream gradient, its shape alone is not enough."""
+    """The local variables that a code object reads. Reading only the shape of the upstream gradient does not count."""
     read, steps = set(), list(dis.get_instructions(code))
     for step, following in zip(steps, steps[1:]):
         if "LOAD" in step.opname:
@@ -126,7 +126,7 @@ def _names_read(code, gradient):
 
 
 def _beside(function, code):
-    """The function, and those that stand beside it in its file."""
+    """The function, and the other functions of its file."""
     beside = [f for f in inspect.unwrap(function).__globals__.values() if inspect.isfunction(f)
               and f.__code__.co_filename == code.co_filename]
     return [inspect.unwrap(function), *beside]
@@ -139,7 +139,7 @@ def _mentioned(code):
 
 
 class _Work:
-    """Listens to one call of the code: which lines ran, and the arrays that they made."""
+    """Follows one call of the code, and records which lines ran and which arrays they made."""
 
     def __init__(self, code, args, keep_all):
         self.code, self.keep_all, self.line, self.states = code, keep_all, None, {}
@@ -152,7 +152,7 @@ class _Work:
         self.line = (line, _line(self.code, line))
         for name, array in self.changes.since(frame.f_locals).items():
             if array.dtype.kind == "f":
-                states = self.states.pop(name, [])     # goes to the end: the order in which arrays became final
+                states = self.states.pop(name, [])     # moves to the end, because arrays are kept as they become final
                 self.states[name] = (states if self.keep_all else states[:1]) + [Seen(name, array, *self.line)]
 
     def seen(self):
@@ -180,7 +180,7 @@ def refused(answer):
 
 
 def _refuse(*args, **kwargs):
-    # It runs among the globals of the function in whose place it stands, so it imports what it needs.
+    # It runs with the globals of the function that it replaces, so it imports what it needs.
     from minconvbert.course.attempt import Borrowed
     raise Borrowed
 
@@ -205,7 +205,7 @@ def _told(error, code, exercise):
 
 
 def named_results(result, function):
-    """The arrays that came back, under the names that the docstring gives them; without a name it is `out`."""
+    """The arrays that a function returned, under the names in its docstring; an array without a name is `out`."""
     told = inspect.getdoc(function).split("->")[-1].split("\n")[0].split(":")[0]
     parts = re.sub(r"\(.*?\)", "()", told).replace(";", ",").split(",")
     words = [part.strip().split(" ")[0] for part in parts]

@@ -1,4 +1,4 @@
-"""What a teacher wants to know of an exercise: how hard it is, how long it takes, where it is taught, what it needs."""
+"""What a teacher wants to know about the exercises: notebook, difficulty, minutes and what they need."""
 
 from typing import NamedTuple
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Source(NamedTuple):
-    """`text` is Python; `places` says for each of its lines (cell, line in the cell); `notes` what was left out."""
+    """`text` is Python; `places` has (cell, line in the cell) for each of its lines; `notes` say what was left out."""
 
     text: str
     places: list
@@ -18,23 +18,23 @@ KEEPS = ("%%time", "%%timeit", "%%capture", "%%prun")  # cell magics whose cell 
 
 
 def needed(notebook, wanted):
-    """Of the code cells, the functions `wanted` and, of all else, only what they use: imports, constants, helpers.
+    """The functions `wanted` in the code cells, and what they use: imports, constants, helpers.
 
     Nothing else runs when the source is run: no training, no figure, no download.
 
-    Raises ValueError if this is no notebook.
+    Raises ValueError if this is not a notebook.
     """
     try:
         cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     except (TypeError, KeyError) as error:
-        raise ValueError(f"this is no notebook ({error!r} is missing)") from None
+        raise ValueError(f"this is not a notebook ({error!r} is missing)") from None
     statements, notes = [], []
     for number, cell in enumerate(cells, 1):
         plain, dropped = without_magics(cell)
         try:
             body = ast.parse(plain).body
         except (SyntaxError, ValueError) as error:
-            notes.append(f"code cell {number} is no Python and was left out ({error})")
+            notes.append(f"code cell {number} is not Python and was left out ({error})")
             continue
         notes += [f"code cell {number}, line {line}: `{text}` was left out" for line, text in dropped]
         statements += [(number, plain, statement) for statement in body]
@@ -53,7 +53,7 @@ def needed(notebook, wanted):
 
 
 def _rank(statement, wanted):
-    """`from __future__` must come first. A function that is judged comes last: no later import of its name hides it."""
+    """`from __future__` must come first. A judged function comes last, so that no later import of its name hides it."""
     if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
         return 0
     return 2 if isinstance(statement, ast.FunctionDef) and statement.name in wanted else 1
@@ -68,7 +68,7 @@ def without_magics(cell):
         pass
     lines, dropped = cell.splitlines(), []
     if lines and lines[0].startswith("%%") and not lines[0].startswith(KEEPS):
-        return cell, []                                # a cell in another language: it stays no Python
+        return cell, []                                # a cell in another language, which the caller leaves out
     for i, line in enumerate(lines):
         if MAGIC.match(line):
             dropped.append((i + 1, line.strip()))

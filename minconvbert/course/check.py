@@ -15,8 +15,8 @@ from .exercises import case, reference, rounds, what_is_special
 from .hints import hint
 from .mistakes import known_mistake
 
-_BY_MEMORY = ("its answer depends on what ran before: for this draw alone it is right. A function must depend on its"
-              " arguments only")
+_BY_MEMORY = ("its answer depends on what ran before: on this draw alone it is right. A function must depend only on"
+              " its arguments")
 TOLERANCE = 1e-9                                       # relative to the largest number of the results
 
 
@@ -24,8 +24,8 @@ TOLERANCE = 1e-9                                       # relative to the largest
 class Verdict:
     """What `check` found. It prints as text, and is true if all is right.
 
-    `marks` says of each array that is returned whether it is right on every draw; `credit` is their share that is: what
-    partial points are made from.
+    `marks` says for each returned array whether it is right on every draw; `credit` is the share of right arrays, from
+    which partial points are computed.
     """
 
     exercise: str
@@ -55,9 +55,9 @@ class Verdict:
 def check(function, seed=0, name=None, answer=False):
     """Compare your function with the package's on numbers drawn from the seed: a name, a number, anything.
 
-    The exercise is the one that the function is called after, or `name`. If something is wrong, the verdict names the
-    first array that departs, with your line and a hint; with `answer`, also the package's line. It compares those of
-    your local arrays that have the names of the package's, so use its names.
+    The exercise is `name`, or the one that the function is named after. If something is wrong, the verdict names the
+    first array that departs, with your line and a hint; with `answer`, also the package's line. Only local arrays that
+    have the package's names are compared, so use its names.
 
     Raises ValueError if there is no such exercise.
     """
@@ -113,7 +113,7 @@ def judge(exercise, seed, attempts, follow, answer=False):
 
 
 def _marks(mine, truth):
-    """-> {name: whether it is right} of all that must be returned, and of what is too much"""
+    """-> {name: whether it is right} for all that must be returned, and for what is returned besides"""
     scale = _scale(truth)
     marks = {name: name in mine.results and _close(mine.results[name], array, scale)
              for name, array in truth.results.items()}
@@ -146,7 +146,7 @@ def _first_fault(mine, truth, marks):
         yours = _last(mine.seen).get(_alias(name, mine.seen))
         if yours and not _is_right(name, mine, truth, marks):
             if mine.unread and _mark(name, marks) is False:
-                break                                  # no line made it wrong: one is lacking
+                break                                  # no line is wrong, but one is missing
             return _departs(name, yours, right)
     if mine.error:
         return _Fault(None, mine.error)
@@ -171,7 +171,7 @@ def _first_fault(mine, truth, marks):
 def _where_made(mine, truth, mistaken, fault):
     """The fault of a known mistake: the first array that departs from the package's as the mistake makes it depart.
 
-    It may come before the first that is seen to be wrong: scores not yet divided are right, until they are used.
+    It may come before `fault`: scores that are not yet divided, for example, count as right until they are used.
     """
     own, right, wrong = _last(mine.seen), _last(truth.seen), _last(mistaken.seen)
     for name in right:
@@ -227,8 +227,8 @@ def _alias(name, seen):
 def _is_right(name, mine, truth, marks):
     """Whether you have these numbers, in any shape.
 
-    If you have an array of that name, it alone is judged; if not, the numbers may have any name. The package may
-    write to a name twice. Then it is enough to end with one of its states, unless that very array is returned.
+    If you have an array of that name, it alone is judged; if not, the numbers may have any name. If the package writes
+    to a name twice, it is enough to end with one of its states, unless the array is returned.
     """
     states = [s.array for s in truth.seen if s.name == name and s.array.any()] or [_last(truth.seen)[name].array]
     own = [s for s in mine.seen if s.name == _alias(name, mine.seen)]

@@ -1,7 +1,7 @@
 """Keep a graded file to itself, as far as a process can be kept.
 
-What this is: a grading run cannot spoil the machine by accident, or by the simple tricks that students try. What it is
-not: a sandbox, which only the operating system can give, or a proof that nobody copied (the solutions are public).
+A grading run cannot spoil the machine by accident, or by the simple tricks that students try. But this is not a
+sandbox, which only the operating system can give, and no proof that nobody copied, because the solutions are public.
 """
 
 import dis
@@ -25,7 +25,7 @@ READS = {"os.listdir", "os.scandir"}
 
 
 def environment(folder):
-    """What Python needs, and nothing that a teacher keeps in the environment."""
+    """The environment variables that Python needs, and no others, which may be a teacher's secrets."""
     return {name: os.environ[name] for name in KEPT if name in os.environ} | dict.fromkeys(
         ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), str(folder)) | dict(
         OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1")
@@ -44,7 +44,7 @@ def isolation():
 
 
 def end(process, folder):
-    """End the process and all that it started, also what has left its group."""
+    """End the process and all that it started, also those that have left its group."""
     with suppress(AttributeError, ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
@@ -57,7 +57,7 @@ def end(process, folder):
 
 
 def limit_resources(seconds):
-    """Memory, time, file size, open files and further processes, where the system has such limits."""
+    """Limit memory, time, file size, open files and further processes, where the system has such limits."""
     try:
         import resource
     except ImportError:
@@ -69,7 +69,7 @@ def limit_resources(seconds):
 
 
 def guard(folder, private, answer_code, own, borrowed):
-    """From now on, refuse what a graded file has no business with. It cannot be undone within the process.
+    """From now on, refuse what a graded file must not do. This cannot be undone within the process.
 
     It may write in `folder` only, and may not read in `private`, where other learners' files are. `answer_code` is the
     package's solution: if it is about to run as a code object that is not in `own`, `borrowed` is raised.

@@ -29,8 +29,8 @@ def case(exercise, seed, number=0):
     """The arguments of draw `number`: the same exercise, seed and number give the same bits. All arrays are read-only.
 
     The seed decides the numbers, never the shapes: the work is the same for every learner. From the second draw on
-    there are padded tokens, dropout, ignored labels, positions of one's own, scores so large that exp overflows, and
-    settings other than the usual ones, where the function knows them.
+    there are padded tokens, dropout, ignored labels, given positions, scores so large that exp overflows, and settings
+    other than the usual ones, where the function reads them.
     """
     names, values = inspect.signature(reference(exercise)).parameters, _drawn(exercise, seed, number)
     for array in arrays(values).values():
@@ -60,7 +60,7 @@ def _generator(text):
 # A draw: a dict with the arguments of a function, and of its backward, under their names in the signatures. `rng` draws
 # the numbers, `sizes` the shapes; `hard` is the number of the draw, 0 for the plain one.
 
-_EPS = 0.02, 0.05, 0.01                                # large enough that whoever forgets it is seen
+_EPS = 0.02, 0.05, 0.01                                # large enough to show when it is forgotten
 _DLOSS = 1.7, -0.6, 2.3, 1.3
 
 
@@ -155,7 +155,7 @@ def _binary_cross_entropy(rng, sizes, hard):
     return values | dict(wanted=rng.integers(0, 2, values["logits"].shape).astype(float), dloss=_DLOSS[hard])
 
 
-# Each setting that a function may read changes from draw to draw, and no two probabilities are the same.
+# Each setting that a function may read changes from draw to draw, and no two probabilities of a draw are the same.
 _SETTINGS = (
     dict(H=2, Dh=3, hidden_act="gelu_new", conv_kernel_size=3, pad_token_id=0, hidden_dropout_prob=0.2,
          attention_probs_dropout_prob=0.3, summary_first_dropout=0.1, summary_last_dropout=0.5,
@@ -244,7 +244,7 @@ _HEAD_SETTINGS = {
         0: (dict(summary_use_proj=True, summary_activation="tanh"), None),
         1: (dict(summary_use_proj=True, summary_activation="silu", summary_type="first"), "summary_type is 'first'"),
         2: (dict(summary_type="mean"), "summary_type is 'mean', without projection and activation"),
-        3: (dict(summary_type="cls_index", summary_activation="tanh"), "cls_index says which token sums up"),
+        3: (dict(summary_type="cls_index", summary_activation="tanh"), "cls_index says which token is the summary"),
         4: (dict(summary_type="cls_index"), "summary_type is 'cls_index', but no cls_index is given: the last token")},
 }
 _ROUNDS = {"activate": len(activations.ACTIVATIONS), "cross_entropy": 4, "embeddings": 4, "multiple_choice": 5}

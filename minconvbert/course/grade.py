@@ -32,8 +32,8 @@ def grade(file, seed=0, exercises=None, limit=10.0, points=1.0):
     """Judge the functions in a learner's file: a dict that is ready for JSON.
 
     `exercises`: those that count, by default all that the file defines; `limit`: seconds for each; `points`: for each
-    that is right. One that is partly right gets the share of its arrays that are right. Of a notebook, only the
-    functions run and what they use. Nothing of the file runs in this process.
+    that is right. One that is partly right gets the share of its arrays that are right. In a notebook, only the
+    functions and what they use are run. Nothing of the file runs in this process.
 
     Raises ValueError if an exercise is unknown or none is found, OSError if the file cannot be read.
     """
@@ -126,11 +126,11 @@ def _attempts_elsewhere(source, path, exercise, seed, limit, numbers, follow):
 
 
 def hand_in(file, exercise, seed, numbers, follow, limit, answers, private):
-    """In the process of its own: run the file, then its function, and write down what came."""
+    """In the child process: run the file, then its function on every draw, and write the attempts to `answers`."""
     answer = reference(exercise)
     cases = [case(exercise, seed, number) for number in numbers]
     code, own = answer.__code__, set()
-    with refused(answer):                              # for good: this process does nothing else
+    with refused(answer):                              # to the end, because this process does nothing else
         confine.limit_resources(limit)
         confine.guard(Path(file).parent, private, code, own, Borrowed)
         module, problem = _run(file, own)

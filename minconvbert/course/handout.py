@@ -9,12 +9,12 @@ from .exercises import reference, rounds
 
 
 def solution(exercise):
-    """The source of the function, as it stands in the package."""
+    """The source of the package's function."""
     return inspect.getsource(reference(exercise)).rstrip()
 
 
 def stub(exercise, skeleton=False):
-    """Its signature and docstring, to be filled in; with `skeleton` also the left side of every line."""
+    """The function's signature and docstring, to fill in; with `skeleton` also the left side of every line."""
     source = solution(exercise)
     docstring, *body = ast.parse(source).body[0].body
     kept = source.splitlines()[: docstring.end_lineno]
@@ -37,7 +37,7 @@ def _acts_wanted(exercise):
 
 
 def _hollow(statements, source):
-    """The lines with `...` where there is something to find out."""
+    """The lines of the statements, with `...` for what a learner must find out."""
     def text(node):
         return ast.get_source_segment(source, node)
 
@@ -58,7 +58,7 @@ def _hollow(statements, source):
 
 
 def _is_given(value):
-    """Lines that name sizes, take something out of a dict, or make an empty array tell nothing."""
+    """Whether a value gives nothing away: it only names sizes, reads a dict or makes an empty array."""
     if isinstance(value, ast.Tuple):
         return all(_is_given(x) for x in value.elts)
     if isinstance(value, ast.Call):

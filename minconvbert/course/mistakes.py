@@ -1,6 +1,6 @@
-"""The mistakes that learners make most, as changes of the package's own lines: whoever gives the same numbers made it.
+"""The most frequent mistakes, as changes of the package's own lines: a function that gives the same numbers made one.
 
-`MISTAKES[exercise]` is a list of (old text, new text, what to think of). The texts are of the package's source.
+`MISTAKES[exercise]` is a list of (old text, new text, advice). The texts are parts of the package's source.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from .attempt import named_results
 from .exercises import fresh, reference
 from .handout import solution
 
-_SHARED_KERNEL = "A tap's weight met every token of every sentence: its gradient is a sum over both."
+_SHARED_KERNEL = "A tap's weight met every token of every sentence: its gradient is a sum over tokens and sentences."
 _OVERFLOW = ("exp overflows where z is large, and log of a sigmoid that has become 0 is -infinity. Write the loss as "
              "max(z, 0) - z wanted + log1p(exp(-|z|)).")
 _ANY_ACTIVATION = "This is gelu, whatever `name` says. ACTIVATIONS[name] holds each activation and its slope."
-_LOOK = "t + j - K // 2 for tap j: mind which side of the token it looks at."
+_LOOK = "Tap j looks at token t + j - K // 2: mind the side."
 
 MISTAKES = {
     "linear": [
@@ -26,7 +26,7 @@ MISTAKES = {
     "linear_backward": [
         ("dy_rows.sum(0)", "dy_rows.mean(0)", "The bias was added to every row: its gradient is a sum, not a mean."),
         ("dy_rows.T @ x_rows", "dy_rows.T @ x_rows / len(x_rows)",
-         "The rows' gradients of the weight are added. A mean would be the loss's matter, not this function's."),
+         "The rows' gradients of the weight are added. Only the loss may take a mean, not this function."),
         ("dy_rows.T @ x_rows", "x_rows.T @ dy_rows",
          "weight is (O, I), and so is its gradient: dy first, then x."),
     ],
@@ -58,7 +58,7 @@ MISTAKES = {
         ("y, _ = standardize(x, eps)", "y = x - x.mean(-1, keepdims=True)",
          "The rows are centred, but not divided by sqrt(variance + eps)."),
         ("y, _ = standardize(x, eps)", "y = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps)",
-         "The mean is not taken off."),
+         "The mean is not subtracted."),
         ("y, _ = standardize(x, eps)", "y = (x - x.mean()) / np.sqrt(x.var() + eps)",
          "Each row has its own mean and variance: take them over the last axis, with keepdims=True."),
         ("    y *= weight\n    y += bias\n", "    y += bias\n    y *= weight\n", "First the weight, then the bias."),
@@ -74,8 +74,8 @@ MISTAKES = {
          "The forward pass multiplied the centred row by rstd: so must the backward pass."),
         ("    dx *= rstd\n", "    dx /= rstd\n", "Multiply by rstd: the forward pass did, too."),
         ("dnormed - along_ones", "dnormed.copy()",
-         "The part along (1, ..., 1) is still in dx: take the mean of the row off."),
-        ("    dx -= normed * along_normed\n", "", "The part along normed is still in dx: take it off, too."),
+         "The part along (1, ..., 1) is still in dx: subtract the mean of the row."),
+        ("    dx -= normed * along_normed\n", "", "The part along normed is still in dx: subtract it, too."),
         ("dnormed = dy * weight", "dnormed = dy.copy()", "First go back through the weight: dy * weight."),
         ("along_ones = row_sum(dnormed) / D", "along_ones = row_sum(dnormed)",
          "A mean over the row, not a sum: divide by D."),
@@ -86,10 +86,10 @@ MISTAKES = {
     ],
     "softmax": [
         ("y = x - x.max(-1, keepdims=True)", "y = x.copy()",
-         "exp overflows where x is large, and is 0 everywhere where x is very negative. Take the largest number of "
-         "each row off first; that changes nothing else."),
+         "exp overflows where x is large, and is 0 everywhere where x is very negative. First subtract the largest "
+         "number of each row; that changes nothing else."),
         ("y = x - x.max(-1, keepdims=True)", "y = x - x.max()",
-         "Take off the maximum of each row, not that of the whole array: a row far below it would be all zeros."),
+         "Subtract the maximum of each row, not that of the whole array: a row far below it would be all zeros."),
         ("y /= row_sum(y)", "y /= y.sum()", "Each row sums to 1, not the whole array: sum over the last axis."),
         ("y /= row_sum(y)", "y /= y.sum(0)", "Sum over the last axis, not the first."),
         ("y /= row_sum(y)", "y /= y.sum(1, keepdims=True)", "Sum over the last axis, not the second."),
@@ -101,14 +101,14 @@ MISTAKES = {
         ("dx -= y * row_sum(dx)", "dx = y * (dy - dy.mean(-1, keepdims=True))",
          "The mean of dy must be weighted by y: sum(y * dy), not dy.mean()."),
         ("dx -= y * row_sum(dx)", "dx = dy - row_sum(dx)",
-         "The mean is taken off. What is left must still be multiplied by y."),
+         "The mean is subtracted. What is left must still be multiplied by y."),
         ("dx -= y * row_sum(dx)", "dx = y * (1 - y) * dy",
          "y (1 - y) is the slope of each y by its own x. Every x moves the other y, too."),
         ("dx -= y * row_sum(dx)", "dx = y * (dy - row_sum(dy))",
          "The sum of dy must be weighted by y: sum(y * dy), not dy.sum()."),
         ("dx -= y * row_sum(dx)", "dx = y * (dy - (dy * y).sum())",
          "Each row has a sum of its own: over the last axis, with keepdims=True."),
-        ("dx -= y * row_sum(dx)", "dx += y * row_sum(dx)", "The weighted mean is taken off, not added."),
+        ("dx -= y * row_sum(dx)", "dx += y * row_sum(dx)", "Subtract the weighted mean, do not add it."),
     ],
     "activate": [
         ("_by_blocks(ACTIVATIONS[name][0], x)", "ACTIVATIONS['gelu_new'][0](x)",
@@ -184,7 +184,7 @@ MISTAKES = {
         ("dx_value + hide(dx_span, mask)", "hide(dx_span, mask)",
          "x was read twice, by the values and by the span key: add both gradients."),
         ("dx_value + hide(dx_span, mask)", "dx_value + dx_span",
-         "What was read of the hidden x must be hidden on its way back, too."),
+         "The gradient that comes back from the hidden x must be hidden, too."),
         ("hide(dvalue.reshape(B, L, H * Dh), mask)", "dvalue.reshape(B, L, H * Dh)",
          "The mask zeroed values on the way forward: it must zero their gradients on the way back."),
         ('dspan_key, hide(x, mask), acts', 'dspan_key, x, acts',
@@ -232,7 +232,7 @@ MISTAKES = {
         ("mean(nll, counted)", "np.where(counted, nll, 0).sum() / max(1, counted.sum())",
          "Where no label counts there is no mean. It is nan, not 0: a 0 would look like a perfect answer."),
         ("mean(nll, counted)", "mean(nll, counted) * counted.sum()",
-         "The mean over the labels that count, not the sum."),
+         "Take the mean over the labels that count, not the sum."),
         ("mean(nll, counted)", "np.where(counted, nll, 0).mean()",
          "Divide by the number of labels that count, not by that of all labels."),
         ("ignored)\n", "-100)\n", "Not only -100 may be ignored: the argument `ignored` says which label is."),
@@ -248,17 +248,17 @@ MISTAKES = {
         ("dloss / max(1, counted.sum())", "dloss", "The loss is a mean: divide by the number of labels that count."),
         ("dloss / max(1, counted.sum())", "1 / max(1, counted.sum())", "dloss is missing: multiply by it."),
         ("negative_log_likelihood_backward(dnll, probs[counted], labels[counted])", "probs[counted] * dnll",
-         "The 1 at the label is missing: probs less one-hot."),
+         "The 1 at the label is missing: probs - one_hot."),
         ("negative_log_likelihood_backward(dnll, probs[counted], labels[counted])",
          "-negative_log_likelihood_backward(dnll, probs[counted], labels[counted])",
-         "The sign: probs less one-hot, not one-hot less probs."),
+         "The sign is wrong: probs - one_hot, not one_hot - probs."),
         ("dlogits[counted] = negative_log_likelihood_backward(dnll, probs[counted], labels[counted])",
          "dlogits = negative_log_likelihood_backward(dnll, probs, np.where(counted, labels, 0))",
          "A row whose label is ignored gets no gradient at all."),
         ("!= ignored", "!= -100", "Not only -100 may be ignored: the argument `ignored` says which label is."),
     ],
     "binary_cross_entropy": [
-        (".mean()", ".sum()", "The mean, not the sum."),
+        (".mean()", ".sum()", "Take the mean, not the sum."),
         ("binary_nll(logits, wanted).mean()",
          "-np.log(np.where(wanted == 1, 1 / (1 + np.exp(-logits)), 1 - 1 / (1 + np.exp(-logits)))).mean()",
          _OVERFLOW),
@@ -284,7 +284,7 @@ def known_mistake(exercise, args, results, close):
             try:
                 function = planted(exercise, old, new)
                 wrong = named_results(function(*fresh(args)), reference(exercise))
-            except Exception:                          # on this draw the mistake cannot even be made
+            except Exception:                          # on this draw the mistake is impossible
                 continue
         if _same(wrong, results, close):
             return Known(advice, function)

@@ -33,7 +33,7 @@ class _Last(threading.local):
 
 
 class _Face:
-    """What all classes share: a last call in each thread, and the few methods of PyTorch's that mean something here."""
+    """What all classes share: a last call in each thread, and the few methods of PyTorch that make sense here."""
 
     def __init__(self, config, params):
         keep_freed_memory()
@@ -137,7 +137,7 @@ class ConvBertModel(_Face):
         checkpoint.save(folder, self.config, self.params, task=self.task, **options)
 
     def resize_token_embeddings(self, new_num_tokens, rng=None):
-        """Resize the tables to so many tokens, as after `tokenizer.add_tokens`  ->  the table.   rng: for new rows"""
+        """Resize the tables to `new_num_tokens`, as after `tokenizer.add_tokens`  ->  the table.   rng: for new rows"""
         self.config, self.params = resize_tokens(self.config, self.params, new_num_tokens, rng)
         self._last.run = None
         return next(x for name, x in self.params.items() if name.endswith("word_embeddings.weight"))
@@ -148,9 +148,9 @@ class ConvBertModel(_Face):
 
         `keep=False` saves memory, but allows no backward; with `output_attentions=False`, too, no whole attention map
         is ever in memory.
-        threads: the number of parts, each some of the rows, that are computed at once, here and in `backward`. Then
-        `acts` has only hidden states, attention maps, kernels and logits, which are copies; each part draws its dropout
-        from a seed that `rng` draws; and memory holds the gradients of each part.
+        threads: the number of parts, each some of the rows, that are computed at once, here and in `backward`. With
+        several, `acts` has only hidden states, attention maps, kernels and logits, which are copies; each part draws
+        its dropout from a seed that `rng` draws; and memory holds the gradients of each part.
         returned: `output_attentions=False` and `output_hidden_states=False` leave these out; `return_dict=False` gives
         a tuple.
         """
@@ -165,8 +165,10 @@ class ConvBertModel(_Face):
         return self._backward(self._last.run, dlast_hidden_state, free)
 
     def _run(self, given, labels, how, cls_index=None, shape=None):
-        """given: what `model_inputs` takes, in its order; how: the options of a call; shape: (B, N) where a row is one
-        of N choices.
+        """Run the model, with its loss if there are labels   ->  ModelOutput or tuple
+
+        given: what `model_inputs` takes, in its order; how: the options of a call; shape: (B, N) if each row is one of
+        N choices.
         """
         options = ("rng", "keep", "threads", *RETURNED)
         unknown = ", ".join(sorted(how.keys() - set(options)))
@@ -190,7 +192,7 @@ class ConvBertModel(_Face):
         return out if how.get("return_dict", True) else out.to_tuple()
 
     def _in_parts(self, inputs, how):
-        """-> scores; acts, or what is seen of them if there are several parts; (rows, acts) of each part"""
+        """-> scores; acts, or with several parts only those that the answer shows; (rows, acts) of each part"""
         B, rng, keep = len(inputs["token_type_ids"]), how["rng"], how["keep"]
         if not keep and not how.get("output_attentions", True):
             keep = None
@@ -215,7 +217,7 @@ class ConvBertModel(_Face):
         return scores, together, list(zip(rows, acts))
 
     def _back(self, ran, dscores, backward):
-        """The gradients of a run.   backward(dscores, acts): of a part, -> dinputs_embeds, grads"""
+        """The gradients of a run.   backward(dscores, acts)  ->  dinputs_embeds, grads, for one part"""
         dinputs_embeds, grads = [], {}
         for dx, g in side_by_side(lambda part: backward(dscores[part[0]], part[1]), ran["parts"], len(ran["parts"])):
             dinputs_embeds.append(dx)
@@ -402,7 +404,9 @@ class ConvBertForQuestionAnswering(_WithHead):
 
 
 class ConvBertForPreTraining(_Face):
-    """Generator and discriminator together.   The labels are made from the input  ->  losses, logits of both
+    """Generator and discriminator together; the labels are made from the input  ->  loss, the discriminator's logits
+
+    Both losses and all else are in `acts`.
 
         model = ConvBertForPreTraining(config, generator_config(config))
         special = dict(mask=4, cls=2, sep=3, pad=0)

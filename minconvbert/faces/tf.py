@@ -38,7 +38,7 @@ class _TF:
         self._given = config.replace(tie_word_embeddings=True)
 
     def save_pretrained(self, folder, **options):
-        """As in the other classes. TensorFlow's differences belong to the class, and not to the model that is saved."""
+        """As in the other classes. TensorFlow's differences belong to the class, and are not saved."""
         checkpoint.save(folder, self._given, self.params, task=self.task, **options)
 
     def _loss(self, scores, labels):

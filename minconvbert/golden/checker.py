@@ -24,7 +24,7 @@ def check(port, level=None, case=None, pack=None, precision="float32", expect_fa
         assert report.ok, report
         report["op.linear"].first, report["op.linear"].diagnosis, report.mistakes
 
-    Any subset of cases and tensors may be handed in. The report lists what is missing; this is no mistake unless
+    Any subset of cases and tensors may be handed in. The report lists what is missing; that counts as wrong only if
     `complete` is set. `level`: one of LEVELS, or several; "backward" means the gradients of all levels. `case`: an id,
     or several. `pack`: a folder; the default is the pack that comes with the package. `precision`: that of the port,
     float64, float32, float16 or bfloat16; it scales the tolerances. `expect_fail`: ids of cases that are known to be

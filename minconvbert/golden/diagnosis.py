@@ -1,7 +1,7 @@
 """Find the known mistake that reproduces a port's numbers, by running the reference with each mistake, case by case.
 
 A mistake is *named* if it alone reproduces every number of a case, and if more cases speak for it than against it. A
-case speaks against a mistake that it would show, if it is right, or wrong in another way.
+case speaks against a mistake that would show in it, if the case is right, or wrong in another way.
 """
 
 from collections import Counter
@@ -80,7 +80,9 @@ class Diagnosis:
             text += f"; “{mistake}” also gives these numbers, but {why}"
         if self.then:
             return f"{text}; beyond that, {self.then}"
-        return text if self.complete or not self.mistakes else f"{text}, and no mistake of the catalogue the rest"
+        if self.complete or not self.mistakes:
+            return text
+        return f"{text}, and no mistake of the catalogue explains the rest"
 
     def chain(self):
         """This diagnosis, the diagnosis of what it does not explain, and so on."""
@@ -122,7 +124,7 @@ class Evidence:
 
     def reproduced(self, name, run, distances):
         """Whether a run gives this tensor; None if this says nothing.   distances: of tensors explained so far"""
-        # The scores of a run are what its softmax reads. Those of a port may be the output of the map before, and
+        # In a run, scores are what the softmax reads. In a port they may be the output of the map before it, which is
         # right.
         if name not in run or _are_scores(name) and self.distances[name] <= 1:
             return None
@@ -145,7 +147,7 @@ class Evidence:
         return True
 
     def shows(self, run, names):
-        """Whether this run shows as wrong at one of these tensors."""
+        """Whether a run departs from the truth at one of these tensors."""
         truth = self.golden.truth
         return any(self.distance(name, run[name], truth[name]) > 1 for name in names if name in run)
 
@@ -184,8 +186,8 @@ def diagnose_case(evidence, skip=(), way=None, depth=DEEPEST):
     """Run the case with each mistake of the catalogue except those of `skip`, and compare with the port's numbers.
 
     All tensors before the first that departs are right, so a run from the inputs passes through them. A mistake must
-    leave these as they are and reproduce the first that departs. Of several such mistakes, those are kept that
-    reproduce the longest stretch after it. After one mistake, a second and a third are searched in the same way.
+    leave these as they are and reproduce the first that departs. If several do, those that reproduce the longest
+    stretch after it are kept. After one mistake, a second and a third are searched in the same way.
     """
     way, golden, order = way or Way(), evidence.golden, evidence.order
     distances = evidence.distances
@@ -376,7 +378,7 @@ def _speaks_against(mistake, diagnosis, evidence):
 
 
 def _explains(mistake, evidence):
-    """Whether a mistake gives all numbers of a wrong case. It may be untried, if another was found to give them."""
+    """Whether a mistake gives all numbers of a wrong case. It may be untried, because another was found first."""
     runs = [way.run(evidence.golden, mistake) for way in _ways(evidence, mistake, Way())] if evidence.departing else []
     return any(run and evidence.agrees(run) for run in runs)
 

@@ -1,4 +1,4 @@
-"""One line that says what it is for every tensor of the pack."""
+"""A line for every tensor of the pack, which says what it is."""
 
 import re
 

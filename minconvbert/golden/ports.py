@@ -199,7 +199,7 @@ def aliases(golden):
 
 
 def _other_names(golden):
-    """(kind, our name, another name of the same tensor, layout); ours may be none of this case"""
+    """Yields (kind, our name, another name of the same tensor, layout); the case may not have the tensor."""
     for ours in golden.truth:
         kind, _, own = ours.partition(".")
         if kind in FORMS:

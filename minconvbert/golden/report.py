@@ -75,7 +75,7 @@ class CaseReport:
         return text
 
     def lines(self, rows=None):
-        """The case as text.   rows: how many before the first that departs; None means all that are not missing"""
+        """The case as text.   rows: how many to show, from two before the first that departs; None means all"""
         lines = [f"{self.id:<28} {self.verdict}"]
         shown = [row for row in self.rows if row.status not in ("missing", "extra")]
         extra = [row.name for row in self.rows if row.status == "extra"]

@@ -16,7 +16,7 @@ KINDS = {"float64": (BY_HAND, "float64"), "float32": (BY_HAND, "float32"), "auto
 class Line:
     """The result of one mistake: {case that catches it: (first departing tensor, named mistake or None, all that fit)}.
 
-    A range of values is a right name if it contains that of the mistake.
+    A range of values is a right name if it contains the mistake's value.
     """
 
     mistake: str
@@ -102,7 +102,7 @@ def score(mistakes=None, kinds=tuple(KINDS), pack=HERE):
     goldens = read_pack(pack)
     chosen = {kind: {mistake: {} for mistake in (MISTAKES if mistakes is None else mistakes)
                      if KINDS[kind][0] == BY_HAND or is_forward(mistake)} for kind in kinds}
-    for id, golden in goldens.items():                      # case by case: `run_with` keeps its runs with mistakes
+    for id, golden in goldens.items():                      # case by case, because `run_with` keeps its last runs
         for kind, diagnoses in chosen.items():
             for mistake in possible(id):
                 if mistake in diagnoses and (evidence := _evidence(golden, mistake, kind)) and evidence.departing:

@@ -51,7 +51,7 @@ class Tape:
         self.entries, self.size = [], CONSTANT + 1
 
     def track(self, x):
-        """A Tracked array of floats with fresh ids, or a dict of them; what is not floats stays as it is."""
+        """A Tracked array of floats with fresh ids, or a dict of them; other arrays stay as they are."""
         if isinstance(x, dict):
             return {name: self.track(a) for name, a in x.items()}
         return self.new(np.array(x)) if x.dtype.kind == "f" else x

@@ -57,7 +57,7 @@ BACKWARD = [
     ("separable_conv_backward", 2, "attention.self.conv.span_mixed", {
         0: "attention.self.conv.span_key", "->0": "attention.self.conv.span_x"}),
 ]
-# These names are of gradients only: sums over all uses of an array, and parts that come from one use.
+# These are names of gradients only: of sums over all uses of an array, and of parts that come from one use.
 GRADIENT_ONLY = [
     ("layer", ("->1", "out"), "out", {0: "x"}),
     ("self_attention", ("->1", "weights"), "attention.self.attn.weights", {
@@ -69,7 +69,7 @@ GRADIENT_ONLY = [
 PARTS = {"mixed_attention": (0,), "self_attention": (0, 1, 2), "span_dynamic_conv": (0, 1), "separable_conv": (0,),
          "linear": (0,), "feed_forward": (0,)}
 
-# The places of a layer's tensors in the order of computation; a parameter stands with what its module gives.
+# The places of a layer's tensors in the order of computation; a parameter has the place of its module's output.
 LAYER = """
 x attention.self.x attention.self.query attention.self.key attention.self.value attention.self.attn.query
 attention.self.attn.key attention.self.attn.value attention.self.attn.scores attention.self.attn.weights

@@ -27,7 +27,7 @@ class AddedToken:
 
 
 class Finder:
-    """Finds added tokens in a text: of those that begin first, the longest.
+    """Finds added tokens in a text, from left to right; where several begin, it takes the longest.
 
     tokens: {how the token is written in the text: AddedToken}. alone: find tokens only between white space. A token may
     be written as "", for example an accent where accents are stripped. It is then found everywhere, and so the text is

@@ -11,7 +11,7 @@ class Remembered(dict):
     """A cache, chunk -> Pieces, that keeps common words and forgets words that are no longer used.
 
     When it has `size` chunks, all of them become old. An old chunk that is used again becomes new; the others are
-    forgotten when the cache is full for the next time.
+    forgotten the next time that the cache is full.
     """
 
     def __init__(self, work_out, size=1 << 16, longest=100):
@@ -94,7 +94,7 @@ class BatchEncoding(dict):
     def __getattr__(self, name):
         if name in self:
             return self[name]
-        raise AttributeError(f"there is no {name!r} here, but {', '.join(self)}")
+        raise AttributeError(f"this batch has no {name!r}, but has {', '.join(self)}")
 
     def __getitem__(self, key):
         if isinstance(key, (int, np.integer)):
@@ -110,7 +110,7 @@ class BatchEncoding(dict):
     def _encoding(self, row):
         rows = len(self._rows)
         if not -rows <= row < rows or "word_ids" not in self._rows[row]:
-            raise IndexError(f"there must be a row {row} of the tokenizer's, but there are {rows}")
+            raise IndexError(f"row {row} must be one that the tokenizer made, but it made {rows}")
         return Encoding(self._rows[row], self._to_tokens)
 
     def to_dict(self):

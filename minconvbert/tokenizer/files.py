@@ -117,7 +117,7 @@ def _read_folder(folder, text, one_file, fast):
 
 
 def _vocabulary(text, one_file, fast):
-    """The file to read the vocabulary from. If both agree it is vocab.txt, because that file may repeat a token."""
+    """The file to read the vocabulary from. If both agree, it is vocab.txt, because that file may repeat a token."""
     if not (text.exists() and one_file.exists()):
         return text if text.exists() else one_file
     sizes = [len(read_vocabulary(path)[1]) for path in (text, one_file)]
@@ -173,9 +173,9 @@ def read_pipeline(whole, path):
     normalizer, pre_tokenizer, processor = map(part, ("normalizer", "pre_tokenizer", "post_processor"))
     for name, found, wanted in (
             ("model", model.get("type") or ("BPE" if "merges" in model else "WordPiece"), "WordPiece"),
-            ("continuing_subword_prefix of the model", model.get("continuing_subword_prefix", PREFIX), PREFIX),
+            ("model's continuing_subword_prefix", model.get("continuing_subword_prefix", PREFIX), PREFIX),
             ("normalizer", _kind(normalizer), "BertNormalizer"),
-            ("clean_text of the normalizer", (normalizer or {}).get("clean_text", True), True),
+            ("normalizer's clean_text", (normalizer or {}).get("clean_text", True), True),
             ("pre_tokenizer", _kind(pre_tokenizer), "BertPreTokenizer"),
             ("post_processor", _template(processor), BERT_TEMPLATE)):
         if found != wanted:
@@ -226,14 +226,14 @@ def object_in(path):
     try:
         entries = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=no_key_twice)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be JSON, but cannot be read as that: {error}") from None
+        raise ValueError(f"{path} must be JSON, but it cannot be read: {error}") from None
     if not isinstance(entries, dict):
         raise ValueError(f"{path} must hold one JSON object, but holds a {type(entries).__name__}")
     return entries
 
 
 def read_vocabulary(source):
-    """-> the tokens in the order of their ids, or None if an id has no token; token -> id, the last one of equals
+    """-> the tokens in the order of their ids, or None if an id has no token; token -> id, the last if it is repeated
 
     `source`: the path of a vocab.txt or tokenizer.json, a list of tokens, or a dict token -> id.
     """

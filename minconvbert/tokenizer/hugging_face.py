@@ -131,7 +131,7 @@ class _Tokenizer:
             special = special_tokens or str(token) in all_special
             if isinstance(token, str):
                 if i in self.added_tokens_decoder and self.added_tokens_decoder[i].special >= special:
-                    continue  # with whatever it was added with
+                    continue  # it keeps the settings that it was added with
                 token = AddedToken(token)
             special |= token.special
             normalized = not special if token.normalized is None else token.normalized
@@ -189,7 +189,7 @@ class _Tokenizer:
     def _words(self, text, split_special_tokens=False):
         """-> (the id of an added token, or None; the word; the index in `text` of each of its characters)"""
         normal, source = self._normalize(text)
-        if normal.isascii() and normal.isalnum() and not self._late.tokens:    # most chunks: in half the time
+        if normal.isascii() and normal.isalnum() and not self._late.tokens:    # most chunks, in half the time
             yield None, normal, source
             return
         left_out = self._marked if split_special_tokens else ()
@@ -363,7 +363,7 @@ class _Tokenizer:
         return self(text, text_pair, **options)["input_ids"]
 
     def _pairs(self, text, text_pair, is_split_into_words):
-        """-> is it one text or a list; a list of (first, second or None)"""
+        """-> whether it is one text, not a list; [(first, second or None)]"""
         many = (list, tuple)
         if not isinstance(text, many) or (is_split_into_words and not any(isinstance(part, many) for part in text)):
             is_none = isinstance(text_pair, (str, *many)) and not text_pair and not self.rules.empty_pair_counts
@@ -520,7 +520,7 @@ class _Tokenizer:
         return [self.decode(ids, skip_special_tokens, clean_up_tokenization_spaces) for ids in sequences]
 
     def decode(self, token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=None):
-        """The text of ids, as far as it can be restored: ids do not say case, accents and spaces.
+        """The text of ids, as far as it can be restored, because ids do not keep case, accents and spaces.
 
         `clean_up_tokenization_spaces` removes the spaces before English punctuation (None: as the tokenizer was made).
         """
@@ -639,7 +639,7 @@ class ConvBertTokenizer(_Tokenizer):
             self._chunk = SPACED                       # a punctuation mark may be inside a word
 
     def _prepared(self, text):
-        """The text in lower case, special tokens excepted. Characters are lowered one by one, so Σ never becomes ς."""
+        """The text in lower case, except special tokens. Characters are lowered one by one, so Σ never becomes ς."""
         if not (self.do_basic_tokenize and self.do_lower_case):
             return text
         parts = self._special.pattern.split(text)

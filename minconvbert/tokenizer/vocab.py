@@ -13,8 +13,8 @@ import numpy as np
 from ..files import check_ordinary, model_path, refuse_pointer, write_atomic
 from .wordpiece import CHUNK, FAST, PREFIX, match, normalize, split
 
-ALPHABET = 256                                         # the least number of characters in a vocabulary, however rare
-COVERAGE = 0.9995                                      # the least share of the characters of a text that it covers
+ALPHABET = 256                                         # characters that a vocabulary has room for, at least
+COVERAGE = 0.9995                                      # the share of a text's characters that it covers, at least
 UNKNOWN = 0.02                                         # the share of [UNK] above which a vocabulary does not fit a text
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -81,10 +81,10 @@ def train(lines, size, *, lowercase=True, strip_accents=None, **options):
 
 def train_on_counts(words, size, *, lowercase=True, score="likelihood", max_alphabet=None, min_count=2, smaller=False,
                     progress=None):
-    """-> a vocabulary of `size` tokens: special tokens; characters at the begin of a word and inside; joined pieces
+    """-> a vocabulary of `size` tokens: special tokens; characters that begin a word, and inside one; joined pieces
 
     words: word -> how often it occurs. max_alphabet: the limit of `alphabet`. min_count: how often a piece must occur
-    in the end; a piece that is almost always joined further, as `undoub` in `undoubted`, makes room for others.
+    in the end; a piece that is almost always joined further, such as `undoub` in `undoubted`, makes room for others.
     smaller: accept fewer tokens if the text has no more. progress: called with the number of tokens so far. The same
     words always give the same vocabulary.
 
@@ -170,7 +170,7 @@ def alphabet(words, limit=None, lowercase=True):
 
 
 def join(spelling, a, b, new):
-    """`spelling` with `new` in the place of every a that b follows"""
+    """`spelling` with `new` in place of every a that is followed by b"""
     out, i = [], 0
     while i < len(spelling):
         if spelling[i] == a and spelling[i + 1:i + 2] == [b]:
@@ -218,7 +218,7 @@ class Spellings:
             self.token_count.add(token, count)
 
     def best(self, score, min_count):
-        """-> the pair of neighbours that is worth the most, or None"""
+        """-> the pair of neighbours with the highest score, or None"""
         return self.pairs.best(score, self.token_count.values, min_count)
 
     def join_all(self, pair, min_count):
@@ -303,7 +303,8 @@ def audit(path, words=None):
                               " CR at the end of every token, and finds none; minconvbert and Hugging Face remove it")
     odd = [token for token in tokens if not token or any(map(str.isspace, token))]
     if odd:
-        found["white space"] = f"{len(odd):,} tokens are empty or hold white space, as {odd[0]!r}, so no text has them"
+        found["white space"] = (f"{len(odd):,} tokens are empty or hold white space, such as {odd[0]!r}, so no text has"
+                                " them")
     if len(ids) < len(tokens):
         token, often = max(lines.items(), key=lambda item: item[1])
         found["duplicates"] = (

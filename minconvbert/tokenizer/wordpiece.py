@@ -220,14 +220,14 @@ def explain(word, vocab, max_chars=100):
     """The reasons why `match` chose its pieces: one sentence for each piece, or one for an unknown word."""
     spans = match(word, vocab, max_chars)
     if len(word) > max_chars:
-        return [f"unknown: {len(word)} characters, and a word may have {max_chars}"]
+        return [f"unknown: it has {len(word)} characters, and a word may have {max_chars}"]
     if not spans:
         fits = [0]
         while fits:
             start = fits[0]
             fits = [end for end in range(len(word), start, -1) if PREFIX * (start > 0) + word[start:end] in vocab][:1]
         at = f"after {word[:start]!r} " if start else ""
-        return [f"unknown: {at}no piece begins {PREFIX * (start > 0) + word[start:]!r}"]
+        return [f"unknown: {at}the vocabulary has no piece that {PREFIX * (start > 0) + word[start:]!r} begins with"]
     reasons = []
     for start, end in spans:
         prefix = PREFIX if start else ""
@@ -235,7 +235,7 @@ def explain(word, vocab, max_chars=100):
         if not longer:
             reasons.append("the rest of the word" if start else "the whole word")
         elif len(longer) <= 3:
-            reasons.append(f"the longest that fits: not in the vocabulary are {', '.join(longer)}")
+            reasons.append(f"the longest that fits, because the vocabulary lacks {', '.join(longer)}")
         else:
-            reasons.append(f"the longest that fits: not in the vocabulary are {longer[0]} ... {longer[-1]}")
+            reasons.append(f"the longest that fits, because the vocabulary lacks {longer[0]} ... {longer[-1]}")
     return reasons

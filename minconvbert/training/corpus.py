@@ -1,4 +1,4 @@
-"""Plain text to examples for pretraining: read, split into segments, encoded once, mapped from disk ever after."""
+"""From plain text to pretraining examples, which are encoded once and then read through memory maps."""
 
 import hashlib
 import json
@@ -14,17 +14,17 @@ from ..tokenizer.vocab import UNKNOWN
 
 HELD_OUT_EVERY = 100
 EXAMPLES, PARTS = "examples.json", ("train", "held_out")
-FORMAT = 2                                             # of the examples: in 1, text was lost where a row was full
+FORMAT = 2                                             # of the examples; format 1 lost text where a row was full
 FULL = 0.8                                             # the share of the text below which `report` warns
 
-# A full stop may be inside 3.14, so white space must follow it; 。and the others end a sentence wherever they are.
+# White space must follow a full stop, because 3.14 holds one; 。and the others end a sentence wherever they are.
 CLOSING = "\"'”’»)」』】）》"
 SENTENCE_END = regex.compile(
     rf"(?V1)(?<=[.!?][{CLOSING}]*)\s+|(?<=[[\p{{STerm}}…]--[.!?]][{CLOSING}]*)(?![{CLOSING}\p{{STerm}}…])\s*")
 
 
 def read_documents(paths):
-    """Documents, each a list of lines, one after the other: blank lines part them. `.xz` files are read as they are.
+    """Yields documents, which blank lines separate, each as a list of lines. `.xz` files are unpacked while reading.
 
     Raises ValueError, with the number of the line, if a file is not UTF-8, or an .xz file is damaged.
     """
@@ -64,26 +64,26 @@ def _raw_lines(path):
 
 
 def split_documents(documents, held_out):
-    """Every hundredth document is held out; -> those, or all the others."""
+    """Every hundredth document, if `held_out`; if not, all the others."""
     for number, document in enumerate(documents, 1):
         if (number % HELD_OUT_EVERY == 0) == held_out:
             yield document
 
 
 def make_examples(documents, encode, length, cls_id, sep_id, pad_id, rng):
-    """[CLS] first segment [SEP] second segment [SEP], padded: rows of `length` ids, which hold all of the text.
+    """Yields rows of `length` ids, [CLS] first segment [SEP] second segment [SEP] padding, which hold all of the text.
 
     Sentences are gathered until they fill a row; what does not fit begins the next one. A document's end closes a row.
     One in ten rows is a single segment, the rest are split near the middle; one in twenty aims at a random shorter
-    length. A sentence that is longer than a row is cut into pieces of a row.
+    length. A sentence that is longer than a row is cut into pieces that each fill one.
 
     Source: ExampleBuilder of build_pretraining_dataset.py. It keeps only the first row of a long line, and drops what
     does not fit; and it tests `first_segment or ...` where ELECTRA tests `len(first_segment) == 0 or ...`, so that a
-    second segment hardly ever comes about. Neither slip is repeated here.
+    second segment is very rare. Neither mistake is repeated here.
     """
     target = length
     for document in documents:
-        waiting = []                                   # sentences that are in no row yet
+        waiting = []                                   # sentences that are not in a row yet
         for ids in chain(_sentences(document, encode, length - 2), [None]):
             if ids:
                 waiting.append(ids)
@@ -120,12 +120,12 @@ def _example(sentences, target, length, cls_id, sep_id, rng):
 
 
 def encode_corpus(paths, tokenizer, length, folder, seed=0, progress=None):
-    """Encode the training and the held-out part, once: -> two memory maps (examples, length) of ids.
+    """Encode the training and the held-out part  ->  two memory maps (examples, length) of ids
 
-    `folder` gets train.ids, held_out.ids and examples.json; if they are there already, from files of the same content,
-    the same vocabulary and length, they are only opened.
+    `folder` gets train.ids, held_out.ids and examples.json. If they are there already, made from the same files,
+    vocabulary, length and seed, they are only opened.
 
-    Raises ValueError if they are of something else, or if there is no text.
+    Raises ValueError if they were made from something else, or if there is no text.
     """
     folder = Path(folder)
     check_files(paths)
@@ -143,7 +143,7 @@ def encode_corpus(paths, tokenizer, length, folder, seed=0, progress=None):
         write_atomic(description, json.dumps(made_from | dict(counts=counts), indent=2) + "\n")
     found = _described(folder)
     found.pop("counts")
-    if "sha256" not in found:                          # of a version that compared sizes alone
+    if "sha256" not in found:                          # written by a version that compared only sizes
         del made_from["sha256"]
     if found != made_from:
         wrong = ", ".join(name for name in made_from if found.get(name) != made_from[name])
@@ -152,7 +152,7 @@ def encode_corpus(paths, tokenizer, length, folder, seed=0, progress=None):
 
 
 def open_examples(folder):
-    """What `encode_corpus` left in a folder: -> two memory maps (examples, length) of ids
+    """Open what `encode_corpus` left in a folder  ->  two memory maps (examples, length) of ids
 
     Raises ValueError if a file is missing or damaged.
     """
@@ -168,7 +168,7 @@ def open_examples(folder):
 
 
 def _described(folder):
-    """What examples.json says.   Raises ValueError if it is of another version or damaged."""
+    """The contents of examples.json.   Raises ValueError if it is of another version or damaged."""
     path = Path(folder, EXAMPLES)
     found = read_json(path)
     version = found.get("format", 1) if isinstance(found, dict) else None
@@ -186,7 +186,7 @@ def _described(folder):
 
 
 def check_files(paths):
-    """Raises ValueError for a pipe or a folder: training reads its data several times, and a pipe is empty then."""
+    """Raises ValueError for a pipe, folder or device, because training reads its data several times."""
     for path in paths:
         if os.path.exists(path) and not is_file(path):
             raise ValueError(f"{path} must be an ordinary file, because training reads it several times, but is a pipe,"
@@ -203,7 +203,7 @@ def sha256_of(path):
 
 
 def _write_part(paths, tokenizer, length, path, kind, seed, part, progress):
-    """Write the rows of one part -> dict: examples; pieces of the text, and how many are kept and unknown"""
+    """Write the rows of one part  ->  dict of counts: examples; pieces of the text; kept and unknown pieces"""
     special = [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id]
     counts = dict(examples=0, pieces=0, kept=0, unknown=0)
     count = lambda ids: len(ids) - sum(map(ids.count, special))
@@ -227,7 +227,7 @@ def _write_part(paths, tokenizer, length, path, kind, seed, part, progress):
 
 
 def report(folder):
-    """What became of the text of the training part, in words: a line, and one for each thing that went wrong."""
+    """Lines that say how much of the training text the examples hold, and warn if much is missing or unknown."""
     counts = _described(folder)["counts"]["train"]
     kept, unknown = counts["kept"] / max(1, counts["pieces"]), counts["unknown"] / max(1, counts["kept"])
     said = [f"{counts['examples']:,} examples hold {kept:.1%} of the {counts['pieces']:,} pieces of the text;"
@@ -247,7 +247,7 @@ def special_ids(tokenizer):
 
 
 def example_batch(rows, sep_id, pad_id):
-    """What a model reads of rows of ids: input_ids, attention_mask, token_type_ids (B, L)"""
+    """The inputs of a model for rows of ids: input_ids, attention_mask, token_type_ids (B, L)"""
     ids = np.asarray(rows, np.int64)
     real = (ids != pad_id).astype(np.int64)
     ended = np.cumsum(ids == sep_id, axis=1) - (ids == sep_id)
@@ -255,7 +255,7 @@ def example_batch(rows, sep_id, pad_id):
 
 
 def batch_rows(step, batch_size, examples, seed):
-    """The numbers of the examples of a step: epoch after epoch, each in a random order of its own."""
+    """The indices of a step's examples. Every epoch takes all examples in a random order of its own."""
     numbers = np.arange(step * batch_size, (step + 1) * batch_size)
     rows = np.empty(batch_size, np.int64)
     for epoch in np.unique(numbers // examples):

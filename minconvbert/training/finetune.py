@@ -8,7 +8,7 @@
     losses = [figures["loss"] for figures in train(task, fresh_state(params), features, cfg, recipe)]
     figures, answers = task.evaluate(examples, features, params, cfg)
 
-`run` does the same with a log, the best model kept, and a state from which a run that was killed goes on.
+`run` does the same, keeps a log and the best model, and saves a state from which a run that was killed goes on.
 """
 
 import json
@@ -35,15 +35,16 @@ from .tasks import batches, reading
 # What a run writes into its folder.
 SUMMARY = "training.json"
 FILES = ("config.json", "model.safetensors", *checkpoint.TOKENIZER_FILES, SUMMARY, STATE, LOG, CURVES)
-DROPOUT, ORDER, NEW_HEAD, BODY = 1, 2, 3, 4               # what a random generator is for, beside the seed
+DROPOUT, ORDER, NEW_HEAD, BODY = 1, 2, 3, 4               # with the run's seed, the seeds of four generators
 
 
 def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float32, **labels):
     """A pretrained model, made ready for the labels of the examples  ->  cfg, params, tokenizer
 
-    model: a folder, or "convbert-tiny". The head is fresh, as the original draws it, unless the folder has one for just
-    these labels.
-    random_init: nothing is read but the configuration and the tokenizer. labels: options of the task's `configure`.
+    model: a folder, or "convbert-tiny". Its head is kept if it is for exactly these labels; if not, a fresh one is
+    drawn as the original draws it.
+    random_init: read only the configuration and the tokenizer, and draw all parameters. labels: options of the task's
+    `configure`.
     """
     folder = own_folder(task, model)
     tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
@@ -67,16 +68,17 @@ def start(task, model, examples=None, random_init=False, seed=0, dtype=np.float3
 
 
 def own_folder(task, model):
-    """Where pretraining left its masked-word model, if that is what the task needs; or the folder itself."""
+    """The model's folder; for masked words its subfolder generator/, where pretraining leaves that model, if it exists.
+    """
     folder = model_path(model)
     inner = folder / "generator"
     return inner if task.HEAD == "masked_lm" and inner.is_dir() else folder
 
 
 def layer_scales(names, layers, decay=0.8, off_by_one=True):
-    """Parameter -> factor on its learning rate: 1 for the head, and `decay` times less for every layer further down.
+    """Parameter -> factor on its learning rate: 1 for the head, times `decay` for every layer further down.
 
-    The original counts a layer that it no longer has between the head and the top: with `off_by_one` the top layer gets
+    The original counts one layer too many between the head and the top layer: with `off_by_one` the top layer gets
     decay^2, layer i decay^(layers + 1 - i), the embeddings decay^(layers + 2).   Source: model/optimization.py,
     _get_layer_lrs; google-research/electra issue 51.
     """
@@ -92,18 +94,18 @@ def layer_scales(names, layers, decay=0.8, off_by_one=True):
 
 
 def fresh_state(params):
-    """Step 0: the parameters, which training changes in place, and Adam's moments."""
+    """The state at step 0: the parameters, which training changes in place, and Adam's moments, all zero."""
     return dict(step=0, params=params, moments=adam_state(params))
 
 
 def steps_of(features, recipe):
-    """(steps of an epoch, steps in all)"""
+    """-> steps in an epoch, steps in all"""
     per_epoch = math.ceil(len(features) / recipe.batch_size)
     return per_epoch, per_epoch * recipe.epochs
 
 
 def train(task, state, features, cfg, recipe):
-    """From the step that `state` is at to the last: yields what `train_step` returns, after each step."""
+    """Train from the step of `state` to the last, and yield the figures of each step, as `train_step` returns them."""
     per_epoch, steps = steps_of(features, recipe)
     scale = layer_scales(state["params"], cfg.num_hidden_layers, recipe.layer_decay, recipe.layer_decay_off_by_one)
     epoch, order = None, None
@@ -116,11 +118,11 @@ def train(task, state, features, cfg, recipe):
 
 
 def train_step(task, state, features, cfg, recipe, steps, scale):
-    """One step, in place: loss, gradients, clipping, Adam.
+    """Take one step, in place   ->  dict: loss, norm (of the gradients, before clipping), rate (of the head), tokens
 
-    There are `accumulate` x `threads` parts of a batch, and each counts by its share of the labels. Each part is padded
-    to its own longest row, which a convolution sees. So the gradient is exactly that of the whole batch only if all
-    rows are equally long, or with `mask_convolution`.
+    A batch is computed in `accumulate` x `threads` parts, and each is weighted by its share of the labels. Each part is
+    padded to its own longest row, and a convolution sees the padding. So the gradient is exactly that of the whole
+    batch only if all rows are equally long, or with `mask_convolution`.
 
     Raises FloatingPointError, and changes nothing, if a gradient is not finite.
     """
@@ -149,16 +151,16 @@ def train_step(task, state, features, cfg, recipe, steps, scale):
 
 
 def run(out, task, model, features, recipe, dev=None, about=None, every=Every(10, 200, None)):
-    """Train to the last step, going on from what the folder `out` holds; -> figures of the model that was kept
+    """Train to the last step, from the state in the folder `out` if there is one  ->  figures of the model that is kept
 
-    model: (cfg, params, tokenizer), as `start` returns them. dev: (examples, features) to be measured on, by default
-    after each epoch; the best model is kept, without dev the last. about: a dict of what else made this run, in which
-    `decode` are the options of the answers.
+    model: (cfg, params, tokenizer), as `start` returns them. dev: (examples, features) to measure on, by default after
+    each epoch; the best model is kept, or the last one without dev. about: a dict of what else made this run; its entry
+    `decode` holds the options of the answers.
 
     `out` gets the model as Hugging Face has it, with the tokenizer; training.json, log.jsonl, curves.png and, while the
-    run lasts, state.safetensors. A run that is finished is not run again.
+    run lasts, state.safetensors. A finished run is not repeated.
 
-    Raises ValueError if `out` holds something else, or another run works there; Stopped after a signal.
+    Raises ValueError if `out` holds something else, or if another run works there; Stopped after a signal.
     """
     out, about = Path(out), about or {}
     every = every._replace(measure=every.measure or steps_of(features, recipe)[0])
@@ -199,27 +201,27 @@ def _run(out, task, model, features, recipe, dev, about, every):
 
 
 def write_summary(path, about, recipe, **more):
-    """Write training.json: what made the run, and how far it is."""
+    """Write training.json: what made the run, and whether it is finished."""
     write_atomic(path, json_line(dict(run=about, recipe=asdict(recipe), **more), indent=2))
 
 
 def check_out(out):
-    """Raises ValueError if a folder is neither new nor that of a run to go on with."""
+    """Raises ValueError if `out` is neither new nor holds a fine-tuning to go on with."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder, but {out} is a file")
     if not out.exists() or (out / STATE).exists():
         return
     if not (out / SUMMARY).exists():
         if not all(path.name == LOCK or is_part(path, FILES) for path in out.iterdir()):
-            raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds other files")
+            raise ValueError(f"--out must be a new folder, or hold a run to go on with, but {out} holds other files")
         return
     _read_summary(out / SUMMARY)
 
 
 def finished_run(out, about, recipe):
-    """The figures of the run in a folder if it is just this one and finished; None if there is none to its end.
+    """The figures of the model that the finished run in `out` kept; None if no run is finished there.
 
-    Raises ValueError if another run is finished there.
+    Raises ValueError if that run had other options or data.
     """
     if (out / STATE).exists() or not (out / SUMMARY).exists():
         return None
@@ -227,8 +229,8 @@ def finished_run(out, about, recipe):
     if not found["finished"]:
         return None
     if (found["run"], found["recipe"]) != tuple(json.loads(json_line(part)) for part in (about, asdict(recipe))):
-        raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds a finished run"
-                         " with other options or data")
+        raise ValueError(f"--out must be a new folder, or hold a run to go on with, but {out} holds a finished run with"
+                         " other options or data")
     return found["best"]
 
 
@@ -246,20 +248,20 @@ def _read_summary(path):
 
 
 def better(entry, best):
-    """Of two logged measurements the one to keep: the first metric decides, and of equals the earlier one stays."""
+    """The better of two logged measurements by their first metric; `best`, the earlier one, if they are equal."""
     def score(one):
         value = next(iter(one["dev"].values()))
-        return -math.inf if value is None or math.isnan(value) else value   # as measured, or as logged
+        return -math.inf if value is None or math.isnan(value) else value   # the log writes nan as null
     return entry if best is None or score(entry) > score(best) else best
 
 
 def default_length(task, cfg):
-    """The usual length of a row of the task, or what the model can read."""
+    """The task's usual length of a row, but at most what the model can read."""
     return min(task.LENGTH, cfg.max_position_embeddings)
 
 
 def checked_length(length, cfg):
-    """The length of rows, which must hold [CLS], a piece and [SEP], and be no longer than the model can read."""
+    """`length`; raises ValueError if a row has no room for [CLS], a piece and [SEP], or is too long for the model."""
     if not 3 <= length <= cfg.max_position_embeddings:
         raise ValueError(f"--length must be from 3 to max_position_embeddings = {cfg.max_position_embeddings}, but is"
                          f" {length}")
@@ -269,13 +271,13 @@ def checked_length(length, cfg):
 def load_finetuned(task, folder, length=None):
     """A fine-tuned model  ->  cfg, params, tokenizer, options of `encode`, options of `decode`
 
-    The options are those of its training; a folder that was trained elsewhere has none, and gets the usual ones.
+    The options are those of its training; a model that was trained elsewhere has none, and gets the usual ones.
     """
     folder = own_folder(task, folder)
     trained = folder / SUMMARY
     about = _read_summary(trained)["run"] if trained.exists() else {}
     if about and tasks.get(about.get("task")) is not task:
-        raise ValueError(f"the model in {folder} must be one for this task, but is one for {about['task']}")
+        raise ValueError(f"the model in {folder} must be fine-tuned for this task, but is for {about['task']}")
     cfg, params = checkpoint.load(folder, task.HEAD)
     tokenizer = ConvBertTokenizerFast.from_pretrained(folder)
     encode = about.get("encode") or dict(length=default_length(task, cfg))

@@ -5,12 +5,12 @@
     .     a  *  b  left     the star must answer a
     .     a  *  b  right    the star must answer b
 
-Two letters, always different, and a word near by that says which of them is wanted: all 4 * 8 * 7 sentences are there.
-One layer answers, and of a layer nothing but how it mixes its neighbours: the value of a letter is that letter, that of
-any other word is zero, and the mixture at the star is the logits. So the mixing is all that can be learned.
+A sentence has two different letters, and a word near by says which of them is wanted: there are 4 * 8 * 7 sentences.
+The model is one layer that only mixes its neighbours: the value of a letter is that letter, the value of any other word
+is zero, and the mixture at the star, scaled, is the logits. So only the mixing can be learned.
 
     attention           a head that sees words and positions
-    attention, blind    a head that sees words alone: the order is lost on it
+    attention, blind    a head that sees words alone, so not their order
     attention, 2 heads  two heads that see words and positions, added up
     plain               one learned kernel for each channel
     dynamic             a kernel predicted from the star alone
@@ -57,7 +57,7 @@ def sentences():
 
 
 def best_accuracy(seen, answers):
-    """The most that is possible where `seen` (N, ...) is seen: for all that looks the same, the commonest answer."""
+    """The highest accuracy for a model that sees only `seen` (N, ...): the commonest answer for rows that are equal."""
     groups = {}
     for row, answer in zip(seen, answers):
         groups.setdefault(tuple(np.ravel(row)), []).append(answer)
@@ -73,7 +73,7 @@ def vectors(ids, variant):
 
 
 def fresh_params(variant, rng):
-    """Parameters; `conv_out_layer`, the map to values, is the one that stays."""
+    """Parameters; `conv_out_layer`, the map to values, stays as it is unless `train` learns it, too."""
     D, H = vectors(np.zeros((1, L), int), variant).shape[2], ATTENTION_HEADS.get(variant, 1)
     draw = lambda *shape: rng.normal(0, 0.3, shape)
     value = {"conv_out_layer.weight": np.eye(LETTERS, D), "conv_out_layer.bias": np.zeros(LETTERS)}
@@ -90,7 +90,7 @@ def fresh_params(variant, rng):
 
 
 def mix(x, p, variant):
-    """x (B, L, D)  ->  out (B, L, LETTERS), acts; of these `kernel` (B, L, 1, K), or `weights` (B, H, L, L)"""
+    """x (B, L, D)  ->  out (B, L, LETTERS), acts, which hold `kernel` (B, L, 1, K) or `weights` (B, H, L, L)"""
     if variant == "plain":
         value = linear(x, p["conv_out_layer.weight"], p["conv_out_layer.bias"])
         return depthwise_conv(value, p["depthwise.weight"]), dict(x=x, value=value)
@@ -133,7 +133,7 @@ def mix_backward(dout, acts, p, variant):
 
 
 def train(variant, seed=0, steps=150, rate=0.03, values="fixed"):
-    """Learn from all sentences at once: -> parameters; accuracies and losses after each step, (steps,) both
+    """Learn from all sentences at once  ->  parameters; accuracies (steps,) and losses (steps,), before each step
 
     values: "learned" trains the map to values, too
     """

@@ -1,4 +1,4 @@
-"""What fine-tuned models are measured by. Each metric is a share in [0, 1] unless its line says something else."""
+"""The metrics of fine-tuned models. Each is a share in [0, 1] unless its docstring says something else."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import regex
 
-# Letters of other schemes and what they are in IOBES: the last of a chunk, one alone, and one in the middle.
+# Letters of other schemes -> those of IOBES: L ends a chunk, U and W are a chunk of one word, M is inside one.
 LIKE = {"L": "E", "U": "S", "W": "S", "M": "I"}
 CHUNK_FORMS = (r"(?P<letter>[BIESLUWM])[-_](?P<kind>.+)", r"(?P<kind>.+)[-_](?P<letter>[BIESLUWM])",
                r"(?P<letter>[BIESLUWM])")
@@ -59,8 +59,8 @@ def _ranks(values):
 def entities(tags):
     """The chunks of a sentence: [(kind, start, end), ...], `end` one past the last word.
 
-    Tags are `O`, or B-, I-, E- or S- and a kind. A chunk goes on from one word to the next if the kind stays, the first
-    is B or I and the second I or E. So a stray I begins a chunk, as in conlleval.
+    Tags are `O`, or B-, I-, E- or S- and a kind. A chunk goes on from one word to the next if both have the same kind,
+    the first has B or I, and the second I or E. So a stray I begins a chunk, as in conlleval.
     """
     found, before, kind_before = [], "O", ""
     for i, tag in enumerate(tags):
@@ -75,10 +75,10 @@ def entities(tags):
 
 
 def chunk_tags(labels):
-    """-> {label: the same as `entities` reads it}; {} if the labels are not chunk tags, so that there are no entities
+    """-> {label: its tag as `entities` reads it}; {} if the labels are not chunk tags, so that there are no entities
 
-    Read are `O` and, all in one of these forms, B-PER, B_PER, PER-B, PER_B and plain B; the letters are those of IOB,
-    IOBES, BILOU and BMES.
+    Chunk tags are `O` and others in one of the forms B-PER, B_PER, PER-B, PER_B and B, the same for all. Their letters
+    are those of IOB, IOBES, BILOU and BMES.
     """
     inside = [label for label in labels if label != "O"]
     for form in CHUNK_FORMS:
@@ -91,7 +91,7 @@ def chunk_tags(labels):
 
 
 def entity_scores(wanted, found):
-    """Precision, recall and F1 over all chunks; one counts only if kind, start and end are right.
+    """Precision, recall and F1 over all chunks; a chunk is right only if its kind, start and end are.
 
     wanted, found: the tags of each sentence
     """
@@ -102,7 +102,7 @@ def entity_scores(wanted, found):
 
 
 def normalize_answer(text):
-    """Lower case, without punctuation, articles and surplus space.   Source: SQuAD's evaluate-v2.0.py."""
+    """The text in lower case, without punctuation, articles and extra spaces.   Source: SQuAD's evaluate-v2.0.py."""
     text = "".join(char for char in text.lower() if char not in string.punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
@@ -112,17 +112,17 @@ UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khm
 
 
 def spread(text):
-    """The text with each character of a script without spaces as a word, and punctuation of all scripts left out."""
+    """The text without punctuation, and with spaces around each character of a script that writes none."""
     return UNSPACED.sub(r" \g<0> ", regex.sub(r"\p{P}", "", text))
 
 
 def exact_match(answer, accepted):
-    """1.0 if the answer is, normalized, one of those accepted.   accepted: texts; none means that there is no answer"""
+    """1.0 if the normalized answer is an accepted one, else 0.0.   accepted: texts; empty if there is no answer"""
     return max(float(normalize_answer(answer) == normalize_answer(text)) for text in _accepted(accepted))
 
 
 def answer_f1(answer, accepted):
-    """The F1 of the words of the answer, normalized, against the accepted text where it is highest."""
+    """The highest F1 of the normalized answer's words over the accepted texts."""
     return max(_words_f1(answer, text) for text in _accepted(accepted))
 
 
@@ -136,9 +136,9 @@ def _words_f1(answer, text):
 
 
 def answer_scores(answers, accepted):
-    """Exact match and F1, and apart for questions with and without an answer if there are both.
+    """Exact match and F1; if only some questions have an answer, also for those with and those without one.
 
-    answers: texts, "" for none; accepted: a list of texts for each question, empty where it has no answer
+    answers: texts, "" for no answer; accepted: a list of texts for each question, empty where it has no answer
     """
     exact = np.array([exact_match(*pair) for pair in zip(answers, accepted, strict=True)])
     scores = np.array([answer_f1(*pair) for pair in zip(answers, accepted)])
@@ -152,10 +152,10 @@ def answer_scores(answers, accepted):
 
 
 def best_threshold(answers, margins, accepted):
-    """The threshold at which F1 is highest if every answer whose margin is above it becomes "" -> threshold, F1
+    """The threshold at which F1 is highest if every answer whose margin is above it becomes ""  ->  threshold, F1
 
-    margins: by how much the score of "no answer" is above that of the answer; inf: never.   Source: evaluate-v2.0.py,
-    find_best_thresh.
+    margins: the score of "no answer" minus that of the answer; inf if the context has no piece.   Source:
+    evaluate-v2.0.py, find_best_thresh.
     """
     kept = np.array([answer_f1(*pair) for pair in zip(answers, accepted, strict=True)])
     dropped = np.array([answer_f1("", texts) for texts in accepted])
@@ -163,7 +163,7 @@ def best_threshold(answers, margins, accepted):
     totals = np.concatenate([[0], np.cumsum((kept - dropped)[order])]) + dropped.sum()
     margins = np.asarray(margins, float)[order]
     thresholds = np.concatenate([[math.nextafter(margins[0], -math.inf)], margins])
-    # A threshold takes in all equal margins, so of a run of them only the last counts.
+    # A threshold keeps all answers with equal margins, so among equal margins only the last is a candidate.
     last = np.append(thresholds[1:] != thresholds[:-1], True)
     best = np.flatnonzero(last)[np.argmax(totals[last])]
     return float(thresholds[best]), float(totals[best] / len(answers))

@@ -1,4 +1,4 @@
-"""Pretraining: from plain text to learned weights, in steps that a kill cannot hurt."""
+"""Pretraining, from plain text to learned weights. A run that is killed goes on from its last saved state."""
 
 import contextlib
 from functools import partial
@@ -42,7 +42,7 @@ SHORTEST = 8                                           # tokens of an example, s
 
 
 def fresh_state(cfg, generator_cfg, recipe, dtype=np.float32):
-    """Step 0: parameters and Adam's moments."""
+    """The state at step 0: fresh parameters, and Adam's moments, all zero."""
     rng = np.random.default_rng([recipe.seed, 1])
     if recipe.objective == "masked-lm":
         params = init_params(cfg, "masked_lm", rng, "original", dtype)
@@ -52,9 +52,10 @@ def fresh_state(cfg, generator_cfg, recipe, dtype=np.float32):
 
 
 def train_step(state, examples, special, cfg, generator_cfg, recipe, ranks=Ranks()):
-    """One step, in place: every rank takes its share of the batch, gradients are added up, all ranks update alike.
+    """Take one step, in place   ->  dict: the losses, norm (of the gradients, before clipping), rate, tokens
 
-    The share of a rank is computed in as many parts as there are threads.
+    Every rank computes its share of the batch, in as many parts as it has threads. The gradients are added up over all
+    ranks, and every rank makes the same update.
 
     Raises FloatingPointError, and changes nothing, if a gradient is not finite.
     """
@@ -93,9 +94,9 @@ def train_step(state, examples, special, cfg, generator_cfg, recipe, ranks=Ranks
 
 
 def rate_scale(params, recipe):
-    """name -> factor on the learning rate, or None: one rate for all, as in the original.
+    """name -> factor on the learning rate; or None for one rate for all, as in the original.
 
-    The table of embeddings, which both parts read, learns at the rate of the discriminator.
+    The embedding table, which both parts read, learns at the discriminator's rate.
     """
     if recipe.generator_rate is None or recipe.objective == "masked-lm":
         return None
@@ -104,7 +105,7 @@ def rate_scale(params, recipe):
 
 
 def masked_batch(rows, rng, special):
-    """Rows of ids as the models read them, and the places to predict."""
+    """-> the rows as a batch that the models read, the places to predict"""
     batch = corpus.example_batch(rows, special["sep"], special["pad"])
     batch["masked_ids"], places = mask_tokens(
         batch["input_ids"], batch["attention_mask"], rng, special["mask"], list(special.values()))
@@ -112,7 +113,7 @@ def masked_batch(rows, rng, special):
 
 
 def _add_up_all(grads, ranks):
-    """One message for all gradients instead of one for each."""
+    """Add up the gradients over all ranks in one message, not in one for each array."""
     flat = np.concatenate([g.reshape(-1) for g in grads.values()])
     ranks.add_up(flat)
     ends = np.cumsum([g.size for g in grads.values()])
@@ -122,12 +123,12 @@ def _add_up_all(grads, ranks):
 def evaluate(params, held_out, special, cfg, generator_cfg, recipe, batch_size=64):
     """Figures on held-out examples, always with the same masks and draws.
 
-    masked_loss, masked_accuracy: of the generator, in nats and as a share of the drawn places, 15% of which are not
-    hidden; hidden_loss, hidden_accuracy: of the hidden places alone; auc, accuracy: of the discriminator over real
-    tokens; replaced: the share of these that were replaced
+    masked_loss (in nats) and masked_accuracy are the generator's over all drawn places, 15% of which are not hidden;
+    hidden_loss and hidden_accuracy are the same over the hidden places; auc and accuracy are the discriminator's over
+    real tokens; replaced is the share of these that were replaced.
     """
     def measured(start):
-        """-> of each place: -log p, whether it is right, whether it is hidden; of each real token: logit, label"""
+        """-> for each place: -log p, whether it is right, whether it is hidden; for each real token: logit, label"""
         rows = held_out[start : start + batch_size]
         rng = RowRandom(0, 0, range(start, start + len(rows)))
         batch, places = masked_batch(rows, rng, special)
@@ -154,23 +155,23 @@ def evaluate(params, held_out, special, cfg, generator_cfg, recipe, batch_size=6
 
 
 def place_figures(nll, right, hidden):
-    """What `evaluate` says of places.   nll (N,) in nats; right, hidden (N,) of bool"""
+    """The figures of `evaluate` over places.   nll (N,) in nats; right, hidden (N,) of bool"""
     mean = lambda x: float(x.mean()) if len(x) else 0.0
     return dict(masked_loss=mean(nll), masked_accuracy=mean(right),
                 hidden_loss=mean(nll[hidden]), hidden_accuracy=mean(right[hidden]))
 
 
 def word_frequencies(train, special, vocab_size):
-    """The share of each word in the examples, of which none is 0 but for the special tokens.   ->  (V,)"""
+    """The share of each word in the examples, above 0 for every word and almost 0 for special tokens.   ->  (V,)"""
     counts = np.bincount(np.asarray(train).reshape(-1), minlength=vocab_size) + 1.0
     counts[list(special.values())] = 1e-9
     return counts / counts.sum()
 
 
 def unigram_baseline(frequencies, held_out, special, batch_size=64):
-    """What the frequencies of words alone achieve at the places that `evaluate` asks for: its first four figures.
+    """The first four figures of `evaluate` for a model that knows only the frequencies of words.
 
-    The likeliest word everywhere, but for the places that are not hidden, where it repeats the visible word.
+    It predicts the most frequent word at hidden places, and repeats the visible word at the others.
     """
     nll, right, hidden = [], [], []
     for start in range(0, len(held_out), batch_size):
@@ -186,8 +187,9 @@ def unigram_baseline(frequencies, held_out, special, batch_size=64):
 def first_state(source, cfg, generator_cfg, recipe, made_by, dtype=np.float32):
     """The state of a new run that begins with what another one learned.
 
-    source: the state.safetensors of a run, which lends its parameters, moments and step; or a folder that `export`
-    wrote, which lends its parameters alone.   Raises ValueError if these are not of this shape.
+    source: the state.safetensors of a run, for its parameters, moments and step; or a folder that `export` wrote, for
+    its parameters alone.   Raises ValueError if their shapes are not this model's, or if the run is beyond
+    `recipe.steps`.
     """
     state = fresh_state(cfg, generator_cfg, recipe, dtype)
     if Path(source).is_dir():
@@ -200,12 +202,12 @@ def first_state(source, cfg, generator_cfg, recipe, made_by, dtype=np.float32):
     wrong = shapes(state["params"]).items() ^ shapes(found["params"]).items()
     if wrong:
         raise ValueError(f"{source} must hold the parameters of this model and generator, but differs in"
-                         f" {min(name for name, _ in wrong)}; use its configuration and options of the generator")
+                         f" {min(name for name, _ in wrong)}; use its configuration and its generator options")
     return found
 
 
 def exported_params(folder, objective=OBJECTIVES[0], dtype=np.float32):
-    """What `export` wrote, under the names of training."""
+    """The parameters that `export` wrote, under their names in training."""
     folder = Path(folder)
     writable = lambda params: {name: np.array(x, dtype) for name, x in params.items()}
     if objective == "masked-lm":
@@ -216,21 +218,21 @@ def exported_params(folder, objective=OBJECTIVES[0], dtype=np.float32):
 
 
 def check_out(out):
-    """Raises ValueError if a folder has files of a run, but not of pretraining."""
+    """Raises ValueError if `out` is a file, or holds a run that is not a pretraining."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder, but {out} is a file")
     others = [name for name in (STATE, LOG, "model", CURVES) if (out / name).exists()]
     if others and not (out / corpus.EXAMPLES).exists():
-        raise ValueError(f"--out must be a new folder or that of a run to go on with, but {out} holds {others[0]} of"
-                         " something else")
+        raise ValueError(f"--out must be a new folder, or hold a pretraining to go on with, but {out} holds"
+                         f" {others[0]} of something else")
 
 
 def run(files, out, recipe, cfg, tokenizer, every=Every(20, 200, 1000), ranks=Ranks(), init_from=None):
-    """Train to the last step, going on from what `out` holds or, if that is nothing, from `init_from`.
+    """Train to the last step, from the state in `out` or, if there is none, from `init_from`.
 
     `out` gets the examples, state.safetensors, log.jsonl and, at the end, the model as `export` writes it.
 
-    Raises ValueError if another run works in `out`, or what it holds does not fit; Stopped after a signal.
+    Raises ValueError if another run works in `out`, or if what `out` holds does not fit; Stopped after a signal.
     """
     out = Path(out)
     with run_folder(out, FILES) if ranks.rank == 0 else contextlib.nullcontext():
@@ -256,7 +258,7 @@ def _run(files, out, recipe, cfg, tokenizer, every, ranks, init_from):
         raise ValueError(f"the corpus must fill a batch of {recipe.batch_size}, but gives {len(train)} examples; use a"
                          " smaller --batch-size or more text")
     if chief and not len(held_out):
-        say(f"no held-out figures: that needs {corpus.HELD_OUT_EVERY} documents, with blank lines between them")
+        say(f"no held-out figures: they need {corpus.HELD_OUT_EVERY} documents, with blank lines between them")
     state = load_state(saved, made_by) if saved.exists() else fresh_state(cfg, generator_cfg, recipe)
     if chief:
         resume_log(out, state["step"])
@@ -276,15 +278,15 @@ def _run(files, out, recipe, cfg, tokenizer, every, ranks, init_from):
 
 
 def log_unigrams(log, step, frequencies, held_out, special):
-    """Add what word frequencies alone achieve to the log, unless it is there or nothing was held out."""
+    """Add to the log what word frequencies alone achieve, unless it is there or nothing was held out."""
     if len(held_out) and not any("unigrams" in entry for entry in read_json_lines(log)):
         append_json_line(log, step=step, unigrams=unigram_baseline(frequencies, held_out, special))
 
 
 def warn_of_plateau(entries, recipe, frequencies):
-    """Say so if the loss of masked words is still no better than word frequencies allow, after a tenth of the run.
+    """Warn if the loss of masked words, after a tenth of the run, is no better than word frequencies alone give.
 
-    entries: of the log. A rate that is too high shows in this way, not as numbers that are not finite.
+    entries: those of the log. This is how a learning rate that is too high shows; the numbers stay finite.
     """
     name = "loss" if recipe.objective == "masked-lm" else "generator_loss"
     losses = [entry[name] for entry in entries if name in entry]
@@ -292,7 +294,7 @@ def warn_of_plateau(entries, recipe, frequencies):
     known = float(-frequencies @ np.log(frequencies))
     if reached > 0.98 * known:
         say(f"the loss of masked words is {reached:.2f} after a tenth of the run, and word frequencies alone give"
-              f" {known:.2f}: the model has learned nothing of the context yet. If that stays so, try a lower"
+              f" {known:.2f}: the model has learned nothing from the context yet. If that does not change, try a lower"
               " --learning-rate, a longer --warmup or a smaller --batch-size, in another --out")
 
 
@@ -301,10 +303,11 @@ def _say_examples(count, part):
 
 
 def export(folder, params, cfg, generator_cfg, recipe, tokenizer, dtype=np.float32):
-    """Write what was learned as Hugging Face folders.
+    """Write the trained models as Hugging Face folders.
 
-    `folder` is the body of the discriminator, to fine-tune; `folder/generator` a masked-word model; the file
-    discriminator_head.safetensors finds replaced words. A masked-word model alone is written to `folder` itself.
+    `folder` gets the body of the discriminator, to fine-tune, and its head, discriminator_head.safetensors, which finds
+    replaced words; `folder/generator` gets the masked-word model. With the objective masked-lm there is only a
+    masked-word model, which goes to `folder` itself.
     """
     folder = Path(folder)
     tokenizer.model_max_length = cfg.max_position_embeddings
@@ -323,7 +326,7 @@ def export(folder, params, cfg, generator_cfg, recipe, tokenizer, dtype=np.float
 
 
 def train_vocabulary(files, size, path, characters=20_000_000):
-    """On the first 20 MB of the training documents: of `size` tokens, or as many as these give."""
+    """Write a vocabulary of `size` tokens, or as many as the first 20 million characters of the training part give."""
     lines = []
     corpus.check_files(files)
     for document in corpus.split_documents(corpus.read_documents(files), held_out=False):
@@ -335,6 +338,6 @@ def train_vocabulary(files, size, path, characters=20_000_000):
         raise ValueError(f"the corpus must have text, but there is none in {', '.join(map(str, files))}")
     tokens = vocab.train(lines, size, smaller=True)
     if len(tokens) < size:
-        say(f"the text gives a vocabulary of {len(tokens):,} tokens, fewer than the {size:,} of the preset; the model"
-              " is made for these")
+        say(f"the text gives a vocabulary of {len(tokens):,} tokens, fewer than the model's vocab_size of {size:,}; the"
+            f" model gets {len(tokens):,}, too")
     vocab.write_vocab(path, tokens)

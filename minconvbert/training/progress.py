@@ -10,13 +10,13 @@ from ..files import check_ordinary
 
 
 def say(*lines, end="\n"):
-    """Print to stderr; one that is closed, full or broken ends nothing."""
+    """Print to stderr; if that is closed, full or broken, print nothing."""
     write_to(sys.stderr, *lines, end=end)
 
 
 def write_to(stream, *lines, end="\n"):
-    """Print lines to a stream, which may have gone. A stderr that has gone is given up."""
-    if stream is not None:                             # as Python has it for what is closed from the start
+    """Print lines to a stream, if it still works. A stderr that does not is not used again."""
+    if stream is not None:                             # Python's value for a stream that was closed from the start
         try:
             print(*lines, sep="\n", end=end, file=stream, flush=True)
         except (OSError, ValueError):
@@ -25,12 +25,12 @@ def write_to(stream, *lines, end="\n"):
 
 
 class Progress:
-    """How far, how fast, how long still: one line that is rewritten; where there is no terminal, one every 10 seconds.
+    """Shows how far work is, its speed and the time left, on a line that is rewritten.
 
-    In a notebook it is a bar of tqdm's, if tqdm is installed.
+    Without a terminal there is a new line every 10 seconds; in a notebook a bar of tqdm, if tqdm is installed.
 
         progress = Progress(steps, start=step)
-        progress(step, loss=2.1, tokens=4096)      # `tokens` are counted up and shown per second
+        progress(step, loss=2.1, tokens=4096)      # `tokens` are added up and shown per second
     """
 
     def __init__(self, total, start=0, every=None, file=None):
@@ -64,7 +64,7 @@ class Progress:
 
 
 def _notebook_bar(total, start):
-    """A bar of tqdm's, or None where no notebook would show it."""
+    """A bar of tqdm, or None outside a notebook or without tqdm."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if not hasattr(shell, "kernel"):
         return None
@@ -94,7 +94,7 @@ def append_json_line(path, **entries):
 
 
 def json_line(entries, indent=None):
-    """JSON that ends a line. Numbers that are not finite are null: JSON has no words for them."""
+    """JSON and a line end. Numbers that are not finite become null, because JSON cannot write them."""
     def finite(x):
         if isinstance(x, dict):
             return {name: finite(part) for name, part in x.items()}
@@ -107,7 +107,7 @@ def json_line(entries, indent=None):
 def read_json_lines(path):
     """The entries of a log; a last line that a kill cut short is left out.
 
-    Raises ValueError, with the number of the line, for one that is not JSON.
+    Raises ValueError, with the number of the line, for a line that is not JSON.
     """
     check_ordinary(path, math.inf)
     entries = []

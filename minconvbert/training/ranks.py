@@ -12,7 +12,7 @@ from .progress import say
 class Ranks:
     """The processes that share a batch. `add_up` sums an array over all of them, in place; alone, it does nothing.
 
-    `stop` says what went wrong and ends all of them, because the others would wait for ever.
+    `stop` prints an error and ends all of them, because the others would wait for ever.
     """
 
     rank: int = 0
@@ -22,7 +22,7 @@ class Ranks:
 
 
 def mpi_command(processes):
-    """-> the command that runs Python once for each rank; its environment: one BLAS thread each"""
+    """-> the command that runs Python once for each rank; its environment, with one BLAS thread for each"""
     environment = os.environ | dict(MINCONVBERT_RANKS=str(processes), OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     beside = Path(sys.executable).with_name("mpiexec")     # where pip puts it
     return [str(beside) if beside.exists() else "mpiexec", "-n", str(processes), sys.executable], environment

@@ -14,7 +14,7 @@ def _lower_threads(recipe):
 
 @dataclass(frozen=True)
 class PretrainingRecipe:
-    """How to pretrain: `small` to `base` are the original's (configure_pretraining.py), `tiny` is ours."""
+    """How to pretrain. The presets small, medium-small and base are the original's (configure_pretraining.py)."""
 
     model: dict
     learning_rate: float
@@ -29,15 +29,15 @@ class PretrainingRecipe:
     dropout: bool = True
     seed: int = 0
     length: int = 128                                  # tokens of an example
-    decay_share: float = 1.0                           # of the steps, the last ones: there the rate falls to 0
-    generator_rate: float | None = None                # of the parameters that only the generator has
+    decay_share: float = 1.0                           # share of the steps, at the end, in which the rate falls to 0
+    generator_rate: float | None = None                # learning rate of the parameters that only the generator has
     threads: int = 1                                   # parts of a batch that are computed at once
 
     def __post_init__(self):
         if not 0 < self.decay_share <= 1:
             raise ValueError(f"--decay-share must be above 0 and at most 1, but is {self.decay_share}")
         if self.generator_rate is not None and not self.learning_rate > 0:
-            raise ValueError(f"--generator-rate needs a --learning-rate above 0, but it is {self.learning_rate}")
+            raise ValueError(f"--generator-rate needs a --learning-rate above 0, but that is {self.learning_rate}")
         _lower_threads(self)
 
 
@@ -61,10 +61,10 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class FinetuningRecipe:
-    """How to fine-tune; the defaults are the original's (configure_finetuning.py) but for the tiny model's own.
+    """How to fine-tune. The defaults are the original's for its small models (configure_finetuning.py).
 
-    warmup: share of the steps; layer_decay: the rate of each layer over that of the layer above; accumulate: parts that
-    a batch is computed in, one after the other, to save memory; threads: parts that are computed at once.
+    warmup: share of the steps; layer_decay: the rate of each layer divided by that of the layer above; accumulate:
+    parts of a batch that are computed one after the other, to save memory; threads: parts that are computed at once.
     """
 
     epochs: int = 3
@@ -84,7 +84,7 @@ class FinetuningRecipe:
 
 
 def default_recipe(task, cfg):
-    """The original's rates for its sizes; for narrower models, what did well on development sets."""
+    """The original's learning rate for its sizes; for narrower models, one that did well on development sets."""
     width = cfg.hidden_size
     rate = 1e-4 if width >= 768 else 3e-4 if width >= 256 else 1e-3
     return FinetuningRecipe(learning_rate=rate)

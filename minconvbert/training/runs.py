@@ -27,7 +27,7 @@ class Every(NamedTuple):
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal ended a run after a whole step, and its state is saved.   code: of the process, as shells have it"""
+    """A signal ended a run after a whole step; its state is saved.   code: the process's exit code, 128 + signal"""
 
     def __init__(self, message, code):
         super().__init__(message)
@@ -36,9 +36,9 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def signals(quiet=False):
-    """Note SIGINT, SIGTERM and SIGHUP for as long as the block runs.   ->  a list, which gets what came
+    """Catch the first SIGINT, SIGTERM or SIGHUP while the block runs.   ->  a list, which gets its number
 
-    The second one works as ever. Python hands signals to the main thread alone.
+    The second signal acts as usual. Outside the main thread nothing is caught, because Python gives it all signals.
     """
     came, before = [], {}
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -48,11 +48,11 @@ def signals(quiet=False):
         for number, handler in before.items():
             signal.signal(number, handler)
         if not quiet:
-            say("stopping after this step; once more to stop at once")
+            say("stopping after this step; interrupt once more to stop at once")
 
     if threading.current_thread() is threading.main_thread():
         for number in (getattr(signal, name) for name in names):
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):         # as nohup has it
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):         # nohup ignores SIGHUP
                 before[number] = signal.signal(number, note)
     try:
         yield came
@@ -63,7 +63,7 @@ def signals(quiet=False):
 
 @contextlib.contextmanager
 def run_folder(out, files):
-    """Keep a run's folder for this process, and clear it of what an earlier one left half-written.
+    """Keep a run's folder for this process, and remove files that an earlier run left half-written.
 
     files: what the run writes, relative to the folder.   Raises ValueError if another run is at work there.
     """
@@ -81,9 +81,9 @@ def due(step, every, last):
 def loop(out, state, step_once, steps, every, made_by, ranks=Ranks()):
     """Step until `steps`, with a progress bar, a log, and a state to go on from.   ->  yields (step, figures)
 
-    step_once: takes one step of `state`, in place, and returns its figures. What the caller does with a step, as
-    measuring, is done before the state of this step is saved: a run that is killed in between does it again. Of the
-    processes that share a run, the first keeps log and state.
+    step_once: takes one step of `state`, in place, and returns its figures. The caller's own work after a step, such as
+    measuring, comes before the state of that step is saved, so a run that is killed in between repeats it. If several
+    processes share a run, only the first writes the log and the state.
 
     Raises FloatingPointError, with the remedy, if a gradient is not finite; Stopped after a signal.
     """
@@ -125,7 +125,7 @@ def _stop_asked(came, ranks):
 
 
 def resume_log(out, step):
-    """Cut the log at a step, because the steps after it are run again  ->  its entries"""
+    """Cut the log after a step, because the later steps are run again  ->  the entries that are left"""
     log = out / LOG
     entries = read_json_lines(log) if log.exists() else []
     for entry in entries:
@@ -137,7 +137,7 @@ def resume_log(out, step):
 
 
 def draw_curves(log, path):
-    """The losses over the steps, and the figures that are shares, from a log to a picture. Needs matplotlib."""
+    """Draw the losses of a log, and its measured figures between 0 and 1, over the steps. Needs matplotlib."""
     import matplotlib
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
@@ -164,16 +164,16 @@ def draw_curves(log, path):
 
 
 def save_state(path, state, made_by):
-    """The whole state of a run in one file, written whole or not at all."""
+    """Write the state of a run to one file, whole or not at all."""
     tensors = under("params", state["params"]) | under("moments", state["moments"])
     write_safetensors(path, tensors, dict(step=str(state["step"]), made_by=json.dumps(made_by, sort_keys=True)))
 
 
 def load_state(path, made_by, parts=None):
-    """What `save_state` wrote.
+    """The state that `save_state` wrote.
 
-    parts: those of `made_by` that must agree (all)   Raises ValueError if the state is of another configuration, or
-    damaged.
+    parts: the entries of `made_by` that must agree (default: all).   Raises ValueError if one does not, or if the file
+    is damaged.
     """
     tensors, metadata = read_with_metadata(path)
     recorded = _recorded(metadata, path)
@@ -187,13 +187,13 @@ def load_state(path, made_by, parts=None):
     state = dict(step=int(metadata["step"]), params=sub(writable, "params"), moments=sub(writable, "moments"))
     shapes = {f"{moment}.{name}": x.shape for moment in "mv" for name, x in state["params"].items()}
     if {name: x.shape for name, x in state["moments"].items()} != shapes or not shapes:
-        raise ValueError(f"{path} must have two moments for every parameter, but has not: it is damaged; use another"
+        raise ValueError(f"{path} must have two moments for every parameter, but does not: it is damaged; use another"
                          " --out")
     return state
 
 
 def _recorded(metadata, path):
-    """What a state file says made it."""
+    """`made_by`, as the metadata of a state file record it."""
     try:
         made_by = json.loads(metadata["made_by"])
         if metadata["step"].isdecimal() and all(isinstance(part, dict) for part in made_by.values()):

@@ -23,7 +23,7 @@ from .selection import chosen, compared, seen
 
 INCH = 0.078                                           # width of a letter, in inches
 BAR = 1                                                # height of the highest bar, in inches
-LINE = 118                                             # the least number of letters in a line of the sentence
+LINE = 118                                             # letters that a line of the sentence has room for, at least
 WORDS = ("DejaVu Serif", "DejaVu Sans", "Noto Serif CJK SC", "Noto Sans CJK SC", "Noto Sans CJK JP", "Hiragino Sans",
          "PingFang SC", "Microsoft YaHei", "WenQuanYi Zen Hei", "Noto Naskh Arabic", "Noto Sans Arabic", "Geeza Pro",
          "Noto Emoji", "Segoe UI Emoji", "Symbola", "Arial Unicode MS")
@@ -74,7 +74,7 @@ def all_heads(out, tokens, row=0, ax=None):
 
 
 def profile(out, tokens, layer=None, head=None, row=0, ax=None):
-    """The mean weight at each distance of both kinds of heads, with mean distance and entropy."""
+    """The mean weight at each distance for both kinds of heads, with mean distance and entropy."""
     shown = _seen(out, tokens, row)
     layer, head, _ = chosen(shown, layer, head, 0)
     figure = drawing(8, 3.2, ax)
@@ -95,8 +95,8 @@ def two_contexts(first, second, word=None, layer=None, head=None, ax=None):
     """The same word in two sentences, and its two kernels: they differ because the span around the word differs.
 
     `first` and `second` are (out, tokens) or, for a sentence of a batch, (out, tokens, row). `word` is a label that
-    both sentences have; without it, the longest that they share is drawn. Without `layer` or `head`, those are drawn in
-    which the two kernels differ most.
+    both sentences have; without it, the longest that they share is drawn. Without `layer` or `head`, the ones where the
+    two kernels differ most are drawn.
     """
     first, second = _seen(*first), _seen(*second)
     both = compared(first, second, word, layer, head)
@@ -110,7 +110,7 @@ def overview(out, tokens, layer=None, head=None, token=None, row=0, second=None,
     """All of these drawings on one sheet.
 
     `second` is another sentence, (out, tokens) or (out, tokens, row). It adds `word` in two contexts; without `layer`
-    or `head`, those are drawn in which the two kernels of the word differ most.
+    or `head`, the ones where the two kernels of the word differ most are drawn.
     """
     shown = _seen(out, tokens, row)
     if second:
@@ -406,10 +406,7 @@ def _draw_distances(axes, shown):
 # What all drawings share
 
 def drawing(width, height, ax=None):
-    """An empty figure of this size in inches, in the colours of the others, which a notebook shows.
-
-    With `ax`, it is a part of the figure of `ax`, in its place.
-    """
+    """An empty figure of this size in inches, which a notebook shows; with `ax`, a subfigure in the place of `ax`."""
     if ax is not None:
         return _in_place_of(ax)
     try:
@@ -447,7 +444,7 @@ def _in_place_of(ax):
 
 
 def _shown(figure, ax):
-    """What a drawing returns: its figure or, if it is in the place of `ax`, its axes."""
+    """What a drawing returns: its figure or, if it took the place of `ax`, its axes."""
     return figure if ax is None else [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
 
 
@@ -493,8 +490,8 @@ def _seen(out, tokens, row=0):
     strange = {letter for token in shown.tokens for letter in token if letter > "~" and letter.isprintable()}
     if strange and find_spec("matplotlib") and (missing := sorted(strange - _drawable())):
         some = " ".join(missing[:20]) + (" ..." if len(missing) > 20 else "")
-        warnings.warn(f"no font of this machine has {some}, so the picture shows boxes; install a font that does, such"
-                      " as Noto, or use view.page, which takes the fonts of the browser", stacklevel=3)
+        warnings.warn(f"no font of this machine has {some}, so the picture shows boxes; install a font that has them,"
+                      " such as Noto, or use view.page, which takes the fonts of the browser", stacklevel=3)
     return shown
 
 

@@ -99,7 +99,7 @@ def fill(package, name, data, title, guests=()):
 
 
 def as_script_data(data):
-    """JSON for a block of data in a page: no text in it can end the block, because < and & never occur as such."""
+    """JSON for a block of data in a page. No text in it can end the block, because <, > and & are escaped."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     for char in "<>&":
         text = text.replace(char, f"\\u{ord(char):04x}")

@@ -24,26 +24,27 @@ const highestOfAll = s => Math.max(...Array.from({ length: layers * heads }, (_,
 
 // The sentence
 
+function write(cell, word) {                           // the ## of a piece that goes on with a word has its own style
+  const piece = /^##./.test(word), made = element(cell, "bdi", piece ? undefined : word);
+  if (!piece) return;
+  element(made, "span", "##");
+  made.append(word.slice(2));
+  cell.classList.add("piece");
+}
+
 const cells = [];
 function buildStage() {
   const stage = get("stage"), s = shown();
   stage.replaceChildren();
   stage.className = s.L > 80 ? "many" : s.L > 36 ? "more" : "";
   cells.length = 0;
-  let ends;                                            // zeros stay with the last word when lines break
+  let ends;                                            // keeps the last zeros with the last word when lines break
   for (let u = -half; u < s.L + half; u++) {
     const inside = u >= 0 && u < s.L;
     if (u === -half || u === s.L - 1) ends = element(stage, "span", undefined, "ends");
     const cell = element(u >= 0 && u < s.L - 1 ? stage : ends, inside ? "button" : "span", undefined, "word" + (inside ? "" : " zero"));
     const up = element(cell, "span", undefined, "up"), upNumber = element(up, "small"), upBar = element(up, "i");
-    const word = element(cell, "bdi", inside ? s.tokens[u] : "0");
-    if (inside && /^##./.test(s.tokens[u])) {
-      word.textContent = s.tokens[u].slice(2);
-      const mark = document.createElement("span");
-      mark.textContent = "##";
-      word.prepend(mark);
-      cell.classList.add("piece");
-    }
+    write(cell, inside ? s.tokens[u] : "0");
     const down = element(cell, "span", undefined, "down"), downBar = element(down, "i"), downNumber = element(down, "small");
     cells.push({ u, cell, upNumber, upBar, downNumber, downBar });
     up.setAttribute("aria-hidden", "true");
@@ -65,8 +66,8 @@ function buildStage() {
 
 function drawStage() {
   const s = shown(), t = token(), stage = get("stage"), digits = 18;
-  // The room above and below the words depends on the head alone, so that words stand still; the scale, one for both
-  // kinds, on the word.
+  // The room above and below the words depends only on the head, so that the words stay in place. The scale, which both
+  // kinds share, depends on the word.
   const part = largestOf(s, s.maps) / (largestOf(s, s.maps) + largestOf(s, s.kernels));
   const room = parseFloat(getComputedStyle(stage).getPropertyValue("--tall")) - 2 * digits;
   const above = Math.max(...cells.map(({ u }) => attends(s, t, u))), below = Math.max(...cells.map(({ u }) => convolves(s, t, u)));
@@ -311,21 +312,14 @@ function drawContexts() {
     kernels[i].forEach((weight, j) => {
       const u = places[i] + j - half, inside = u >= 0 && u < s.L;
       const cell = element(line, "div", undefined, (j === half ? "here" : "") + (inside ? "" : " lost"));
-      const word = element(cell, "bdi", inside ? s.tokens[u] : "0");
-    if (inside && /^##./.test(s.tokens[u])) {
-      word.textContent = s.tokens[u].slice(2);
-      const mark = document.createElement("span");
-      mark.textContent = "##";
-      word.prepend(mark);
-      cell.classList.add("piece");
-    }
+      write(cell, inside ? s.tokens[u] : "0");
       const down = element(cell, "span", undefined, "down");
       element(down, "i").style.height = weight / top * 48 + "px";
       element(down, "small", weight >= 0.005 ? weight.toFixed(2).replace(/^0/, "") : "");
     });
   });
   const common = kernels[0].reduce((sum, weight, j) => sum + Math.min(weight, kernels[1][j]), 0);
-  get("overlap").textContent = "In layer " + state.layer + ", head " + state.head + ", they have " + Math.round(100 * common) + "% of their weight in common.";
+  get("overlap").textContent = "In layer " + state.layer + ", head " + state.head + ", the kernels have " + Math.round(100 * common) + "% of their weight in common.";
 }
 
 // All heads

@@ -60,7 +60,7 @@ def chosen(shown, layer=None, head=None, token=None, telling=None):
     """-> layer, head, token: the given ones, checked, or those with the most to see
 
     `telling` (N, H) says how much there is to see in a head; by default, this is how much its kernels differ from token
-    to token. Of the words, the one is chosen whose kernel differs most from the mean.
+    to token. The word whose kernel differs most from the mean is chosen.
 
     A token is a position or a label. Raises ValueError if the sentence does not have it.
     """
@@ -93,8 +93,10 @@ class Compared(NamedTuple):
 
 
 def compared(first, second, word=None, layer=None, head=None):
-    """`word`, or all words that two sentences share, the longest first; the given layer and head, or those in which the
-    two kernels of the word differ most
+    """-> the words to compare, the places of the first of them, the layer and head to draw
+
+    The words are `word` alone, or all that the two sentences share, the longest first. Without `layer` or `head`, the
+    ones where the two kernels of the first word differ most are drawn.
 
     Raises ValueError if there is no such word, layer or head.
     """

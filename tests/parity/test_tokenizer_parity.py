@@ -94,7 +94,7 @@ def test_special_tokens_in_texts():
 
 
 def test_added_tokens():
-    """But for what the library leaves to chance: of tokens that are alike once normalized it takes any."""
+    """Except for what the library leaves to chance: if several tokens are alike once normalized, it takes any of them."""
     rng = random.Random(6)
     flags = ["single_word", "lstrip", "rstrip", "normalized", "special"]
     parts = ["new", "york", "New York", "NEW", " ", "\t", "x", "_", "é", "É", "e\u0301", ".", "中", "ab", "abc", "##a", "<E>"]

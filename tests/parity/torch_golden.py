@@ -78,5 +78,5 @@ def forward(golden, given, p, keep):
 
 
 def port(golden, dtype=torch.float32):
-    """{name: array} for a case of the pack: everything that it asks for."""
+    """{name: array} for a case of the pack: everything that the case expects."""
     return convbert_torch.port(golden, dtype, forward)

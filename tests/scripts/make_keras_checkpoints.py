@@ -1,6 +1,6 @@
 """Make tests/data/checkpoints/keras: tiny models of every class as transformers 4 wrote them from TensorFlow.
 
-In an environment of its own, for transformers 5 has no TensorFlow classes:
+In an environment of its own, because transformers 5 has no TensorFlow classes:
 
     pip install tensorflow-cpu tf-keras h5py torch transformers==4.57.6
     python tests/scripts/make_keras_checkpoints.py

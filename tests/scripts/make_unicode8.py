@@ -13,9 +13,9 @@ CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 HEAD = '''"""How the `tokenizers` package sees Unicode, as tables.
 
-Categories are those of Unicode 8.0, decompositions of 9.0, lower case of 16.0: no `unicodedata` is all three at once.
-Written by tests/scripts/make_unicode8.py, which asked tokenizers {version} about every code point; not by hand.
-A table lists the code points (hexadecimal) at which the answer changes, no before the first, then yes, no, yes ...
+Categories are those of Unicode 8.0, decompositions of 9.0, lower case of 16.0, and no `unicodedata` has all three.
+tests/scripts/make_unicode8.py writes these tables from the answers of tokenizers {version} for every code point. A table
+lists the code points (hexadecimal) at which the answer changes. It is no before the first.
 """
 
 

@@ -1,4 +1,4 @@
-"""The five tasks. Each is a module with the same functions: all the way from a file to a metric.
+"""Each of the five tasks is a module with the same functions, which lead from a file to a metric.
 
     read(path)                                  examples: dicts, each with `where` it was found
     example(entry, where)                       one of them, from an object of JSON or a row of a table
@@ -7,14 +7,14 @@
     stack(features, cfg, draw)                  features as one batch of arrays
     loss(batch, p, cfg, rng)                    loss, acts
     loss_backward(dloss, acts, p, cfg)          grads
-    evaluate(examples, features, p, cfg)        metrics, of which the first tells which model is best; answers
-    predict(examples, model, encoding)          answers: what the model says of each example
+    evaluate(examples, features, p, cfg)        metrics, the first of which decides which model is best; answers
+    predict(examples, model, encoding)          answers: what the model says about each example
     check_alike(examples)                       refuses examples that cannot be in one run
-    decode_options(examples)                    options of the answers, as training examples suggest them
+    decode_options(examples)                    options of `decode` that suit the training examples
 
 HEAD is the head of the model, as `heads.HEADS` calls it; LENGTH the usual length of a row; FIELDS the parts of an
-example without a label; OPTIONS what else `read`, `configure`, `encode` and `decode` take. Where a task needs nothing
-of its own, it has the function of `batches`.
+example without a label; OPTIONS the further options of `read`, `configure`, `encode` and `decode`. Where a task needs
+nothing of its own, it takes the function of `batches`.
 
 A feature is a dict: `example`, its number; `input_ids` and `token_type_ids`, a list of rows, one or as many as there
 are choices; `labels`.

@@ -15,7 +15,7 @@ from ...threads import side_by_side
 log = logging.getLogger(__name__)
 
 WINDOW = 16                                            # batches that are sorted by length together
-TOKENS = 2048                                          # of a batch that is only read
+TOKENS = 2048                                          # most tokens in a batch that is read without training
 
 
 def rows_of(pairs, tokenizer, length):
@@ -33,10 +33,10 @@ def rows_of(pairs, tokenizer, length):
 
 
 def by_length(features, batch_size, rng):
-    """The numbers of the features in batches: random, but those of a batch are of nearly one length.
+    """The indices of the features in random batches, where the features of a batch have nearly the same length.
 
-    So there is little padding, which costs time and, in a convolution, changes what is computed. Windows of WINDOW
-    batches are cut from a random order, sorted by length, and the batches of all windows are shuffled.
+    So there is little padding, which costs time and, in a convolution, changes the result. Windows of WINDOW batches
+    are cut from a random order and sorted by length; then the batches of all windows are shuffled.
     """
     lengths = [max(map(len, feature["input_ids"])) for feature in features]
     order, batches = rng.permutation(len(features)).tolist(), []
@@ -47,9 +47,9 @@ def by_length(features, batch_size, rng):
 
 
 def stack(features, cfg, draw=None):
-    """Features as arrays, padded to the longest.   ->  dict: inputs; labels, if there are any; count, of these labels
+    """Features as arrays, padded to the longest.   ->  dict: inputs; if there are labels, also labels and their count
 
-    draw: (seed, step, number of each row in its batch), for what is drawn at random; only masked_lm draws something.
+    draw: (seed, step, index of each row in its batch), which seeds random draws; only masked_lm makes any.
     """
     rows = [row for feature in features for row in feature["input_ids"]]
     types = [row for feature in features for row in feature["token_type_ids"]]
@@ -66,14 +66,14 @@ def stack(features, cfg, draw=None):
 
 
 def _labels(labels, L):
-    """Lists are labels of tokens, and padded."""
+    """The labels as one array; lists, which are labels of tokens, are padded with IGNORED to length L."""
     if isinstance(labels[0], list):
         labels = [row + [IGNORED] * (L - len(row)) for row in labels]
     return np.array(labels)
 
 
 def loss(head, batch, p, cfg, rng=None):
-    """Through the model and its loss.   batch: what `stack` returns  ->  loss, acts"""
+    """The loss of the model on a batch.   batch: what `stack` returns  ->  loss, acts"""
     _, _, loss_of, _ = HEADS[head]
     logits, acts = task_model(head, batch["inputs"], p, cfg, rng)
     value, loss_acts = loss_of(logits, batch["labels"], cfg)
@@ -89,7 +89,7 @@ def loss_backward(head, dloss, acts, p, cfg):
 
 
 def rows_by_length(rows):
-    """The numbers of the rows in batches of equal length, of at most TOKENS tokens or one row."""
+    """Yields the indices of rows of equal length, in batches of at most TOKENS tokens, or of one row."""
     alike = defaultdict(list)
     for number, (ids, _) in enumerate(rows):
         alike[len(ids)].append(number)
@@ -99,7 +99,7 @@ def rows_by_length(rows):
 
 
 def read_all(head, features, p, cfg, threads=1):
-    """The logits of each feature; one that has several rows has an array of as many.
+    """The logits of each feature; in multiple choice, an array with the logit of each of its rows.
 
     Rows of one length go through the model together, so there is no padding, and an answer does not depend on what else
     is read. Up to `threads` of these batches are read at once.
@@ -122,7 +122,7 @@ def read_all(head, features, p, cfg, threads=1):
 
 
 def evaluate(head, decode, measure, examples, features, p, cfg, threads=1, **options):
-    """-> metrics, answers.   decode, measure: the task's; options: of `decode`"""
+    """-> metrics, answers.   decode, measure: the task's functions; options: those of `decode`"""
     answers = decode(examples, features, read_all(head, features, p, cfg, threads), cfg, **options)
     return measure(examples, answers, cfg), answers
 
@@ -138,7 +138,7 @@ def predict(head, encode, decode, examples, model, encoding, decoding=(), thread
 
 
 def functions(head, encode, decode, measure):
-    """What the tasks share, for one of them   ->  its stack, loss, loss_backward, evaluate, predict"""
+    """The functions above for one task   ->  stack, loss, loss_backward, evaluate, predict"""
     return (stack, partial(loss, head), partial(loss_backward, head), partial(evaluate, head, decode, measure),
             partial(predict, head, encode, decode))
 

@@ -1,6 +1,7 @@
-"""CoNLL, which is many formats: where the cells of a line end, which lines are comments, which cell is the word.
+"""CoNLL is many formats: they differ in where cells end, which lines are comments and which cell is the word.
 
-Nothing in a file says so. What the lines have in common does; where it does not, the file is refused.
+A file does not say which format it has. The format is found from what the lines have in common; a file that leaves a
+doubt is refused.
 """
 
 import logging
@@ -16,10 +17,10 @@ CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "dep
 
 
 def read_sentences(path, labelled):
-    """-> sentences, each a list of (number of the line, word, tag): the last cell, wherever the word is
+    """-> sentences, each a list of (number of the line, word, tag); the tag is the last cell of the line
 
     Raises ValueError, with the number of the line, for a line that does not fit, and for a file whose first column
-    holds something else than words.
+    holds something other than words or their numbers.
     """
     blocks = _blocks(path)
     if not blocks:
@@ -53,7 +54,7 @@ def _blocks(path):
 
 
 def _leading(block):
-    """How many lines that may be comments a block begins with."""
+    """The number of lines at the beginning of a block that may be comments."""
     return next((i for i, (_, line) in enumerate(block) if not line.startswith("#")), len(block))
 
 
@@ -62,12 +63,12 @@ def at_spaces(line):
 
 
 def at_tabs(line):
-    """A word may have spaces inside."""
+    """The cells between tabs, which may have spaces inside."""
     return [cell for cell in (cell.strip(" ") for cell in line.split("\t")) if cell]
 
 
 def _layout(path, rows, fewest):
-    """-> the function that splits a line, the number of columns: what fits the most lines"""
+    """-> the function that splits a line, the number of columns; both as they fit most lines"""
     layouts = []
     for split in (at_tabs, at_spaces):
         sizes = Counter(len(split(line)) for _, line in rows if split is at_spaces or "\t" in line)
@@ -81,13 +82,13 @@ def _layout(path, rows, fewest):
                          f" there are {len(at_spaces(line))}: {reading.shown(line)}")
     (lines, split, columns), *others = sorted(layouts, key=lambda layout: -layout[0])
     if others and others[0][0] == lines == len(rows) and others[0][2] != columns:
-        raise ValueError(f"{path}, line {rows[0][0]}: columns must be parted by tabs or by spaces, but every line has"
+        raise ValueError(f"{path}, line {rows[0][0]}: columns must be separated by tabs or spaces, but every line has"
                          f" both: {reading.shown(rows[0][1])}; use one of them")
     return split, columns
 
 
 def _without_comments(path, blocks, certain, split, columns):
-    """Sentences of (number, cells). A line with # before the first word is a comment unless it fits the others."""
+    """Sentences of (number, cells). A line with # before the first word is left out, unless it fits the other lines."""
     tags = {cells[-1] for cells in certain if len(cells) == columns}
     chunks = metrics.chunk_tags(tags)
     sentences, comments = [], []
@@ -101,7 +102,7 @@ def _without_comments(path, blocks, certain, split, columns):
             first += 1
         sentences.append(rows[first:])
     if comments:
-        log.warning("%s: %d lines that begin with # before a sentence are left out as comments, the first is %s", path,
+        log.warning("%s: %d lines that begin with # before a sentence are left out as comments; the first is %s", path,
                     len(comments), reading.shown(comments[0]))
     return [rows for rows in sentences if rows]
 

@@ -1,7 +1,7 @@
-"""Masked-word modelling: going on with pretraining on texts of one's own.
+"""Masked-word modelling: continue pretraining on your own texts.
 
-Files: plain text. Blank lines part documents. Their lines are joined and cut into rows. The words to be predicted are
-drawn again for every batch.
+Files are plain text, with blank lines between documents. The lines of a document are joined and cut into rows. The
+words to predict are drawn again for every batch.
 """
 
 import math
@@ -41,7 +41,7 @@ def configure(cfg, examples):
 
 
 def encode(examples, tokenizer, cfg, length):
-    """Rows of [CLS], pieces of a document, [SEP]; the last one of a document is shorter.
+    """Rows of [CLS], pieces of a document, [SEP]; the last row of a document may be shorter.
 
     Rows without a word that could be hidden are left out.
 
@@ -61,7 +61,7 @@ def encode(examples, tokenizer, cfg, length):
 
 
 def stack(features, cfg, draw):
-    """As `batches.stack`, with words hidden, which `draw` decides. `count` is the number of drawn words."""
+    """As `batches.stack`, with some words hidden, which `draw` seeds. `count` is the number of words to predict."""
     inputs = batches.stack(features, cfg)["inputs"]
     special, rng = features[0]["special"], RowRandom(*draw)
     masked, places = mask_tokens(inputs["input_ids"], inputs["attention_mask"], rng, special["mask"], special["ids"],
@@ -70,7 +70,7 @@ def stack(features, cfg, draw):
 
 
 def loss(batch, p, cfg, rng=None):
-    """The loss of pretraining's generator: only the places to predict pass the head."""
+    """The loss of pretraining's generator, which computes the head only at the places to predict."""
     return masked_word_loss(batch["inputs"], batch["places"], p, cfg, rng)
 
 
@@ -80,9 +80,9 @@ def loss_backward(dloss, acts, p, cfg):
 
 
 def evaluate(examples, features, p, cfg, batch_size=16, threads=1):
-    """-> metrics, and no answers: log_likelihood, the mean over the drawn words, in nats; perplexity; accuracy
+    """-> metrics: log_likelihood (mean over the words to predict, in nats), perplexity, accuracy; and no answers
 
-    The same words are drawn every time. 15% of them stay visible, as in training.
+    The words to predict are the same every time. 15% of them stay visible, as in training.
     """
     order = sorted(range(len(features)), key=lambda i: len(features[i]["input_ids"][0]))
 
@@ -101,7 +101,7 @@ def evaluate(examples, features, p, cfg, batch_size=16, threads=1):
 def predict(examples, model, encoding=(), decoding=(), threads=1):
     """The likeliest words for the masks of each text.
 
-    Raises ValueError, with the place, for a text without a mask.
+    Raises ValueError, with the example's place, for a text without a mask.
     """
     cfg, p, tokenizer = model
 

@@ -4,8 +4,8 @@
 
 Or a table with the columns context, choice_1, choice_2, ... and label, the number of the right choice, from 0.
 
-The context and a choice are read as a pair, and each pair gets one number. The model reads it off the first token here:
-Hugging Face's default, `summary_type` "last", takes the last one, which in a padded batch is padding.
+The context and a choice are read as a pair, and each pair gets one logit. Here it is computed from the first token,
+because Hugging Face's default, `summary_type` "last", takes the last one, which in a padded batch is padding.
 """
 
 from ...ops import softmax
@@ -21,7 +21,7 @@ OPTIONS = dict(configure=("summary",))
 def read(path, labelled=True):
     """Examples of JSON lines or of a table.
 
-    Raises ValueError, with the line, if one has another number of choices than the first.
+    Raises ValueError, with the line, if an example has another number of choices than the first.
     """
     examples = reading.examples(path, example, labelled)
     check_alike(examples)
@@ -33,7 +33,7 @@ def check_alike(examples):
     N = len(examples[0]["choices"])
     for one in examples:
         if len(one["choices"]) != N:
-            raise ValueError(f"{one['where']}: there must be {N} choices, as before, but there are"
+            raise ValueError(f"{one['where']}: there must be {N} choices, as in the first example, but there are"
                              f" {len(one['choices'])}")
 
 
@@ -57,7 +57,7 @@ def example(entry, where, labelled=True):
 
 
 def configure(cfg, examples, summary="first"):
-    """The same head for any number of choices.   summary: which token a choice is judged by, or "mean" of them"""
+    """The configuration, which is the same for any number of choices.   summary: "first", "last" or "mean" of tokens"""
     check_alike(examples)
     return cfg.replace(summary_type=summary)
 
@@ -74,7 +74,7 @@ def encode(examples, tokenizer, cfg, length):
 
 
 def decode(examples, features, logits, cfg):
-    """label, the number of the best choice; choice; and its probability"""
+    """-> answers: label, the number of the best choice; choice, its text; probability"""
     answers = []
     for one, z in zip(examples, logits):
         probs = softmax(z.astype(float))

@@ -29,16 +29,16 @@ LONGEST_QUESTION, LONGEST_ANSWER = 64, 30              # pieces; Source: configu
 def read(path, labelled=True):
     """Questions of a file of SQuAD, or of JSON lines.
 
-    An answer that does not stand in its context where it should is left out, and its question if it has no other; how
-    many is said.   Raises ValueError, with the place, if that happens to all.
+    An answer that is not in the context at its place is left out, and its question, too, if it has no other answer; a
+    warning says how many.   Raises ValueError, with the place, if no question is left.
     """
     path = Path(path)
     examples = _squad(path, labelled) if path.suffix.lower() == ".json" else reading.examples(path, example, labelled)
     seen = {}
     for one in examples:
         if one["id"] in seen:
-            raise ValueError(f"{one['where']}: an id must occur once, but {one['id']!r} is that of"
-                             f" {seen[one['id']]}, too")
+            raise ValueError(f"{one['where']}: an id must occur once, but {one['id']!r} is also the id of"
+                             f" {seen[one['id']]}")
         seen[one["id"]] = one["where"]
     return _without_misplaced(path, examples)
 
@@ -104,7 +104,7 @@ def example(entry, where, labelled=True):
             made["answers"].append((text, start))
         else:
             real = made["context"].find(text)
-            hint = f"it stands at {real}" if real >= 0 else "it stands nowhere in it"
+            hint = f"the answer is at {real}" if real >= 0 else "the answer is not in the context"
             made["misplaced"].append(f"{where}: the context must have the answer {reading.shown(text)} at character"
                                      f" {start}, but has {reading.shown(found)} there; {hint}")
     if not made["misplaced"]:
@@ -144,8 +144,8 @@ def encode(examples, tokenizer, cfg, length, stride=None):
     """Rows of [CLS] question [SEP] a window of the context [SEP].   stride: pieces that neighbouring windows share
 
     labels: the pieces where the first answer begins and ends; (0, 0), the [CLS], in a window that does not hold it.
-    `spans` are the characters (start, end) of each piece of the context, None for others. Without a stride it is a
-    third of the length, or of the room left beside a long question.
+    spans: the characters (start, end) of each piece of the context, None for other pieces. The default stride is a
+    third of the length, but at most half of the room beside the question.
     """
     features = []
     for number, one in enumerate(examples):
@@ -171,13 +171,13 @@ def encode(examples, tokenizer, cfg, length, stride=None):
 
 
 def _cut(question, tokenizer):
-    """The question, or as much of it as has LONGEST_QUESTION pieces."""
+    """The question, cut to its first LONGEST_QUESTION pieces."""
     spans = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     return question if len(spans) <= LONGEST_QUESTION else question[: spans[LONGEST_QUESTION - 1][1]]
 
 
 def _places(answers, windows):
-    """(first, last) piece of the first answer in each window, or (0, 0) where it does not hold all of it"""
+    """(first, last) piece of the first answer in each window, or (0, 0) if the window does not hold all of it"""
     text, start = answers[0] if answers else ("", 0)
     end = start + len(text)
     of_answer = [span for spans in windows for span in spans if span and span[0] < end and span[1] > start]
@@ -189,10 +189,10 @@ def _places(answers, windows):
 
 
 def best_span(logits, spans, longest=LONGEST_ANSWER):
-    """The span of the context with the highest sum of start and end logit -> score, first piece, last piece
+    """The span of the context with the highest sum of start and end logit  ->  score, first piece, last piece
 
-    logits (L, 2); spans: None where a piece is not of the context; longest: pieces of an answer. All spans are tried;
-    the original tries pairs of the 20 best starts and ends.
+    logits (L, 2); spans: None where a piece is not of the context; longest: most pieces of an answer. All spans are
+    tried; the original tries pairs of the 20 best starts and ends.
     """
     context = np.array([span is not None for span in spans])
     start, end = (np.where(context, logits[:, i].astype(float), -math.inf) for i in range(2))
@@ -205,11 +205,11 @@ def best_span(logits, spans, longest=LONGEST_ANSWER):
 
 
 def decode(examples, features, logits, cfg, threshold=None):
-    """answer, its start in the context, and margin: by how much the score of no answer is above that of the answer
+    """-> answers: id; answer; start, its place in the context; span; margin, the score of no answer minus its score
 
+    The score of no answer is the lowest of all windows at [CLS]. Where the margin is above the threshold, `answer` is
+    "" and `start` None; `span` is the text that was best all the same. Without a threshold there is always an answer.
     A context without pieces has no answer and an infinite margin, which JSON writes as null.
-    The score of no answer is the lowest of all windows at [CLS]. Where the margin is above the threshold, the answer is
-    "" and `start` None; `span` is what it would have been. Without a threshold there is always an answer.
     """
     best = [(-math.inf, "", None)] * len(examples)     # score, text, start
     none = [math.inf] * len(examples)
@@ -231,13 +231,14 @@ def decode(examples, features, logits, cfg, threshold=None):
 
 
 def measure(examples, answers, cfg):
-    """F1 and exact match, as SQuAD's script for version 2.0 counts them
+    """F1 and exact match, as SQuAD's script for version 2.0 counts them.
 
-    If there are questions without an answer, apart for these, and the threshold that would be best for F1. For version
-    1.1 its script counts the same, except where an accepted answer is nothing but articles and punctuation.
+    If there are questions without an answer, they are also counted apart, and `best_threshold` gives the highest F1,
+    `best_f1`. The script for version 1.1 counts the same, except where an accepted answer is nothing but articles and
+    punctuation.
 
-    That counts words between spaces. Where accepted answers are of scripts without spaces, `unspaced_f1` and
-    `unspaced_exact_match` count their characters as words, as for Chinese and Thai in MLQA.
+    These scripts take the words between spaces. If accepted answers are in scripts without spaces, `unspaced_f1` and
+    `unspaced_exact_match` take each of their characters as a word, as MLQA does for Chinese and Thai.
     """
     accepted = [[text for text, _ in one["answers"]] for one in examples]
     figures = metrics.answer_scores([answer["answer"] for answer in answers], accepted)
@@ -253,7 +254,7 @@ def measure(examples, answers, cfg):
 
 
 def decode_options(examples):
-    """If questions without an answer were among the examples, no answer is one of the answers."""
+    """The threshold is 0 if some of the examples have no answer; if all have one, there is none."""
     return dict(threshold=None if all(one["answers"] for one in examples) else 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Files to entries, with the number of the line in every complaint."""
+"""Read files into entries. Every error names the line that is wrong."""
 
 import csv
 import json
@@ -13,8 +13,8 @@ from ...files import no_key_twice, refuse_device, refuse_pointer
 
 log = logging.getLogger(__name__)
 
-SHOWN = 80                                             # characters of what was found
-LONGEST_CELL = 2**31 - 1                               # characters; the module csv has 131,072
+SHOWN = 80                                             # most characters of a value in a message
+LONGEST_CELL = 2**31 - 1                               # characters; the csv module allows 131,072 by default
 QUOTED = regex.compile(r'"[^"]*+(?:""[^"]*+)*+"')
 QUOTED_TABLE = regex.compile(rf'(?:(?:{QUOTED.pattern}|[^"\t\n]*+)[\t\n])*+(?:{QUOTED.pattern}|[^"\t\n]*+)')
 NO_LABEL = {"-", "_", "?", "-1", "-100", "nan", "none", "null", "n/a", "na", ""}
@@ -38,7 +38,7 @@ def lines(path):
 
 
 def examples(path, make, labelled):
-    """`make(entry, where, labelled)` of each entry of JSON lines (.jsonl) or of a table with a header (.csv, .tsv).
+    """`make(entry, where, labelled)` for each entry of JSON lines (.jsonl) or of a table with a header (.csv, .tsv).
 
     Raises ValueError if the file is of another kind, or empty.
     """
@@ -71,9 +71,9 @@ def _json_lines(path):
 
 
 def parsed(text):
-    """What JSON says.
+    """The value of a JSON text.
 
-    Raises ValueError also for a key that comes twice, half a character (a lone surrogate) and for what is too deep.
+    Raises ValueError also for a repeated key, half a character (a lone surrogate) and brackets nested too deeply.
     """
     try:
         found = json.loads(text, object_pairs_hook=no_key_twice)
@@ -109,7 +109,7 @@ def _table(path):
                 header = [name.strip() for name in row]
                 named = [name for name in header if name]
                 if len(set(named)) < len(named):
-                    raise ValueError(f"{where}: each column must have a name of its own, but they are"
+                    raise ValueError(f"{where}: each column must have a name of its own, but the names are"
                                      f" {', '.join(header)}")
             elif row and len(row) != len(header):
                 raise ValueError(f"{where}: a row must have {len(header)} cells, as the header ({', '.join(header)})"
@@ -121,10 +121,10 @@ def _table(path):
 
 
 def is_quoted(text, path=""):
-    """Whether a table with tabs has quotes around cells, as pandas writes them, or none that mean anything, as GLUE.
+    """Whether quotes in a table with tabs enclose cells, as pandas writes them, or are plain characters, as in GLUE.
 
-    It has if every cell with a quote begins and ends with one and has those inside doubled, and if one of them needs
-    that, for a quote, a tab or a line end inside; or if all cells are in quotes.
+    They enclose cells if every cell with a quote begins and ends with one and has its inner quotes doubled, and if, in
+    addition, one of them needs quotes because of a quote, tab or line end inside, or all cells have quotes.
     """
     if '"' not in text:
         return False
@@ -136,8 +136,8 @@ def is_quoted(text, path=""):
             return True
         open_ones = [cell for cell in cells if '"' in cell and not QUOTED.fullmatch(cell)]
         if open_ones:
-            log.warning("%s: cells such as %s are read with their quotes; if these go on to the next cell or line, use"
-                        " .csv or .jsonl", path, shown(open_ones[0]))
+            log.warning("%s: cells such as %s are read with their quotes; if quotes enclose tabs or line ends, use .csv"
+                        " or .jsonl", path, shown(open_ones[0]))
         return False
     if doubled:
         log.warning("%s: cells such as %s are read with their quotes, because other cells have single ones", path,
@@ -146,7 +146,7 @@ def is_quoted(text, path=""):
 
 
 def need(entry, name, where):
-    """An entry's value, if it has one."""
+    """An entry's value.   Raises ValueError if it has none."""
     if entry.get(name) is None:
         others = ", ".join(repr(other) for other in entry if entry[other] is not None) or "nothing"
         raise ValueError(f"{where}: there must be {name!r}, but there is only {others}")
@@ -154,7 +154,7 @@ def need(entry, name, where):
 
 
 def text(entry, name, where):
-    """An entry's value that must be a text of something else than white space."""
+    """An entry's value, which must be a text with something other than white space."""
     return _text(need(entry, name, where), name, where)
 
 
@@ -167,7 +167,7 @@ def _text(value, name, where):
 
 
 def texts(entry, name, where):
-    """An entry's value that must be a list of texts."""
+    """An entry's value, which must be a list of such texts."""
     value = need(entry, name, where)
     if not isinstance(value, list) or not value:
         raise ValueError(f"{where}: {name} must be a list of texts, but is {shown(value)}")
@@ -175,18 +175,15 @@ def texts(entry, name, where):
 
 
 def name_of(label, where, kind="label"):
-    """The name of a label, which is a text or a whole number. White space around it is a slip of the file's."""
+    """The name of a label, which is a text or a whole number. White space around it is dropped."""
     if isinstance(label, bool) or not isinstance(label, (str, int)) or not str(label).strip():
-        raise ValueError(f"{where}: a {kind} must be a name or a whole number, but is {shown(label)}; a file has"
-                         " labels of one kind, or say --problem")
+        raise ValueError(f"{where}: a {kind} must be a name or a whole number, but is {shown(label)}; use one kind of"
+                         " labels in a file, or say --problem")
     return str(label).strip()
 
 
 def label_id(label, ids, where):
-    """The number of a label.
-
-    Raises ValueError for one that the model does not know.
-    """
+    """The number of a label.   Raises ValueError if the model does not know it."""
     if label not in ids:
         some = ", ".join(map(repr, list(ids)[:12])) + (f", ... ({len(ids)} in all)" if len(ids) > 12 else "")
         raise ValueError(f"{where}: a label must be one of {some}, but is {label!r}; the labels are those of the"
@@ -197,7 +194,7 @@ def label_id(label, ids, where):
 def named_labels(cfg, names):
     """The configuration with these labels, numbered in this order."""
     if len(set(names)) < len(names):
-        raise ValueError(f"each label must be there once, but they are {', '.join(names)}")
+        raise ValueError(f"each label must be named once, but the labels are {', '.join(names)}")
     return cfg.replace(num_labels=len(names), id2label=dict(enumerate(names)))
 
 
@@ -206,19 +203,19 @@ def label_ids(cfg):
     names = label_names(cfg)
     ids = {name: i for i, name in names.items()}
     if len(ids) < len(names):
-        raise ValueError(f"each label of a model must have a name of its own, but they are {', '.join(names.values())}")
+        raise ValueError("each label of a model must have a name of its own, but the names are"
+                         f" {', '.join(names.values())}")
     return ids
 
 
 def label_names(cfg):
-    """Number -> name of the labels; config.json may have numbers for names."""
+    """Number -> name of the labels; a config.json may have numbers as names."""
     names = cfg.id2label or {i: f"LABEL_{i}" for i in range(cfg.num_labels)}
     return {i: str(name).strip() for i, name in names.items()}
 
 
 def say_what_is_odd(labels):
-    """Warn of labels that look like none, and of those that are nearly alike.   labels: name -> how often it occurs
-    """
+    """Warn of labels that look like "no label", and of those that are nearly alike.   labels: name -> its count"""
     for name, count in labels.items():
         beside = "0" if name.startswith("-") and len(name) > 1 else None
         if name.lower() in NO_LABEL and "+" not in labels and (beside is None or beside in labels):
@@ -229,7 +226,7 @@ def say_what_is_odd(labels):
         alike[unicodedata.normalize("NFKC", name).casefold()].append(name)
     for names in alike.values():
         if len(names) > 1:
-            log.warning("the labels %s differ in the way they are written only; they are learned as %d labels",
+            log.warning("the labels %s differ only in the way they are written; they are learned as %d labels",
                         ", ".join(map(repr, names)), len(names))
 
 def in_order(names):
@@ -240,6 +237,6 @@ def in_order(names):
 
 
 def shown(value):
-    """What was found, cut to what a message can hold."""
+    """The value as a message shows it, cut to SHOWN characters."""
     found = repr(value)
     return found if len(found) <= SHOWN else f"{found[:SHOWN]}..."

@@ -47,10 +47,10 @@ def example(entry, where, labelled=True):
 
 
 def configure(cfg, examples, problem=None, labels=None):
-    """The configuration for these examples.   problem: a key of PROBLEMS, or None to tell by the first label
+    """The configuration for these examples.   problem: a key of PROBLEMS, or None to decide by the first label
 
-    Raises ValueError, with the line, for a label that is of another kind than the first; and if most are texts of
-    numbers such as 4.5, because a table does not tell names from numbers.
+    Raises ValueError, with the line, for a label of another kind than the first; and if most labels are texts such as
+    "4.5", because a table does not distinguish names and numbers.
     """
     problem = PROBLEMS[problem or _kind([one["label"] for one in examples])]
     cfg = cfg.replace(problem_type=problem)
@@ -98,7 +98,7 @@ def _number(label):
 
 
 def _problem(cfg):
-    """As `heads` has it: without a problem_type, one label is a regression."""
+    """The problem, as `heads` decides it: without a problem_type, a model with one label is a regression."""
     return cfg.problem_type or ("regression" if cfg.num_labels == 1 else "single_label_classification")
 
 
@@ -163,7 +163,7 @@ def encode(examples, tokenizer, cfg, length):
 
 
 def decode(examples, features, logits, cfg):
-    """label and its probability; or labels, those of a probability above one half; or value"""
+    """-> answers: label and probability; or labels with a probability above 0.5 and all probabilities; or value"""
     names, problem, answers = reading.label_names(cfg), _problem(cfg), []
     for z in logits:
         z = z.astype(float)
@@ -180,7 +180,7 @@ def decode(examples, features, logits, cfg):
 
 
 def measure(examples, answers, cfg):
-    """accuracy and macro F1; or micro F1, macro F1 and the share of examples with all labels right; or correlations"""
+    """accuracy and macro F1; or micro F1, macro F1 and the share of wholly right examples; or correlations and error"""
     problem, ids = _problem(cfg), reading.label_ids(cfg)
     wanted = _values(examples, problem, ids)
     if problem == "regression":

@@ -2,10 +2,10 @@
 
 Files: CoNLL (.conll, .txt: a word and its tag on each line, columns between them; blank lines between sentences),
 CoNLL-U (.conllu: the column UPOS, or another), JSON lines ({"words": [...], "tags": [...]}, or as in the data sets of
-Hugging Face {"tokens": [...], "ner_tags": [...]}, where a tag may be the number of its label). Where no tags are asked
-for, they may be missing, and a .txt is plain: a sentence on each line.
+Hugging Face {"tokens": [...], "ner_tags": [...]}, where a tag may be the number of its label). For prediction the tags
+may be missing, and a .txt is plain text with a sentence on each line.
 
-A word is read as its pieces. Its tag is asked of the first piece, the others are ignored.
+A word is read as its pieces. Its tag is predicted at the first piece; the others are ignored.
 """
 
 import logging
@@ -45,7 +45,7 @@ def read(path, labelled=True, column="upos"):
 
 
 def example(entry, where, labelled=True):
-    """From words, with tags if labelled; or from a text, split at white space and around punctuation."""
+    """An example from words, with tags if labelled; or from a text, split at white space and around punctuation."""
     name = next((name for name in WORDS if name in entry), None)
     words = reading.texts(entry, name, where) if name else split_sentence(reading.text(entry, "text", where))
     made = dict(where=where, words=words)
@@ -102,7 +102,7 @@ def _conllu(path, column, labelled):
 
 
 def configure(cfg, examples, labels=None):
-    """The configuration for the tags of the examples; where these are numbers, for all from 0 to the largest."""
+    """The configuration for the tags of the examples; if they are numbers, for all from 0 to the largest."""
     tags = list(chain.from_iterable(one["tags"] for one in examples))
     if all(isinstance(tag, int) for tag in tags):
         names = labels or [str(i) for i in range(max(tags) + 1)]
@@ -117,7 +117,7 @@ def configure(cfg, examples, labels=None):
 
 
 def _tags(one, ids):
-    """The numbers of the tags of a sentence; a tag that is a whole number is one, unless it is a name, too."""
+    """The numbers of a sentence's tags; a tag that is a whole number is taken as such, unless it is also a name."""
     if ids and all(isinstance(tag, int) for tag in one["tags"]):
         _numbers_for_names(tuple(ids))
     numbers = []
@@ -129,7 +129,7 @@ def _tags(one, ids):
     return numbers
 
 
-@cache                                                 # so that it is said once
+@cache                                                 # so that the warning comes once
 def _numbers_for_names(names):
     if names != tuple(map(str, range(len(names)))):
         log.warning("the tags are numbers, which are read as those of the model's labels: %s",
@@ -138,11 +138,11 @@ def _numbers_for_names(names):
 
 @cache
 def _chunks(names):
-    """name -> chunk tag, as `metrics.entities` reads it; {}, said if there is an O, for tags of another kind"""
+    """name -> chunk tag, as `metrics.entities` reads it; {} for other tags, with a warning if there is an O"""
     chunks = metrics.chunk_tags(names)
     if not chunks and "O" in names:
-        log.warning("there is no F1 of entities, because the tags are not all chunk tags, as O and B-PER, in one form:"
-                    " %s", ", ".join(names[:12]))
+        log.warning("there is no F1 of entities, because the tags are not all chunk tags, such as O and B-PER, in one"
+                    " form: %s", ", ".join(names[:12]))
     return chunks
 
 
@@ -173,7 +173,7 @@ def encode(examples, tokenizer, cfg, length):
 
 
 def _parts(sizes, room):
-    """(start, end) of runs of words that fill `room` as far as whole words do."""
+    """Yields (start, end) of runs of words, each as long as `room` allows."""
     start, filled = 0, 0
     for i, size in enumerate(sizes):
         if filled + size > room:
@@ -184,7 +184,7 @@ def _parts(sizes, room):
 
 
 def decode(examples, features, logits, cfg):
-    """words and tags; and the entities, if tags are those of chunks"""
+    """-> answers: words, tags and, if the tags are chunk tags, entities"""
     names = reading.label_names(cfg)
     answers = [dict(words=one["words"], tags=[]) for one in examples]
     for feature, z in zip(features, logits):
@@ -198,7 +198,7 @@ def decode(examples, features, logits, cfg):
 
 
 def measure(examples, answers, cfg):
-    """entity F1, precision and recall, if tags are those of chunks; accuracy, over words"""
+    """F1, precision and recall of entities, if the tags are chunk tags; accuracy over words"""
     ids, names = reading.label_ids(cfg), reading.label_names(cfg)
     wanted = [[names[i] for i in _tags(one, ids)] for one in examples]
     found = [answer["tags"] for answer in answers]
