@@ -186,6 +186,7 @@ def test_a_run_leaves_curves_log_and_a_folder_for_others(material, tmp_path):
     log = read_json_lines(tmp_path / "run" / "log.jsonl")
     assert [entry["step"] for entry in log if "loss" in entry] == list(range(1, 17))
     assert [entry["step"] for entry in log if "dev" in entry] == [8, 16]
+    assert json.loads((tmp_path / "run" / "tokenizer_config.json").read_text())["model_max_length"] == 48
     cfg = ConvBertConfig.from_json(tmp_path / "run")
     assert cfg.id2label == {0: "bird", 1: "cat", 2: "dog"} and cfg.unknown["architectures"] == [
         "ConvBertForSequenceClassification"]
@@ -199,20 +200,32 @@ def test_without_matplotlib_there_are_no_curves(material, tmp_path, monkeypatch,
 
 
 def test_the_best_model_is_kept_not_the_last(material, tmp_path, monkeypatch):
-    scores = iter([0.2, 0.7, 0.7, float("nan"), 0.5])
-    monkeypatch.setattr(tasks.get("text-classification"), "evaluate", lambda *args, **options: (dict(accuracy=next(scores)), []))
-    seen = []
+    """And the earlier one of equals, also where a run was interrupted after a worse one."""
+    scores, seen = iter([0.2, 0.7, 0.7, None, float("nan"), 0.5]), []
+
+    def evaluate(*args, **options):
+        score = next(scores)
+        if score is None:
+            raise KeyboardInterrupt
+        return dict(accuracy=score), []
+
+    monkeypatch.setattr(tasks.get("text-classification"), "evaluate", evaluate)
     honest = checkpoint.save
     monkeypatch.setattr(checkpoint, "save", lambda folder, *args: (seen.append(len(seen)), honest(folder, *args)))
-    main(arguments(material, "text-classification", tmp_path / "run", epochs=5))
+    assert [main(arguments(material, "text-classification", tmp_path / "run", epochs=5)) for _ in range(2)] == [130, 0]
     best = json.loads((tmp_path / "run" / "training.json").read_text())["best"]
     assert best == dict(step=16, dev=dict(accuracy=0.7)) and len(seen) == 2
 
 
 def test_without_development_data_the_last_model_is_kept(material, tmp_path):
-    full = arguments(material, "text-classification", tmp_path / "run")
+    write_model(tmp_path / "model")
+    words = tokenizer()
+    words.model_max_length = 30                        # which stays, because the model reads 48
+    words.save_pretrained(tmp_path / "model")
+    full = arguments(material, "text-classification", tmp_path / "run", "--model", str(tmp_path / "model"))
     at = full.index("--dev")
     assert main(full[:at] + full[at + 2 :]) == 0
+    assert json.loads((tmp_path / "run" / "tokenizer_config.json").read_text())["model_max_length"] == 30
     assert json.loads((tmp_path / "run" / "training.json").read_text())["best"] == dict(step=16)
     assert (tmp_path / "run" / "model.safetensors").exists()
 
@@ -421,6 +434,19 @@ def test_predict_says_what_it_takes(material, tmp_path, capsys):
     assert main(["evaluate", "token-classification", "--model", str(tmp_path / "run"), "--data",
                  paths(material)["token-classification"]]) == 2
     assert "must be fine-tuned for this task, but is for text-classification" in capsys.readouterr().err
+
+
+def test_a_model_is_read_as_it_was_trained(tmp_path):
+    """Another length changes nothing else; what was trained elsewhere gets the usual length."""
+    task = tasks.get("question-answering")
+    write_model(tmp_path, "question_answering", num_labels=2)
+    options = lambda *length: finetune.load_finetuned(task, tmp_path, *length)[3:]
+    assert options() == (dict(length=48), {}) and options(20) == (dict(length=20), {})
+    finetune.write_summary(tmp_path / "training.json", dict(
+        task="question-answering", encode=dict(length=30, stride=7), decode=dict(threshold=0.5)), FinetuningRecipe(),
+        finished=True)
+    assert options() == (dict(length=30, stride=7), dict(threshold=0.5))
+    assert options(20) == (dict(length=20, stride=7), dict(threshold=0.5))
 
 
 def test_masked_words_of_a_pretrained_folder(material, tmp_path, capsys):

@@ -106,7 +106,7 @@ def test_windows_cover_the_context_and_labels_point_at_the_answer(data):
     if not answer.strip():
         return
     length, stride = data.draw(st.integers(10, 24)), data.draw(st.sampled_from([None, 0, 2]))
-    example = dict(where="", id="1", question="who", context=context, answers=[(answer, start)])
+    example = dict(where="", id="1", question="who", context=context, answers=[(answer, start), (context[-1], len(context) - 1)])
     features = questions.encode([example], TOKENIZER, CFG, length, stride)
     covered = sorted({span for feature in features for span in feature["spans"] if span})
     whole = TOKENIZER(context, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
@@ -147,7 +147,7 @@ def test_the_best_span_is_the_best_of_all(seed, longest):
 def test_the_best_window_answers_and_the_lowest_score_of_none_counts():
     example = dict(where="", id="7", question="who", context="Cat dog", answers=[("dog", 4)])
     features = [dict(example=0, spans=[None, (0, 3), (4, 7)]), dict(example=0, spans=[None, (4, 7)])]
-    logits = [np.array([[1.0, 1], [2, 0], [0, 3]]), np.array([[2.0, 1], [4, 4]])]
+    logits = [np.array([[0.5, 1.5], [2, 0], [0, 3]]), np.array([[2.0, 1], [4, 4]])]
     wanted = dict(id="7", answer="dog", start=4, span="dog", margin=2.0 - 8.0)
     assert questions.decode([example], features, logits, CFG) == [wanted]
     assert questions.decode([example], features, logits, CFG, threshold=-6.0) == [wanted]
@@ -155,6 +155,9 @@ def test_the_best_window_answers_and_the_lowest_score_of_none_counts():
     figures = questions.measure([example, dict(answers=[])], [wanted, wanted | dict(margin=-1.0)], CFG)
     assert figures == dict(f1=0.5, exact_match=0.5, answerable_f1=1.0, answerable_exact_match=1.0, unanswerable=0.0,
                            best_f1=1.0, best_threshold=-6.0)
+    silent = [one | dict(answer="", start=None) for one in (wanted, wanted | dict(margin=-1.0))]
+    figures = questions.measure([example, dict(answers=[])], silent, CFG)      # a threshold is best for all spans
+    assert (figures["f1"], figures["best_f1"], figures["best_threshold"]) == (0.5, 1.0, -6.0)
 
 
 def test_choices_are_rows():

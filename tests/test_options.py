@@ -1,5 +1,6 @@
 """Every field of a recipe and every option of a command does what it says: each is changed, and its effect is seen."""
 
+import copy
 import hashlib
 import json
 import re
@@ -137,6 +138,7 @@ def a_deeper_generator(run, base):
 def masked_words_alone(run, base):
     assert "discriminator_loss" in base.figures[0] and "discriminator_loss" not in run.figures[0]
     assert not [name for name in run.before if "discriminator" in name]
+    assert pretrained(objective="masked-lm", dropout=True).losses != run.losses
 
 
 def parts_are_computed_at_once(run, base):
@@ -289,6 +291,26 @@ def test_dropout_of_fine_tuning_follows_the_seed(tuned_base):
     assert tuned(CFG.replace(attention_probs_dropout_prob=0.2)).losses != tuned_base.losses
 
 
+def test_each_part_of_each_step_draws_its_own(monkeypatch):
+    """Its dropout, and what the seed, the step and the places of its rows in the batch decide."""
+    drawn, given = [], []
+    loss, stack = TASK.loss, TASK.stack
+    monkeypatch.setattr(TASK, "loss", lambda *args: (drawn.append(copy.deepcopy(args[-1]).random()), loss(*args))[1])
+    monkeypatch.setattr(TASK, "stack", lambda features, cfg, draw: (
+        given.append((*draw[:2], list(draw[2]))), stack(features, cfg))[1])
+    for seed in (7, 8):
+        given.clear()
+        tuned(accumulate=2, seed=seed)
+        assert given == [(seed, step, rows) for step in range(3) for rows in ([0, 2], [1, 3])]
+    assert len(set(drawn)) == 2 * 6
+
+
+def test_the_default_length_is_that_of_the_task_or_what_the_model_reads():
+    lengths = [finetune.default_length(tasks.get("question-answering"), CFG.replace(max_position_embeddings=most))
+               for most in (48, 512, 1024)]
+    assert lengths == [48, 512, 512]
+
+
 @pytest.mark.parametrize("width, rate", ((768, 1e-4), (1024, 1e-4), (767, 3e-4), (256, 3e-4), (255, 1e-3)))
 def test_the_default_rate_follows_the_width(width, rate):
     assert default_recipe(TASK, SimpleNamespace(hidden_size=width)).learning_rate == rate
@@ -348,7 +370,7 @@ def test_each_option_of_pretrain_reaches_the_run(option, corpus_files, tmp_path,
             {k: v for k, v in asdict(one["recipe"]).items() if k != name} for one in seen[1:]]
 
 
-def test_the_other_options_of_pretrain_show_in_what_a_run_writes(corpus_files, tmp_path, monkeypatch):
+def test_the_other_options_of_pretrain_show_in_what_a_run_writes(corpus_files, tmp_path, monkeypatch, capsys):
     """--corpus, --vocab, --config, --length, --init-from and the three intervals, by two runs."""
     monkeypatch.setattr(pretrain_command, "draw_curves", lambda *_: None)
     text, more, vocab = (str(corpus_files / name) for name in ("text.txt", "more.txt", "vocab.txt"))
@@ -357,6 +379,7 @@ def test_the_other_options_of_pretrain_show_in_what_a_run_writes(corpus_files, t
     first, second = tmp_path / "first", tmp_path / "second"
     assert main([*given, "--out", str(first), "--vocab", vocab, "--steps", "5", "--log-every", "2", "--save-every", "3",
                  "--eval-every", "4"]) == 0
+    assert "warning: the vocabulary does not know " in capsys.readouterr().err             # words with n to z
     log = read_json_lines(first / "log.jsonl")
     assert [e["step"] for e in log if "loss" in e] == [2, 4, 5]
     assert [e["step"] for e in log if "held_out" in e] == [4, 5]

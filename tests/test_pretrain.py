@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from finetune_material import tokenizer
 from test_corpus import write_corpus
 
 from minconvbert.checkpoint.safetensors import read_metadata, read_safetensors
@@ -59,6 +60,8 @@ def test_a_run_leaves_a_model_a_log_and_curves(material, tmp_path):
     assert run_here(material, tmp_path, 16) == 0
     assert {path.name for path in (tmp_path / "model").iterdir()} >= {
         "config.json", "model.safetensors", "vocab.txt", "generator", "discriminator_head.safetensors"}
+    for folder in ("model", "model/generator"):
+        assert json.loads((tmp_path / folder / "tokenizer_config.json").read_text())["model_max_length"] == 32
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     log = read_json_lines(tmp_path / "log.jsonl")
     losses = [entry["loss"] for entry in log if "loss" in entry]
@@ -398,6 +401,24 @@ def test_a_small_text_without_stops(tmp_path, capsys):
     assert "167 examples hold 100.0% of the 5,000 pieces of the text; 0.0% of them are [UNK]" in said
     assert "warning" not in said
     assert json.loads((tmp_path / "out" / "model" / "config.json").read_text())["vocab_size"] == 113
+
+
+def test_what_is_held_out_makes_no_vocabulary(tmp_path):
+    """Nor does what comes after so many characters."""
+    (tmp_path / "text.txt").write_text("cat cat\n\n" * 99 + "中中\n\n" + "文文\n")
+    learned = []
+    for most in (1000, 10):
+        pretrain.train_vocabulary([tmp_path / "text.txt"], 500, tmp_path / "vocab.txt", most)
+        learned.append({"cat", "中", "文"} & set((tmp_path / "vocab.txt").read_text().split()))
+    assert learned == [{"cat", "文"}, {"cat"}]
+
+
+def test_an_export_in_half_precision_is_one_in_every_file(tmp_path):
+    cfg = ConvBertConfig(**MODEL | dict(pad_token_id=0))
+    state, generator, _ = tiny_state(PRESETS["tiny"], cfg)
+    pretrain.export(tmp_path, state["params"], cfg, generator, PRESETS["tiny"], tokenizer(), np.float16)
+    for name in ("model.safetensors", "generator/model.safetensors", "discriminator_head.safetensors"):
+        assert {x.dtype for x in read_safetensors(tmp_path / name).values()} == {np.dtype(np.float16)}
 
 
 def test_an_empty_corpus(tmp_path):
