@@ -595,7 +595,8 @@ def test_commands(tmp_path, capsys):
     assert main(["course", "list", "--names"]) == 0
     assert sorted(capsys.readouterr().out.split()) == sorted(EXERCISES)
     assert main(["course", "list", "--names", "--notebook", "08"]) == 0
-    assert "discriminator" in capsys.readouterr().out.split()
+    names = capsys.readouterr().out.split()
+    assert "discriminator" in names and "softmax" not in names
     file = tmp_path / "mine.py"
     handed_out = "softmax", "span_dynamic_conv", "masked_lm_backward"
     assert main(["course", "solution", *handed_out]) == 0
@@ -604,8 +605,11 @@ def test_commands(tmp_path, capsys):
     file.write_text(printed)
     assert main(["course", "grade", str(file)]) == 0
     assert "3 of 3 right" in capsys.readouterr().out
+    assert main(["course", "stub", "softmax", "span_dynamic_conv_backward"]) == 0
     assert main(["course", "stub", "softmax", "span_dynamic_conv_backward", "--skeleton"]) == 0
-    compile(capsys.readouterr().out, "stub", "exec")
+    printed = capsys.readouterr().out
+    compile(printed, "stub", "exec")
+    assert printed.count("raise NotImplementedError") == 2 and printed.count("    return ...") == 1
     file.write_text(span())
     graded = command("grade", file, "--seed", "Grace", "--json")
     assert graded.returncode == 0
@@ -634,8 +638,10 @@ def test_many_files_are_graded_to_csv_json_and_points(tmp_path, capsys):
     assert bob["points"] == 4, "two of three arrays are right"
     assert cyd["exercises"] == [] and "at least one exercise" in cyd["notes"][0]
     rows = table.read_text().splitlines()
-    assert [row.split(",")[2:5] for row in rows[1:]] == [
-        ["softmax_backward", "1", "6"], ["linear_backward", "0", "4"], ["", "0", "0"]]
+    wrong, line = (bob["exercises"][0][name] for name in ("wrong", "line"))
+    assert (wrong, line) == ("dweight", 2)             # no line reads x, so the whole function lacks one
+    assert [row.split(",")[2:7] for row in rows[1:]] == [
+        ["softmax_backward", "1", "6", "", ""], ["linear_backward", "0", "4", wrong, str(line)], ["", "0", "0", "", ""]]
     with pytest.raises(ValueError, match="exercise"):
         grade(tmp_path / "cyd.py")
 

@@ -23,6 +23,7 @@ from minconvbert.training.recipes import FinetuningRecipe, default_recipe
 
 QUICK = ["--learning-rate", "0.003", "--layer-decay", "1", "--batch-size", "8", "--length", "24", "--log-every", "1",
          "--save-every", "3", "--dropout", "0"]
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +178,7 @@ def test_questions_without_an_answer(material, tmp_path, capsys):
     assert without["answer"] == "" and without["margin"] > 0 and forced["answer"] == forced["span"] == without["span"] != ""
 
 
-def test_a_run_leaves_curves_log_and_a_folder_for_others(material, tmp_path):
-    pytest.importorskip("matplotlib")
+def test_a_run_leaves_curves_log_and_a_folder_for_others(material, tmp_path, curves):
     main(arguments(material, "text-classification", tmp_path / "run"))
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {
         "config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "training.json", "log.jsonl", "curves.png"}
@@ -192,7 +192,7 @@ def test_a_run_leaves_curves_log_and_a_folder_for_others(material, tmp_path):
         "ConvBertForSequenceClassification"]
 
 
-def test_without_matplotlib_there_are_no_curves(material, tmp_path, monkeypatch, capsys):
+def test_without_matplotlib_there_are_no_curves(material, tmp_path, monkeypatch, capsys, curves):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(arguments(material, "text-classification", tmp_path / "run")) == 0
     assert "no curves.png: it needs matplotlib" in capsys.readouterr().err

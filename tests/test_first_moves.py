@@ -295,6 +295,7 @@ def test_progress_is_a_bar_in_a_notebook_and_few_lines_in_a_log(monkeypatch, cap
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     monkeypatch.setitem(sys.modules, "tqdm.auto", SimpleNamespace(tqdm=Bar) if installed else None)
     progress = Progress(9, start=2)
+    assert progress.every == (0.5 if in_notebook and installed else 10)
     for step in range(3, 10):
         progress(step, loss=step / 2)
     lines = capsys.readouterr().err.splitlines()

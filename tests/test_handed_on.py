@@ -18,6 +18,7 @@ from minconvbert.__main__ import main
 from minconvbert.commands import evaluate as evaluate_command
 from minconvbert.config import ConvBertConfig
 from minconvbert.files import SHIPPED
+from minconvbert.tokenizer import ConvBertTokenizer
 from minconvbert.training import tasks
 
 
@@ -270,6 +271,9 @@ def test_the_tables_of_tokenize_and_verify(monkeypatch, capsys):
     rows = [line.split(maxsplit=4) for line in capsys.readouterr().out.splitlines()]
     assert [(row[0], row[2:4]) for row in rows[:3]] == [
         ("token", ["from", "to"]), ("the", ["0", "3"]), ("cat", ["4", "7"])]
+    monkeypatch.setattr(ConvBertTokenizer, "explain", lambda *_: [dict(token="slow", id=1, start=0, end=1, why="")])
+    for options, slow in (([], False), (["--slow"], True)):
+        assert main(["tokenize", "The cat", *options]) == 0 and ("\nslow" in capsys.readouterr().out) == slow
     from minconvbert.faces.pretrained import TOLERANCE
     for differences, code in (([0.5, 1.0], 0), ([1.0, 1.5], 1)):
         monkeypatch.setattr("minconvbert.commands.verify.verify", lambda *_: [

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -442,6 +443,8 @@ def test_progress_says_how_far_how_fast_and_how_long_still(monkeypatch):
 def test_progress_without_tokens_says_no_speed():
     """An evaluation or a text that is encoded counts other things."""
     from minconvbert.training import progress
+    for terminal, seconds in ((True, 0.5), (False, 10)):
+        assert progress.Progress(2, file=SimpleNamespace(isatty=lambda terminal=terminal: terminal)).every == seconds
     file = io.StringIO()
     progress.Progress(2, every=0, file=file)(1, loss=0.5)
     assert file.getvalue().startswith("[############............] 1/2  loss 0.5  0:00:0")

@@ -177,6 +177,11 @@ def test_no_field_of_a_pretraining_recipe_is_left_out():
     assert PRETRAINING.keys() | {"model", "length"} == {field.name for field in fields(PretrainingRecipe)}
 
 
+def test_a_rate_of_the_generator_needs_another_to_be_compared_with():
+    with pytest.raises(ValueError, match="--generator-rate needs a --learning-rate above 0, but it is 0"):
+        replace(BASE, learning_rate=0, generator_rate=0.1)
+
+
 # Fine-tuning
 
 CFG = ConvBertConfig(**SIZES).replace(num_labels=2, id2label={0: "O", 1: "B"}, hidden_dropout_prob=0.0,

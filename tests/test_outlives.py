@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
 WORDS += [f"##{letter}" for letter in WORDS[5:]]
 ENVIRONMENT = os.environ | dict(PYTHONPATH=str(ROOT), MPLBACKEND="Agg")
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 
 @pytest.fixture(scope="module")

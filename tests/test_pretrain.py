@@ -29,6 +29,7 @@ MODEL = dict(vocab_size=120, hidden_size=16, embedding_size=8, num_hidden_layers
 OPTIONS = ["--length", "32", "--batch-size", "8", "--warmup", "4", "--save-every", "3", "--eval-every", "8",
            "--log-every", "1", "--learning-rate", "0.01"]
 SPECIAL = dict(mask=4, cls=2, sep=3, pad=0)
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,10 @@ def every_file(out):
     return {path.relative_to(out): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
 
 
-def test_a_run_leaves_a_model_a_log_and_curves(material, tmp_path):
-    pytest.importorskip("matplotlib")
+def test_a_run_leaves_a_model_a_log_and_curves(material, tmp_path, curves, capsys):
     assert run_here(material, tmp_path, 16) == 0
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert " loss " in said and " norm " in said and " rate " not in said
     assert {path.name for path in (tmp_path / "model").iterdir()} >= {
         "config.json", "model.safetensors", "vocab.txt", "generator", "discriminator_head.safetensors"}
     for folder in ("model", "model/generator"):
@@ -84,7 +86,7 @@ def test_masked_words_alone(material, tmp_path):
     assert "generator_lm_head.bias" in names and "convbert.embeddings.LayerNorm.weight" in names
 
 
-def test_a_run_that_was_killed_ends_in_the_same_bytes(material, tmp_path):
+def test_a_run_that_was_killed_ends_in_the_same_bytes(material, tmp_path, curves):
     steps, kills = 60, 3
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run_here(material, whole, steps)
@@ -120,7 +122,7 @@ def test_a_kill_after_the_last_step(material, tmp_path, monkeypatch):
     assert (tmp_path / "model" / "model.safetensors").exists() and not list(tmp_path.glob("*.part"))
 
 
-def test_text_without_documents_has_nothing_held_out(material, tmp_path, capsys, recwarn):
+def test_text_without_documents_has_nothing_held_out(material, tmp_path, capsys, recwarn, curves):
     (tmp_path / "one.txt").write_text((material / "text.txt").read_text().replace("\n\n", "\n"))
     assert command.main([*arguments(material, tmp_path, 3), "--corpus", str(tmp_path / "one.txt")]) == 0
     assert "no held-out figures: they need 100 documents" in capsys.readouterr().err
@@ -389,6 +391,7 @@ def test_a_corpus_smaller_than_a_batch(material, tmp_path):
     (tmp_path / "little.txt").write_text("a few words.\n")
     with pytest.raises(ValueError, match="must fill a batch of 8, but gives 1 examples"):
         command.main([*arguments(material, tmp_path, 3), "--corpus", str(tmp_path / "little.txt")])
+    assert command.main([*arguments(material, tmp_path, 1), "--corpus", str(tmp_path / "little.txt"), "--batch-size", "1"]) == 0
 
 
 def test_a_small_text_without_stops(tmp_path, capsys):
