@@ -223,6 +223,26 @@ def test_shapes_tell_the_configuration(folder):
     variables, _ = checkpoint.read_tensors(DATA / "original" / folder / "model.ckpt.index")
     cfg = checkpoint.config_of_original(variables, folder)
     assert cfg == ConvBertConfig.from_json(DATA / "original" / folder).replace(unknown={})
+    tables = {f"electra/embeddings/{name}": np.zeros((rows, cfg.embedding_size)) for name, rows in (
+        ("word_embeddings", 99), ("position_embeddings", 77), ("token_type_embeddings", 5))}
+    assert checkpoint.config_of_original(variables | tables, folder) == cfg.replace(
+        vocab_size=99, max_position_embeddings=77, type_vocab_size=5)
+
+
+def test_what_no_shape_tells_is_said(tmp_path, caplog):
+    variables, _ = checkpoint.read_tensors(DATA / "original" / "plain" / "model.ckpt.index")
+    checkpoint.read_config(tmp_path / "model.ckpt.index", variables, "original", "electra")
+    assert f"{tmp_path / 'model.ckpt.index'}: no config.json" in caplog.text
+    assert "hidden_act 'gelu', layer_norm_eps 1e-12" in caplog.text
+
+
+def test_a_head_in_the_file_itself_is_the_one_that_counts(tmp_path):
+    cfg = small_config()
+    params = random_params(cfg, "discriminator", dtype=np.float32)
+    checkpoint.save(tmp_path, cfg, params, "discriminator")
+    write_safetensors(tmp_path / checkpoint.DISCRIMINATOR_HEAD, {
+        name: x + 1 for name, x in params.items() if not name.startswith("convbert.")})
+    assert_same(checkpoint.load(tmp_path, "discriminator")[1], params)
 
 
 def test_another_head_ratio_is_read_as_the_original_reads_it():

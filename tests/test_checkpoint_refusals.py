@@ -136,6 +136,12 @@ def test_a_tied_table_that_differs(tmp_path):
     table = params["convbert.embeddings.word_embeddings.weight"]
     write_safetensors(tmp_path / "model.safetensors", params | {"generator_lm_head.weight": table})
     assert "generator_lm_head.weight" not in checkpoint.load(tmp_path, "masked_lm")[1]
+    spoilt = table.copy()
+    spoilt[3] = np.nan                                 # in both, so they are equal, and kept if that is asked for
+    write_safetensors(tmp_path / "model.safetensors", params | {
+        "convbert.embeddings.word_embeddings.weight": spoilt, "generator_lm_head.weight": spoilt})
+    assert np.isnan(checkpoint.load(tmp_path, "masked_lm", allow_nonfinite=True)[1][
+        "convbert.embeddings.word_embeddings.weight"][3]).all()
     write_safetensors(tmp_path / "model.safetensors", params | {"generator_lm_head.weight": table + 1})
     refused(checkpoint.load, tmp_path, "generator_lm_head.weight in .* must equal .* set tie_word_embeddings to false")
     cfg.replace(tie_word_embeddings=False).to_json(tmp_path)

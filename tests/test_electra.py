@@ -101,6 +101,9 @@ def test_generators_are_those_of_the_original(preset, hidden, heads, wide):
     assert (cfg.hidden_size, cfg.num_attention_heads, cfg.intermediate_size) == (hidden, heads, wide)
     assert cfg.num_hidden_layers == 12 and cfg.embedding_size == ConvBertConfig(**recipe.model).embedding_size
     assert cfg.head_size == (64 if preset != "medium-small" else 48)
+    assert (recipe.learning_rate, recipe.batch_size) == {
+        "base": (2e-4, 256), "medium-small": (5e-4, 128), "small": (3e-4, 128)}[preset]
+    assert (recipe.steps, recipe.warmup, recipe.decay, recipe.clip, recipe.length) == (1_000_000, 10_000, 0.01, 1.0, 128)
 
 
 def test_parts_share_the_embeddings_and_nothing_else(setup):

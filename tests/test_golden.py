@@ -632,6 +632,13 @@ def test_what_frameworks_hand_in_by_mistake_is_told_with_a_remedy():
     assert (row.status, row.note) == ("wrong dtype", "must be floats, but is object; hand in .detach().float().numpy()")
     row, = check({"op.linear": {"acts.out": truth.astype(np.float16)}})["op.linear"].compared
     assert row.status == "departs" and row.note == "it is float16: did you mean --precision float16?"
+    row, = check({"op.linear": {"acts.out": truth.astype(np.float32) + 1}})["op.linear"].compared
+    assert row.status == "departs" and row.note == ""
+    lines = expected("tokenizer.lines")
+    name = next(name for name, ids in lines.items() if ids.size > 4)
+    lines[name].flat[[0, -1]] += 1
+    row = next(row for row in check({"tokenizer.lines": lines})["tokenizer.lines"].rows if row.name == name)
+    assert (row.status, row.error, row.note) == ("departs", 2.0, f"2 of {lines[name].size} differ")
     assert check({"op.linear": {"acts.out": truth.astype(np.float16)}}, precision="float16").ok
 
 
@@ -683,21 +690,32 @@ def test_levels():
     for wrong in (dict(level="ops"), dict(case="op.lin"), dict(precision="float8")):
         with pytest.raises(ValueError, match="must be one of"):
             check(port, **wrong)
+    with pytest.raises(ValueError, match=f"or {len(CASES) - 4} others, but is 'op.lin'"):
+        check(port, case="op.lin")
     with pytest.raises(ValueError, match="does not exist"):
         check("no/such/folder")
 
 
+def test_only_the_cases_that_are_named_may_fail():
+    port = {id: {"acts.out": expected(id)["acts.out"] + 1} for id in ("op.linear", "op.softmax")}
+    assert [case.id for case in check(port, expect_fail=["op.linear"]).failures] == ["op.softmax"]
+
+
 def test_a_port_may_be_a_function_that_is_not_finished():
+    def look_up():
+        raise KeyError("oh")
+
     def port(golden):
         if golden.id == "op.linear":
             return {"acts.out": golden.given["in.x"] @ golden.given["in.weight"].T + golden.given["in.bias"]}
         if golden.id == "op.softmax":
-            raise KeyError("oh")
+            look_up()
         raise NotImplementedError
     report = check(port, level="op")
     assert len(report["op.linear"].compared) == 1
     assert len(report.notes) == 1 and "op.softmax: the port raised KeyError: 'oh'" in report.notes[0]
-    assert "test_golden.py, line" in report.notes[0] and 'raise KeyError("oh")' in report.notes[0]
+    line = look_up.__code__.co_firstlineno + 1
+    assert f'test_golden.py, line {line}: raise KeyError("oh")' in report.notes[0]
     with pytest.raises(TypeError, match="must return a dict of arrays by name, but for op.linear it returned list"):
         check(lambda golden: [1, 2], case="op.linear")
 
@@ -725,6 +743,7 @@ def test_the_command(tmp_path, capsys):
     assert "remove it from the expected failures" in capsys.readouterr().out
     assert main(["golden", "check", str(tmp_path / "nowhere")]) == 2
     assert main(["golden", "check", str(port), "--case", "op.linear", "--verbose"]) == 0
+    assert "din.weight" in capsys.readouterr().out
 
 
 def test_what_could_not_be_read_is_not_ok(tmp_path):

@@ -141,6 +141,7 @@ def test_what_a_vocabulary_does_not_know(tmp_path, capsys):
     path, text = tmp_path / "vocab.txt", tmp_path / "text.txt"
     vocab.write_vocab(path, tokens)
     assert "unknown words" not in vocab.audit(path, {"the": 99, "b": 1})
+    assert vocab.audit(path, {"the": 97, "b": 3})["unknown words"].startswith("3.00% of the words")
     assert vocab.audit(path, words)["unknown words"].startswith("62.50% of the words of the text are [UNK], such as aaa")
     text.write_text("the the b\n\nthes")
     assert main(["vocab", "audit", str(path), "--text", str(text)]) == 1
