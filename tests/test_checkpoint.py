@@ -584,6 +584,12 @@ def test_index_of_shards_is_that_of_hugging_face(tmp_path):
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
     assert index["metadata"]["total_size"] == sum(array.nbytes for array in params.values())
     assert index["weight_map"].keys() == params.keys()
+    sizes = {}                                         # of the tensors of each file, which takes all that fit
+    for name, file in index["weight_map"].items():
+        sizes.setdefault(file, []).append(params[name].nbytes)
+    shards = list(sizes.values())
+    assert len(shards) > 2 and all(sum(shard) <= 8000 or len(shard) == 1 for shard in shards)
+    assert all(sum(shard) + after[0] > 8000 for shard, after in zip(shards, shards[1:]))
 
 
 def test_what_an_older_version_said_of_the_dtype_does_not_stay(tmp_path):

@@ -82,7 +82,8 @@ def test_a_diagnosis_in_words(diagnosis, said):
 def test_values_that_the_numbers_do_not_fix_are_said_as_a_range(values, sharp, said, monkeypatch):
     known = [f"{n:.0e}".replace("e-0", "e-") for n in (1e-3, 1e-4, 1e-5, 1e-7, 1e-8)] + ["0"]
     monkeypatch.setattr("minconvbert.golden.diagnosis.RANGES", [("eps {}", {f"eps {n}": n for n in known})])
-    found = Diagnosis([f"eps {n}" for n in values], 1, 1, complete=True, sharp=sharp)
+    found = Diagnosis([f"eps {n}" for n in values], 2, 3, complete=True, sharp=sharp)
+    assert str(found) == f"“eps {said}” reproduces 2 of 3 departing tensors"
     assert found.named == f"eps {said}" and found.to_dict()["named"] == found.named
     assert Diagnosis(["eps 0", "else"], 1, 1, complete=True).named is None
 

@@ -9,6 +9,7 @@ from test_view import answer, words
 
 from minconvbert import view
 from minconvbert.training.runs import draw_curves
+from minconvbert.view import figures
 from minconvbert.view.curves import by_setting
 from minconvbert.view.palette import LIGHT
 
@@ -131,6 +132,10 @@ def test_in_long_sentences_each_line_has_its_own_words():
     down = [-h for axis in figure.axes for _, h in sorted(bars(axis, LIGHT["convolution"]).items())]
     assert len(figure.axes) > 1 and up == near(long.attentions[0][0, 0, 30])
     assert down[30 : 30 + K] == near(long.kernels[0][0, 30, 0])
+    figure.draw_without_rendering()
+    tallest = max((bar for axis in figure.axes for bar in axis.patches if hasattr(bar, "get_height") and bar.get_width() < 3),
+                  key=lambda bar: abs(bar.get_height()))
+    assert tallest.get_window_extent().height / figure.dpi == pytest.approx(figures.BAR, abs=0.1)         # inches
     numbers = [float(text.get_text()) for axis in figure.axes for text in axis.texts if text.get_text()[0] == "."]
     assert numbers and all(any(abs(n - w) <= 0.00501 for w in (*up, *down)) for n in numbers)
 
@@ -317,6 +322,7 @@ def test_the_scale_beside_the_maps_is_theirs():
         image, bar = figure.axes[0].images[0], figure.axes[-1]
         figure.draw_without_rendering()
         assert bar.get_label() == "<colorbar>" and bar.get_ylim() == pytest.approx(image.get_clim())
+        assert bar.get_window_extent().height < figure.axes[0].get_window_extent().height
 
 
 # What training measured
