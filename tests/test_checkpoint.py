@@ -64,6 +64,7 @@ def test_safetensors_come_back(in_memory, tensors, metadata):
     assert read_metadata(path) == metadata
     assert all(array.flags.aligned for array in read_safetensors(path).values())
     written = path.read_bytes()
+    assert int.from_bytes(written[:8], "little") % 8 == 0                     # so the file's own bytes are aligned
     write_safetensors(path, {name: array.copy(order="F") for name, array in tensors.items()}, metadata)
     assert path.read_bytes() == written
 
@@ -381,6 +382,9 @@ def test_the_original_has_no_other_heads(tmp_path):
     cfg = small_config()
     with pytest.raises(ValueError, match="qa_outputs.weight has no name in that format"):
         checkpoint.save_original(tmp_path / "x", cfg, random_params(cfg, "question_answering"), "question_answering")
+    spoilt = random_params(cfg) | {"embeddings.LayerNorm.bias": np.full(24, np.nan)}
+    with pytest.raises(CheckpointError, match="embeddings.LayerNorm.bias must be finite"):
+        checkpoint.save_original(tmp_path / "x", cfg, spoilt)
     assert not list(tmp_path.iterdir())
 
 
@@ -461,10 +465,12 @@ def test_convert_keeps_head_and_tokenizer(tmp_path, capsys, reference):
     for name in ("config.json", "zip.bin"):
         (source / name.replace("zip", "pytorch_model")).write_bytes((DATA / "torch" / name).read_bytes())
     (source / "vocab.txt").write_text("[PAD]\n")
+    (source / "tokenizer_config.json").write_text("{}")
     assert main(["convert", str(source), str(tmp_path / "new")]) == 0
     assert "masked_lm, 58 tensors, 3,778 parameters" in capsys.readouterr().out
     assert_same(checkpoint.load(tmp_path / "new", "masked_lm")[1], reference)
     assert (tmp_path / "new" / "vocab.txt").read_text() == "[PAD]\n"
+    assert (tmp_path / "new" / "tokenizer_config.json").read_text() == "{}"
     assert main(["convert", str(source), str(tmp_path / "new")]) == 2
     assert "must be free for a checkpoint, but has model.safetensors" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "new"), str(tmp_path / "tf"), "--names", "original", "--task", "none",

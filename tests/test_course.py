@@ -1,3 +1,4 @@
+import importlib
 import inspect
 import io
 import json
@@ -624,6 +625,15 @@ def test_commands(tmp_path, capsys):
     assert command("grade", file, "--limit", "0").returncode == 2
 
 
+def test_of_a_file_that_fails_twice_the_first_line_is_said(tmp_path, monkeypatch):
+    """All that can run does."""
+    monkeypatch.setitem(sys.modules, "handed_in", None)
+    (tmp_path / "mine.py").write_text("x = 1\ny = 1 / 0\nz = nowhere\nw = x + 1\n")
+    module, problem = importlib.import_module("minconvbert.course.grade")._run(str(tmp_path / "mine.py"), set())
+    assert problem == "the file itself raises ZeroDivisionError: division by zero\n    at line 2: y = 1 / 0"
+    assert module.w == 2
+
+
 def test_many_files_are_graded_to_csv_json_and_points(tmp_path, capsys):
     (tmp_path / "ada.py").write_text(f"def softmax_backward(dy, y):\n    return {RIGHT}\n")
     (tmp_path / "bob.py").write_text(
@@ -634,7 +644,7 @@ def test_many_files_are_graded_to_csv_json_and_points(tmp_path, capsys):
     table = tmp_path / "marks.csv"
     assert main(["course", "grade", *files, "--json", "--csv", str(table), "--points", "6", "--seed-by-file"]) == 1
     ada, bob, cyd = json.loads(capsys.readouterr().out)
-    assert (ada["points"], ada["points_of"], ada["seed"]) == (6, 6, "ada")
+    assert (ada["points"], ada["points_of"], ada["seed"], ada["exercises"][0]["seed"]) == (6, 6, "ada", "ada")
     assert bob["points"] == 4, "two of three arrays are right"
     assert cyd["exercises"] == [] and "at least one exercise" in cyd["notes"][0]
     rows = table.read_text().splitlines()
@@ -644,6 +654,8 @@ def test_many_files_are_graded_to_csv_json_and_points(tmp_path, capsys):
         ["softmax_backward", "1", "6", "", ""], ["linear_backward", "0", "4", wrong, str(line)], ["", "0", "0", "", ""]]
     with pytest.raises(ValueError, match="exercise"):
         grade(tmp_path / "cyd.py")
+    report = grade(tmp_path / "cyd.py", exercises=["softmax", "linear", "softmax"], points=3.0)
+    assert (report["of"], report["points_of"], report["points"]) == (2, 6.0, 0)
 
 
 def passes(test, scope):

@@ -250,12 +250,12 @@ def test_a_pack_of_another_hand(tmp_path, name, change, message):
 
 
 def test_ports_that_are_large_in_words_alone(tmp_path):
-    with zipfile.ZipFile(tmp_path / "op.linear.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(tmp_path / "op.linear.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         with archive.open("acts.out.npy", "w") as member:
             np.lib.format.write_array_header_1_0(member, dict(descr="<f8", fortran_order=False, shape=(40_000_000,)))
             for _ in range(320):
                 member.write(bytes(1_000_000))
-    assert (tmp_path / "op.linear.npz").stat().st_size < 1_000_000
+    assert (tmp_path / "op.linear.npz").stat().st_size < 2_000_000
     (tmp_path / "op.linear").mkdir()
     with open(tmp_path / "op.linear" / "acts.out.npy", "wb") as file:
         np.lib.format.write_array_header_2_0(file, dict(descr="<f8", fortran_order=False, shape=(1 << 40,)))
@@ -537,7 +537,7 @@ def test_tokenizer_lines(tmp_path):
     rows = [json.loads(line) for line in (PACK / "tokenizer.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["text"] for row in rows] == TEXTS
     file = tmp_path / "tokenizer.jsonl"
-    file.write_text("\n".join(json.dumps(dict(line=row["line"], input_ids=row["input_ids"])) for row in rows))
+    file.write_text("\n".join(json.dumps(dict(line=row["line"], input_ids=row["input_ids"])) for row in reversed(rows)))
     assert check(tmp_path).ok
     file.write_text(file.read_text(), encoding="utf-8-sig")
     assert check(tmp_path).ok

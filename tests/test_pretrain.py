@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -322,6 +324,25 @@ def test_two_processes(material, tmp_path):
         e["tokens"] for e in read_json_lines(two / "log.jsonl") if "tokens" in e]
 
 
+@pytest.mark.parametrize("code, ours", ((0, 0), (3, 3), (-9, 137)))
+def test_processes_are_started_once_and_end_with_the_code_of_a_shell(code, ours, monkeypatch):
+    started = []
+
+    def popen(command, env, start_new_session):
+        started.append((command, env))
+        return SimpleNamespace(wait=lambda: code)
+
+    monkeypatch.delenv("MINCONVBERT_RANKS", raising=False)
+    monkeypatch.setattr(command.subprocess, "Popen", popen)
+    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+    assert command.main(["--corpus", "a", "--out", "b", "--processes", "3"]) == ours
+    ((arguments, environment),) = started
+    assert arguments[1:3] == ["-n", "3"] and arguments[3:] == [
+        sys.executable, "-m", "minconvbert", "pretrain", "--corpus", "a", "--out", "b", "--processes", "3"]
+    assert [environment[f"{name}_NUM_THREADS"] for name in ("OMP", "OPENBLAS")] == ["1", "1"]
+    assert environment["MINCONVBERT_RANKS"] == "3"
+
+
 def test_a_gradient_that_is_not_finite_stops_the_run_and_changes_nothing(material, tmp_path, monkeypatch):
     honest = pretrain.pretraining_loss_backward
 
@@ -384,7 +405,12 @@ def test_a_state_that_is_none(material, tmp_path):
 def test_a_word_that_is_there_twice(material, tmp_path):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", "a"]
     (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
-    assert run_here(material, tmp_path / "out", 1, "--vocab", str(tmp_path / "vocab.txt")) == 0
+    for size, fits in ((len(words) - 1, False), (len(words), True)):
+        (tmp_path / "config.json").write_text(json.dumps(MODEL | dict(vocab_size=size)))
+        options = ("--vocab", str(tmp_path / "vocab.txt"), "--config", str(tmp_path / "config.json"))
+        with contextlib.nullcontext() if fits else pytest.raises(
+                ValueError, match=f"must have at most vocab_size = {size} entries, but has {len(words)}"):
+            assert run_here(material, tmp_path / "out", 1, *options) == 0
 
 
 def test_a_corpus_smaller_than_a_batch(material, tmp_path):

@@ -1,6 +1,7 @@
 """What is drawn at random has the shares that are promised: each is counted, with four standard errors of room."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,6 +51,13 @@ def test_one_row_in_twenty_is_shorter_and_by_anything(rows):
     assert len(short) / len(rows) == near(0.05 * (LENGTH - 3 - 5) / (LENGTH - 4), len(rows))
     assert short.min() >= 5 and short.min() < 12 and short.max() > 54
     assert short.mean() == pytest.approx((5 + LENGTH - 4) / 2, abs=4 * 16.2 / math.sqrt(len(short)))
+
+
+def test_a_shorter_row_may_be_of_any_length_up_to_the_whole():
+    asked = []
+    rng = SimpleNamespace(random=lambda: 0.04, integers=lambda *ends: (asked.append(ends), ends[1] - 1)[1])
+    list(corpus.make_examples([["x"] * 100], lambda _: [9], LENGTH, 2, 3, 0, rng))
+    assert set(asked) == {(5, LENGTH + 1)}
 
 
 def test_the_first_segment_ends_at_the_middle_or_one_before(rows):

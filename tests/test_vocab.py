@@ -128,6 +128,9 @@ def test_many_characters_and_a_frequent_word():
 def test_a_small_text_gives_what_it_has():
     words = {"the": 3, "cat": 2, "中": 9}
     tokens = vocab.train_on_counts(words, 500, smaller=True)
+    said = []
+    vocab.train_on_counts(words, ASCII + 3, progress=said.append)
+    assert said == sorted(said) and said[-1] == ASCII + 3 > said[0]
     assert tokens[-2:] == ["the", "cat"] and len(tokens) == ASCII + 3 == len(vocab.train_on_counts(words, ASCII + 3))
     with pytest.raises(ValueError, match=f"it gives {len(tokens)}; use that size"):
         vocab.train_on_counts(words, 500)
@@ -135,14 +138,14 @@ def test_a_small_text_gives_what_it_has():
 
 def test_what_a_vocabulary_does_not_know(tmp_path, capsys):
     tokens = [*vocab.SPECIAL_TOKENS, "the", "##s", "a"]
-    words = {"the": 5, "thes": 1, "s": 2, "b": 1, "bx": 3, "a" * 101: 4}
+    words = {"the": 5, "thes": 1, "s": 2, "b": 1, "bx": 3, "a" * 101: 4, "y": 9}
     found = vocab.unknown(words, tokens)
-    assert found.share == 10 / 16 and found.words == ["a" * 101, "bx", "s", "b"] and found.chars == ["b", "x"]
+    assert found.share == 19 / 25 and found.words == ["y", "a" * 101, "bx", "s", "b"] and found.chars == ["y", "b", "x"]
     path, text = tmp_path / "vocab.txt", tmp_path / "text.txt"
     vocab.write_vocab(path, tokens)
     assert "unknown words" not in vocab.audit(path, {"the": 99, "b": 1})
     assert vocab.audit(path, {"the": 97, "b": 3})["unknown words"].startswith("3.00% of the words")
-    assert vocab.audit(path, words)["unknown words"].startswith("62.50% of the words of the text are [UNK], such as aaa")
+    assert vocab.audit(path, words)["unknown words"].startswith("76.00% of the words of the text are [UNK], such as y, aaa")
     text.write_text("the the b\n\nthes")
     assert main(["vocab", "audit", str(path), "--text", str(text)]) == 1
     assert "25.00% of the words of the text are [UNK], such as b; the vocabulary lacks 1 characters, such as b" in (
