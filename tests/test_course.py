@@ -16,6 +16,8 @@ import pytest
 from minconvbert import activations, course
 from minconvbert.__main__ import main
 from minconvbert.course import EXERCISES, check, confine, exercises, grade, reference, solution, stub
+from minconvbert.course.attempt import Seen, attempt
+from minconvbert.course.check import _how, judge
 from minconvbert.course.grade import _read_attempts
 from minconvbert.course.mistakes import MISTAKES, planted
 from minconvbert.ops import standardize
@@ -26,6 +28,7 @@ from minconvbert.step.trace import arrays
 def test_the_package_passes_its_own_check(exercise):
     verdict = check(reference(exercise), seed="Ada")
     assert verdict, verdict
+    assert (verdict.message, verdict.credit) == (f"right, on {exercises.rounds(exercise)} draws", 1.0)
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
@@ -623,6 +626,31 @@ def test_commands(tmp_path, capsys):
     refused = command("grade", tmp_path / "none.py")
     assert refused.returncode == 2 and "none.py" in refused.stderr and "Traceback" not in refused.stderr
     assert command("grade", file, "--limit", "0").returncode == 2
+
+
+def test_an_array_counts_if_it_is_right_on_every_draw_and_the_first_wrong_draw_is_told():
+    given = [attempt(reference("linear_backward"), "linear_backward", 0, number) for number in range(3)]
+    for number, name in ((1, "dweight"), (2, "dbias")):
+        wrong = given[number].results | {name: given[number].results[name] + 1}
+        given[number] = given[number]._replace(results=wrong, seen=[
+            Seen("a", np.zeros(2, np.float32), 3, "a"), Seen("b", np.zeros(2, np.float16), 4, "b")])
+    verdict = judge("linear_backward", 0, given, given.__getitem__)
+    assert verdict.marks == dict(dx=True, dweight=False, dbias=False) and verdict.credit == 1 / 3
+    assert verdict.wrong == "dweight" and "the first draw was right" in verdict.message
+    assert "(a is computed in float32," in verdict.message
+
+
+RIGHT_NUMBERS = np.arange(1.0, 7).reshape(2, 3)
+
+
+@pytest.mark.parametrize("yours, said", (
+    (RIGHT_NUMBERS + [[0.5, 0.25, 0.125], [0.25, 0.375, 0.0625]], "it is off by up to 0.5, of numbers up to 6"),
+    (RIGHT_NUMBERS + [0, 0, 1], "it is wrong only at 2 of axis 1 (which has 3)"),
+    (RIGHT_NUMBERS[::-1], "it is reversed along axis 0"), (RIGHT_NUMBERS[:, ::-1], "it is reversed along axis 1"),
+    (RIGHT_NUMBERS * 4, "it is 4 times what it must be"), (RIGHT_NUMBERS.T, "its shape is (3, 2), but must be (2, 3), its transpose"),
+    (RIGHT_NUMBERS + [[1], [2]], "each of its rows is off by a constant")))
+def test_how_an_array_is_wrong(yours, said):
+    assert _how(yours, RIGHT_NUMBERS) == said
 
 
 def test_of_a_file_that_fails_twice_the_first_line_is_said(tmp_path, monkeypatch):

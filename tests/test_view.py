@@ -466,6 +466,8 @@ def test_unknown_words_markup_and_control_characters_are_drawn(command, tmp_path
     assert code == 0
     data = data_of(view.Page((tmp_path / "a.html").read_text("utf-8")))
     assert data["sentences"][0]["tokens"] == "[CLS] the < b > bank < / b > [UNK] of [SEP]".split()
+    strange = page_data(answer(4), ["[CLS]", "[", "[x]", "[SEP]"])["sentences"][0]
+    assert strange["special"] == [True, False, False, True]
     assert repr(view.Page("x" * 12_345)).startswith("Page of 12 kB: ")
     assert data["notes"] == [said.splitlines()[0]] == ["Not in the vocabulary, and seen as [UNK]: s."]
 

@@ -166,12 +166,18 @@ def test_an_alphabet_that_is_too_small_is_told(tmp_path, capsys):
 @pytest.mark.parametrize("options, message", [
     ({"size": 20}, "size must be at least 109, for the special tokens and 68 characters, but is 20"),
     ({"size": 500}, "the text is too small for 500 tokens that occur 2 times: it gives 11.*; use that size, a smaller"),
-    ({"size": 111, "max_alphabet": 3}, "it gives 12; its alphabet leaves out 50% of the words, so make max_alphabet"
+    ({"size": 111, "max_alphabet": 3}, "it gives 12; its alphabet leaves out 40% of the words, so make max_alphabet"
                                        " larger than 3"),
     ({"size": 111, "score": "best"}, "score must be one of likelihood, ratio, count, but is 'best'")])
 def test_training_errors(options, message):
     with pytest.raises(ValueError, match=message):
-        vocab.train(["the cat the cat"], **options)
+        vocab.train(["the cat the cat the"], **options)
+
+
+def test_accents_stay_on_the_words_of_a_text_if_that_is_asked_for():
+    assert [dict(vocab.count_words(["Né né"], **options)) for options in (
+        {}, dict(strip_accents=False), dict(lowercase=False, strip_accents=True))] == [
+            {"ne": 2}, {"né": 2}, {"Ne": 1, "ne": 1}]
 
 
 def test_the_vocabulary_of_this_project():
@@ -200,10 +206,14 @@ def test_audit_of_a_file_read_as_gbk_and_written_again(tmp_path):
     good = [*vocab.SPECIAL_TOKENS, *"abc£§é“”’中国文", "##中"]
     damaged = [token.encode().decode("gbk", "replace") for token in good]
     path = tmp_path / "vocab.txt"
-    path.write_bytes("".join(f"{token}\r\n" for token in damaged).encode())
+    path.write_bytes("".join(f"{token}\r\n" for token in damaged[:-1]).encode() + f"{damaged[-1]}\n".encode())
     found = vocab.audit(path)
     assert list(found) == ["line ends", "duplicates", "holes", "lost characters", "misread", "what that does"]
-    assert found["line ends"].startswith("18 of 18 lines end in CR LF")
+    assert found["line ends"].startswith("17 of 18 lines end in CR LF")
+    assert "so 2 ids are never used" in found["duplicates"]
+    lost = ["\ufffd" in token for token in damaged]
+    assert found["lost characters"].startswith(f"{sum(lost)} tokens hold U+FFFD, such as {damaged[lost.index(True)]!r}")
+    assert f"gives an added token the id 16, which is that of {damaged[16]!r}" in found["holes"]
     assert found["duplicates"].startswith("18 lines have 16 different tokens") and "'鈥\ufffd' has 3 lines, and id 13" in found["duplicates"]
     assert "The first id without a token is 11; a model needs 18 rows" in found["holes"]
     assert "is that of '" in found["holes"] and "3 are UTF-8 that was read as gbk: '拢' for '£'" in found["misread"]
