@@ -1,10 +1,13 @@
 """What the scripts in benchmarks/ say, found another way on little models."""
 
+import importlib
 import json
 import lzma
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ import in_turn  # noqa: E402
 
 import weights  # noqa: E402
 
+benchmark = importlib.import_module                    # of a name that another module has, too
 SPECIAL = dict(mask=4, cls=2, sep=3, pad=0)
 RECIPE = replace(PRESETS["tiny"], generator_layers=1.0)
 
@@ -184,3 +188,154 @@ def test_lines_of_timings():
         "| tiny | step | 100 ms | 200 ms | 0.50 | 2.00 (1.25) |")
     assert in_turn.table_row("tiny", in_turn.PEAK, medians[in_turn.PEAK], None) == (
         "| tiny | peak memory | 300 MiB | 400 MiB | 0.75 |  |")
+
+
+def test_rounds_in_turn_and_their_medians_without_the_first_two(monkeypatch):
+    seconds = {"ours": [90.0, 80, 1, 2, 6], "theirs": [70.0, 60, 4, 5, 50]}
+    started, order = [], []
+
+    def popen(command, **streams):
+        started.append(command)
+        side = command[-1]
+        asked = {"step": iter(seconds[side]), in_turn.PEAK: iter([300.0 if side == "ours" else 400.0])}
+        return SimpleNamespace(side=side, asked=asked, communicate=lambda: None)
+
+    monkeypatch.setattr(in_turn.subprocess, "Popen", popen)
+    monkeypatch.setattr(in_turn, "_ask", lambda worker, name: (order.append(worker.side), next(worker.asked[name]))[1])
+    found = in_turn.in_turn("x.py", ["--size", 3], ["step", in_turn.PEAK], repeats=3)
+    assert found == {"step": (2.0, 5.0), in_turn.PEAK: (300.0, 400.0)} and order == ["ours", "theirs"] * 6
+    assert [command[1:] for command in started] == [["x.py", "--size", "3", "--side", side] for side in seconds]
+
+
+def test_a_side_answers_with_seconds_and_mebibytes(monkeypatch, capsys):
+    clock = iter([10.0, 12.5])
+    monkeypatch.setattr(in_turn.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(sys, "stdin", ["step\n", f"{in_turn.PEAK}\n"])
+    done = []
+    in_turn.serve({"step": lambda: done.append(1)})
+    took, peak = map(float, capsys.readouterr().out.split())
+    assert took == 2.5 and done == [1] and 30 < peak < 30_000
+
+
+def test_features_of_a_batch_are_of_nearly_one_length():
+    made = benchmark("finetune").features_of("multiple-choice", ConvBertConfig(), 12, 20)
+    assert [[len(row) for row in feature["input_ids"]] for feature in made] == [[20] * 4, [19] * 4, [18] * 4]
+
+
+def test_the_table_of_all_timings(monkeypatch):
+    """Speeds become a ratio of times, and times are those of a token."""
+    pytest.importorskip("tokenizers")
+    every = benchmark("all")
+    monkeypatch.setattr(every.tokenizer, "paragraphs", lambda *_: ["é" * 500_000] * 2)                # 2 MB
+    monkeypatch.setattr(every.tokenizer, "cases", lambda *_: {name: (name,) for name in ("a", "b", "c", "d", "e")})
+    monkeypatch.setattr(every.tokenizer, "best", lambda repeats, name: [dict(a=0.5, b=2.0, c=1.0, d=8.0, e=9.0)[name]])
+    assert [line.split("|")[2:6] for line in every.of_tokenizer("text", 1)] == [
+        [" ids alone ", " 1.00 MB/s ", " 4.00 MB/s ", " 4.00 "], [" offsets and words ", " 0.25 MB/s ", " 2.00 MB/s ", " 8.00 "]]
+    figures = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures.append(figure))
+    monkeypatch.setattr(every.model, "measured", lambda size, batch, length, *_: {
+        every.model.TRAINING: (3e-6 * batch * length, 2e-6 * batch * length), in_turn.PRODUCTS: (1e-6 * batch * length, 0)})
+    every.picture("picture.png", 1)
+    for axis in figures[0].axes:
+        assert {line.get_label(): sorted({round(y, 9) for y in line.get_ydata()}) for line in axis.lines} == {
+            "minconvbert": [3], "transformers, eager": [2], "products of minconvbert alone": [1]}
+
+
+def test_the_best_of_the_repeats_is_the_least(monkeypatch):
+    pytest.importorskip("tokenizers")
+    module = benchmark("tokenizer")
+    clock = iter([0, 5, 10, 13, 20, 24, 30, 39])
+    monkeypatch.setattr(module.time, "process_time", lambda: next(clock))
+    assert module.best(2, lambda: None, lambda made: None) == [4, 3]
+
+
+# Results
+
+def snips(folder, count=60):
+    (folder / "slots_snips").mkdir()
+    for intent, encoding in (("Play", "utf-8"), ("Eat", "latin-1")):
+        data = [dict(data=[dict(text=f"é {intent} {i} "), dict(text="New York", entity="city")]) for i in range(count)]
+        (folder / "slots_snips" / f"train_{intent}_full.json").write_text(
+            json.dumps({intent: data}, ensure_ascii=False), encoding=encoding)
+
+
+def test_a_tenth_is_held_out_by_its_hash_and_nothing_is_on_both_sides(tmp_path):
+    results, train, dev = benchmark("results"), tmp_path / "train", tmp_path / "dev"
+    held_out = lambda text: zlib.crc32(text.encode()) % 10 == 0
+    snips(tmp_path)
+    texts = [f"é {intent} {i} New York" for intent in ("Eat", "Play") for i in range(60)]
+    results.queries(tmp_path, train, dev)
+    for path, wanted in ((train, False), (dev, True)):
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        assert rows == [dict(text=text, label=text.split()[1]) for text in texts if held_out(text) == wanted]
+    assert 4 < len(rows) < 24
+    results.slots(tmp_path, train, dev)
+    blocks = dev.read_text(encoding="utf-8").strip().split("\n\n")
+    assert blocks == ["\n".join([*(f"{word} O" for word in text.split()[:3]), "New B-city", "York I-city"])
+                      for text in texts if held_out(text)]
+    (tmp_path / "ner_wikigold").mkdir()
+    sentences = [f"Ann{i} I-PER\nran O" for i in range(40)]
+    (tmp_path / "ner_wikigold" / "wikigold.conll.txt").write_text("\n\n".join(["-DOCSTART- O", *sentences]) + "\n")
+    results.names(tmp_path, train, dev)
+    for path, wanted in ((train, False), (dev, True)):
+        assert path.read_text().strip().split("\n\n") == [one for one in sentences if held_out(one) == wanted]
+
+
+def test_the_right_choice_stays_the_right_one(tmp_path):
+    results, train, dev = benchmark("results"), tmp_path / "train", tmp_path / "dev"
+    (tmp_path / "choice_next_sentence").mkdir()
+    (tmp_path / "choice_comve").mkdir()
+    for name in ("train", "dev"):
+        results.lines(tmp_path / "choice_next_sentence" / f"fiction_{name}.jsonl", [
+            dict(context=f"c{i}", choices=[f"{'right' if i % 4 == n else 'wrong'}{n}" for n in range(4)], label=i % 4)
+            for i in range(8)])
+        (tmp_path / "choice_comve" / f"{name}.csv").write_text(
+            "Incorrect Statement,Right Reason1,Confusing Reason1,Confusing Reason2\n"
+            + "".join(f"s{i},right,wrong,worse\n" for i in range(9)) + "s9,right,wrong, \n")
+    results.follows(tmp_path, train, dev)
+    pairs = [json.loads(line) for line in dev.read_text().splitlines()]
+    assert [(pair["label"], pair["text_pair"][:5]) for pair in pairs] == [("yes", "right"), ("no", "wrong")] * 8
+    assert [pair["text"] for pair in pairs[::2]] == [f"c{i}" for i in range(8)]
+    results.reasons(tmp_path, train, dev)
+    rows = [json.loads(line) for line in train.read_text().splitlines()]
+    assert len(rows) == 9 and len({row["label"] for row in rows}) == 3
+    assert all(row["choices"].index("right") == row["label"] == zlib.crc32(row["context"].encode()) % 3 for row in rows)
+
+
+def test_a_row_of_results_has_means_and_sample_deviations(tmp_path, monkeypatch, capsys):
+    results = benchmark("results")
+    measured = {("queries", "pretrained"): [0.5, 0.7, 0.9], ("queries", "random"): [0.25], ("words", "pretrained"): [30.0]}
+
+    def run(name, start, seed, folder, extra):
+        return {results.SETS[name][3]: measured[name, start][seed]}, f"{name} {start} {seed} {extra}"
+
+    monkeypatch.setattr(results, "run", run)
+    for name in ("queries", "words"):
+        monkeypatch.setitem(results.SETS, name, (lambda *_: None, *results.SETS[name][1:]))
+    for options, row, command in (
+            ("--sets queries --starts pretrained", "| 70.0 ± 20.0 | 97.6 (TF-IDF) |", "queries pretrained 2 ['--x', '1']"),
+            ("--sets queries --starts random --seeds 0", "| 25.0 | 97.6 (TF-IDF) |", "queries random 0 ['--x', '1']"),
+            ("--sets words --starts pretrained --seeds 0", "| 30.0 | - |", "words pretrained 0 ['--x', '1']")):
+        monkeypatch.setattr(sys, "argv", ["results.py", "--data", "d", "--work", str(tmp_path), "--extra=--x 1", *options.split()])
+        results.main()
+        said = capsys.readouterr().out.splitlines()
+        assert said[0].endswith(row) and said[-1] == command
+
+
+def test_a_run_of_results_is_trained_and_measured_once(tmp_path, monkeypatch):
+    results, commands = benchmark("results"), []
+
+    def run(command, **options):
+        commands.append(command[3:])
+        return SimpleNamespace(stdout="accuracy                 0.9100\nmacro f1                 0.8700\n")
+
+    monkeypatch.setattr(results.subprocess, "run", run)
+    for _ in range(2):
+        figures, command = results.run("queries", "random", 2, tmp_path, ["--threads", "2"])
+        assert figures == dict(accuracy=0.91, macro_f1=0.87)
+    trained, evaluated = commands
+    assert command == "python -m minconvbert " + " ".join(trained) and trained[:4] == [
+        "finetune", "text-classification", "--data", "queries-train.jsonl"]
+    assert " ".join(trained).endswith("--out queries-random-2 --seed 2 --learning-rate 1e-3 --layer-decay 1 --dropout 0 --epochs"
+                                      " 4 --learning-rate 5e-4 --random-init --threads 2")
+    assert evaluated == ["evaluate", "text-classification", "--model", "queries-random-2", "--data", "queries-dev.jsonl"]
