@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from minconvbert import activations, course
 from minconvbert.__main__ import main
 from minconvbert.course import EXERCISES, check, confine, exercises, grade, reference, solution, stub
 from minconvbert.course.attempt import Seen, attempt
+from minconvbert.course.catalog import catalog
 from minconvbert.course.check import _how, judge
 from minconvbert.course.grade import _read_attempts
 from minconvbert.course.mistakes import MISTAKES, planted
@@ -709,6 +711,8 @@ def test_notebooks_to_hand_out_and_their_solutions(tmp_path, kind):
     assert {e["exercise"] for e in report["exercises"]} == {*names}
     assert report["passed"] == (0 if kind == "plain" else 2), report
     text = "\n".join(cell.source for cell in notebook.cells)
+    for entry in (entry for entry in catalog() if entry.exercise in names):
+        assert f"difficulty {entry.difficulty} of 5, about {entry.minutes} minutes" in text and entry.difficulty <= 5
     if kind == "plain":
         assert all(stub(name) in text and f'check({name}, seed="Ada")' in text for name in names)
         return
@@ -731,6 +735,13 @@ def test_notebooks_to_hand_out_and_their_solutions(tmp_path, kind):
     if kind == "nbgrader":
         graded = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
         assert [cell.metadata["nbgrader"]["points"] for cell in graded] == [6, 6]
+        assert [cell.metadata["nbgrader"]["solution"] for cell in notebook.cells if "nbgrader" in cell.metadata] == [
+            True, False, True, False]
+        *lines, credit = graded[0].source.splitlines()
+        by_seed = {"0": 1.0, 1: 0.75, 2: 0.25, 3: 0.5}             # the worst of the hidden draws counts
+        scope = dict(check=lambda function, seed: SimpleNamespace(credit=by_seed[seed]), softmax_backward=None)
+        exec("\n".join(lines), scope)
+        assert eval(credit, scope) == 6 * 0.25
         for cell, least, most in zip(graded, (0, 0.5), (0, 2)):
             *lines, credit = cell.source.splitlines()
             exec("\n".join(lines), wrong)

@@ -114,7 +114,13 @@ def check_one_token(axes):
 
 
 def test_bars_stand_at_the_words_they_are_about():
-    check_one_token(view.one_token(OUT, WORDS, LAYER, HEAD, TOKEN).axes)
+    figure = view.one_token(OUT, WORDS, LAYER, HEAD, TOKEN)
+    check_one_token(figure.axes)
+    assert f"the {K} weights of the kernel" in figure._supxlabel.get_text()
+
+
+def test_wide_letters_take_two_places_and_accents_none():
+    assert [figures._letters(token) for token in ("ab", "中a", "ｗ", "e\u0301")] == [2, 3, 2, 1]
 
 
 def test_a_dollar_is_a_dollar_and_no_mathematics():
@@ -264,7 +270,7 @@ def check_contexts(axes, layer, head):
         assert axis.get_title(loc="left").startswith(" ".join(tokens))
     assert axes[0].get_ylim() == axes[1].get_ylim()
     tallest = max(OUT.kernels[layer][0, 3, head].max(), OTHER.kernels[layer][0, 4, head].max())
-    assert axes[0].get_ylim()[1] > tallest
+    assert axes[0].get_ylim() == (0, pytest.approx(1.14 * tallest, rel=1e-3))
 
 
 def test_two_contexts_are_two_kernels_of_one_word_on_one_scale():
@@ -297,6 +303,12 @@ def test_the_overview_is_all_of_them():
     check_kernel(middle.axes[1], OUT, WORDS, TOKEN)
     check_contexts(contexts.axes, LAYER, HEAD)
     check_thumbnails(heads.subfigs[0].axes)
+
+
+def test_the_overview_of_two_sentences_shows_the_token_that_is_said_or_the_shared_word():
+    for token, said in ((1, "word1"), (None, "word3")):
+        figure = view.overview(OUT, WORDS, LAYER, HEAD, token, second=(OTHER, OTHER_WORDS))
+        assert figure._suptitle.get_text().startswith(f"What “{said}” takes")
 
 
 def test_a_matrix_is_drawn_as_it_is():

@@ -333,6 +333,7 @@ def test_processes_are_started_once_and_end_with_the_code_of_a_shell(code, ours,
         return SimpleNamespace(wait=lambda: code)
 
     monkeypatch.delenv("MINCONVBERT_RANKS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
     monkeypatch.setattr(command.subprocess, "Popen", popen)
     monkeypatch.setattr(command.signal, "signal", lambda *_: None)
     assert command.main(["--corpus", "a", "--out", "b", "--processes", "3"]) == ours

@@ -7,6 +7,8 @@ import numpy as np
 
 from minconvbert import losses, ops
 from minconvbert.activations import activate, activate_backward, normal_cdf
+from minconvbert.config import ConvBertConfig
+from minconvbert.conv import depthwise_conv
 from minconvbert.course import sheet
 from minconvbert.electra import DISCRIMINATOR_WEIGHT, GENERATOR_WEIGHT
 from minconvbert.optim import adam_state, adam_step
@@ -80,6 +82,32 @@ def test_adam():
     for name, formula in formulas(sheet.FORWARD, "Adam").items():      # m and v first, then x
         names[name] = value(formula, **names)
         close(names[name], state[f"{name}.weight"] if name in "mv" else params["weight"])
+
+
+def test_the_width_of_heads():
+    cfg = ConvBertConfig(hidden_size=48, num_attention_heads=4)
+    names = dict(H=cfg.heads, Dh=cfg.head_size, D=cfg.hidden_size)
+    left, right = re.search(r"Dh \| numbers in a head: (.*?) = (\w+)", sheet.LETTERS).groups()
+    assert value(left, **names) == names[right] == 48
+
+
+def test_linear_maps_and_convolutions():
+    names = dict(dy=DY[:, :4], W=RNG.normal(size=(4, 5)), x=X)
+    line, = [line for line in sheet.BACKWARD.splitlines() if line.startswith("linear | ")]
+    dx, dweight, dbias = (part.split(" = ")[1] for part in line.split(" | ")[1].split("   "))
+    for formula, wanted in zip((dx, dweight), ops.linear_backward(names["dy"], X, names["W"])):
+        left, right = formula.split()
+        close((names["dy"].T if left == "dyᵀ" else names[left]) @ names[right], wanted)
+    assert dbias == "Σ dy"
+    line, = [line for line in sheet.FORWARD.splitlines() if line.startswith("convolution | ")]
+    place = re.search(r"out\[t\] = Σⱼ kernel\[j\] x\[(.*?)\]", line)[1].replace("−", "-")
+    x, kernel, K = RNG.normal(size=(1, 6, 2)), RNG.normal(size=(2, 1, 3)), 3
+    out = np.zeros_like(x)
+    for t in range(6):
+        for j in range(K):
+            at = eval(place, dict(t=t, j=j, K=K))
+            out[0, t] += kernel[:, 0, j] * x[0, at] if 0 <= at < 6 else 0
+    close(out, depthwise_conv(x, kernel))
 
 
 def test_the_weights_of_pretraining():
