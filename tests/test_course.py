@@ -630,6 +630,17 @@ def test_commands(tmp_path, capsys):
     assert command("grade", file, "--limit", "0").returncode == 2
 
 
+def test_an_error_is_told_with_the_innermost_line_that_is_ones_own():
+    def helper(x):
+        return x.nothing
+
+    def softmax(x):
+        return helper(x)
+
+    verdict = check(softmax)
+    assert f"at line {helper.__code__.co_firstlineno + 1}: return x.nothing" in verdict.message
+
+
 def test_an_array_counts_if_it_is_right_on_every_draw_and_the_first_wrong_draw_is_told():
     given = [attempt(reference("linear_backward"), "linear_backward", 0, number) for number in range(3)]
     for number, name in ((1, "dweight"), (2, "dbias")):

@@ -583,6 +583,7 @@ def test_each_option_of_study_reaches_every_model(option, corpus_files, tmp_path
     text, of, wanted = STUDY_OPTIONS[option]
     plain, changed = (studied(monkeypatch, corpus_files, tmp_path / str(len(more)), *more)
                       for more in ([], [option, text]))
+    assert {recipe.generator_layers for _, _, recipe in changed} == {1.0}
     assert {of(cfg, recipe) for _, cfg, recipe in changed} == {wanted} != {of(cfg, recipe) for _, cfg, recipe in plain}
     assert len(changed) == 5
 

@@ -4,6 +4,7 @@ import math
 import re
 
 import numpy as np
+import pytest
 
 from minconvbert import losses, ops
 from minconvbert.activations import activate, activate_backward, normal_cdf
@@ -108,6 +109,15 @@ def test_linear_maps_and_convolutions():
             at = eval(place, dict(t=t, j=j, K=K))
             out[0, t] += kernel[:, 0, j] * x[0, at] if 0 <= at < 6 else 0
     close(out, depthwise_conv(x, kernel))
+
+
+def test_line_after_line_goes_down_the_page():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    figure = sheet.draw()
+    plt.close(figure)
+    places = [text.get_position()[::-1] for text in figure.texts]
+    assert all(0 < x < 1 and 0 < y < 1 for y, x in places)
+    assert all(a[0] > b[0] or a[0] == b[0] and a[1] < b[1] for a, b in zip(places, places[1:]))
 
 
 def test_the_weights_of_pretraining():

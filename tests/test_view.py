@@ -4,6 +4,7 @@ import base64
 import colorsys
 import hashlib
 import html
+import inspect
 import io
 import json
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import warnings
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +22,7 @@ from minconvbert import view
 from minconvbert.ops import softmax
 from minconvbert.view import figures, palette
 from minconvbert.view.interactive import page_data, titled_page
+from minconvbert.view.locality import mean_distance
 from minconvbert.view.selection import chosen, compared, label, seen
 
 HOSTILE = ["</script><script>document.title='hacked'</script>", "<img src=x onerror=alert(1)>", '"\'&amp;', "$x^2$",
@@ -526,3 +529,28 @@ def test_no_text_leaves_its_picture(name, L):
     box = figure.get_tightbbox(figure.canvas.get_renderer())             # inches
     width, height = figure.get_size_inches()
     assert min(box.x0, box.y0, width - box.x1, height - box.y1) > -0.02, (box, width, height)
+
+
+# Notebooks
+
+def test_a_notebook_shows_live_sources_with_their_lines_and_what_may_be_called(capsys):
+    matplotlib = pytest.importorskip("matplotlib")
+    pytest.importorskip("IPython")
+    with matplotlib.rc_context():                      # it has looks of its own
+        from minconvbert.view import notebook
+    shown = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notebook, "display", lambda what: shown.append(what.data))
+        notebook.show(softmax, mean_distance)
+        notebook.show(softmax, fold="All of it")
+    for function in (softmax, mean_distance):
+        lines, number = inspect.getsourcelines(function)
+        file = Path(inspect.getsourcefile(function)).relative_to(notebook.ROOT).as_posix()
+        assert f"`{file}`, line {number}\n```python\n{''.join(lines).rstrip()}\n```" in shown[0]
+        assert Path(notebook.ROOT, file).read_text().splitlines()[number - 1].startswith(f"def {function.__name__}(")
+    assert shown[1].startswith("<details><summary>All of it</summary>\n\n`minconvbert/ops.py`")
+    notebook.needs(mean_distance, figures.side_by_side)
+    assert capsys.readouterr().out.splitlines() == [
+        "mean_distance(maps)", "    (B, H, L, L)  ->  (B, H, L);   0 where a row has no weight at all",
+        "side_by_side(out, tokens, layer=None, head=None, token=None, row=0, ax=None)",
+        "    Attention map and convolution kernels of one layer and head: the same axes, scale and colours."]
