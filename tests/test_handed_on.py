@@ -119,6 +119,14 @@ def test_case_of_a_corpus_is_kept_only_where_it_is_asked_for(tmp_path, monkeypat
         assert f"{share} of the words of the text are [UNK]" in capsys.readouterr().out
 
 
+def test_documents_are_read_until_there_are_so_many_bytes(tmp_path, monkeypatch):
+    """The first has 3 letters in 5 bytes."""
+    (tmp_path / "text.txt").write_text("é é\n\nb b\n\nc c\n", encoding="utf-8")
+    counts = [dict(handed(monkeypatch, "commands.vocab.train_on_counts", [
+        "vocab", "train", str(tmp_path / "text.txt"), "--max-bytes", most])[0][0]) for most in ("5", "6")]
+    assert counts == [{"e": 2}, {"e": 2, "b": 2}]
+
+
 @pytest.mark.parametrize("suffix, target", ((".html", "commands.view.page_data"), (".png", "view.figures.overview")))
 def test_the_options_of_view_reach_page_and_picture(suffix, target, tmp_path, monkeypatch):
     def look(model, tokenizer, *texts):
