@@ -199,7 +199,7 @@ def test_without_matplotlib_there_are_no_curves(material, tmp_path, monkeypatch,
 
 
 def test_the_best_model_is_kept_not_the_last(material, tmp_path, monkeypatch):
-    """And the earlier one of equals, also where a run was interrupted after a worse one."""
+    """And of equals the earlier one, also where the run was interrupted after them."""
     scores, seen = iter([0.2, 0.7, 0.7, None, float("nan"), 0.5]), []
 
     def evaluate(*args, **options):
