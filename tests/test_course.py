@@ -205,7 +205,7 @@ def test_the_hint_comes_first_and_the_answer_when_asked():
     ("return minconvbert.ops.softmax_backward(dy, y)", "package's own"),
     ("raise NotImplementedError", "not written"),
     ("return right(dy.astype(np.float32), y.astype(np.float32))", "float32"),
-    ("return right(dy, y), 1.0 * dy", "too many"),
+    ("return right(dy, y), 1.0 * dy", "it returns result 2 too many"),
     ("return right(dy, y)[::-1]", "axis 0"),
     ("return right(dy, y) + y.sum(-1, keepdims=True)", "off by a constant"),
     ("while True: pass", "longer than 1 seconds"),
@@ -639,6 +639,19 @@ def test_an_error_is_told_with_the_innermost_line_that_is_ones_own():
 
     verdict = check(softmax)
     assert f"at line {helper.__code__.co_firstlineno + 1}: return x.nothing" in verdict.message
+
+
+def test_the_first_and_the_last_state_of_an_array_are_kept():
+    def softmax(x):
+        y = x + 1.0
+        y = 2.0 * y
+        y = y - 3.0
+        return y
+
+    (x,), first = exercises.case("softmax", 0), softmax.__code__.co_firstlineno
+    states = [state for state in attempt(softmax, "softmax", 0).seen if state.name == "y"]
+    assert [state.line - first for state in states] == [1, 3]
+    assert all((state.array == y).all() for state, y in zip(states, (x + 1, 2 * (x + 1) - 3)))
 
 
 def test_an_array_counts_if_it_is_right_on_every_draw_and_the_first_wrong_draw_is_told():

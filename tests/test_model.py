@@ -167,6 +167,19 @@ def test_faces(task, dtype):
         assert out.loss.dtype == dtype
 
 
+def test_the_first_column_is_where_an_answer_begins_and_the_second_where_it_ends():
+    cfg = small_config()
+    net = ConvBertForQuestionAnswering(cfg, random_params(cfg, "question_answering"))
+    inputs, starts, ends = random_inputs(cfg), np.array([1, 2, 0]), np.array([4, 3, 5])
+    out = net(**inputs, start_positions=starts, end_positions=ends)
+    nll = lambda z, places: np.mean([np.log(np.exp(row).sum()) - row[t] for row, t in zip(z, places)])
+    assert out.loss == pytest.approx((nll(out.start_logits, starts) + nll(out.end_logits, ends)) / 2)
+    net.params["qa_outputs.bias"] = net.params["qa_outputs.bias"] + [5, 7]
+    moved = net(**inputs)
+    assert_close(moved.start_logits, out.start_logits + 5, 1e-12)
+    assert_close(moved.end_logits, out.end_logits + 7, 1e-12)
+
+
 def test_key_bias_has_no_gradient():
     cfg = small_config()
     net = ConvBertForMaskedLM(cfg, random_params(cfg, "masked_lm"))
@@ -310,6 +323,9 @@ def test_a_table_of_another_size(tied):
     table = face.resize_token_embeddings(45, np.random.default_rng(1))
     assert table.shape == (45, cfg.embedding_size) and face.config.vocab_size == 45
     assert 0.5 < table[40:].std() / cfg.initializer_range < 1.5
+    again = [ConvBertForMaskedLM(cfg, random_params(cfg, "masked_lm")).resize_token_embeddings(
+        45, np.random.default_rng(seed)) for seed in (1, 2)]
+    assert (again[0] == table).all() and (again[1][40:] != table[40:]).all()
     after = face(**inputs).logits
     assert_close(after[..., :40], before, 1e-12)
     name = "convbert.embeddings.word_embeddings.weight" if tied else "generator_lm_head.weight"
