@@ -384,7 +384,7 @@ def test_comments_of_conll(file, caplog, comment, word, tag):
         caplog.clear()
         assert conll(file, content) == [ANN] * content.count(word)
         left_out = [line for line in comment.split("\n") if line]
-        assert (f"{len(left_out) * content.count(word)} lines that begin with # before a sentence are left out as comments,"
+        assert (f"{len(left_out) * content.count(word)} lines that begin with # before a sentence are left out as comments;"
                 f" the first is {left_out[0]!r}") in caplog.text
         assert conll(file, content, labelled=False) == [(ANN[0], None)] * content.count(word)
 

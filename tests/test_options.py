@@ -178,7 +178,7 @@ def test_no_field_of_a_pretraining_recipe_is_left_out():
 
 
 def test_a_rate_of_the_generator_needs_another_to_be_compared_with():
-    with pytest.raises(ValueError, match="--generator-rate needs a --learning-rate above 0, but it is 0"):
+    with pytest.raises(ValueError, match="--generator-rate needs a --learning-rate above 0, but that is 0"):
         replace(BASE, learning_rate=0, generator_rate=0.1)
 
 

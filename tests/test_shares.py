@@ -172,6 +172,16 @@ def test_a_model_without_a_generator_is_that_of_seed_0():
         assert not all(np.array_equal(one[name], other[name]) for name in one)
 
 
+def test_the_face_of_pretraining_drops_nothing_unless_it_is_asked_to():
+    cfg = small_config(hidden_dropout_prob=0.3)
+    generator, special = generator_config(cfg), dict(mask=4, cls=2, sep=3, pad=0)
+    face = ConvBertForPreTraining(cfg, generator, rng=np.random.default_rng(0))
+    ids = np.random.default_rng(1).integers(5, cfg.vocab_size, (3, 12))
+    losses = [face(ids, rng=RowRandom(0, 0, range(3)), special=special, **options).loss for options in (
+        {}, dict(dropout=False), dict(dropout=True))]
+    assert losses[0] == losses[1] != losses[2]
+
+
 # Batches of fine-tuning
 
 def test_batches_of_fine_tuning_are_random_in_order_and_in_company():
