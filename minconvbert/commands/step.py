@@ -73,9 +73,11 @@ def sentence_page(sentence, folder, layer=0, token=None, backward=False):
     recording.title = sentence
     unknown = unknown_words(tokenizer, sentence)
     notes = [f"Not in the vocabulary, and seen as {tokenizer.unk_token}: {', '.join(unknown)}."] if unknown else []
+    if token is None:
+        notes.append(f"The page follows “{tokens[followed]}”, because its kernel differs most from the mean of all.")
     head = Head(f"{folder.name}, {_which(layer, cfg.num_hidden_layers)}. {WAY[backward]} {LOSS[task]}", notes=notes)
     return page(recording, shown.tokens, token=followed, stations=STATIONS, head=head,
-                pictures=[("Kernel beside attention", picture(out, tokens, layer=layer, token=followed))])
+                pictures={"mixed_attention": ("Kernel beside attention", picture(out, tokens, layer=layer, token=followed))})
 
 
 def _which(layer, count):

@@ -2,7 +2,10 @@
 
 import re
 
-LETTERS = ("B", "L", "D", "H", "Dh", "K", "F", "G", "A", "V", "E", "N", "I", "O")
+from .. import shapes
+
+MEANINGS = dict(re.findall(r"\b([A-Z]h?) {1,2}([a-z].*?)(?= *\n| +[A-Z]h? )", shapes.__doc__))
+LETTERS = [letter for letter in MEANINGS if letter != "T"]  # T = L wherever a page shows it
 GROUP = re.compile(r"\((\w[\w +*-]*(?:, ?[\w +*-]+)*),?\)")
 NAMED = re.compile(r"((?:\w+, )*\w+) \((\w[\w +*-]*(?:, ?[\w +*-]+)*),?\)")
 

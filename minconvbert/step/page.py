@@ -11,6 +11,7 @@ import numpy as np
 
 from ..view.interactive import Page, fill
 from .cells import Unclear, even_steps
+from .letters import MEANINGS, guessed
 from .still import still
 
 MOST_BYTES = 2**17                                     # of one array; a larger one is shown in samples,
@@ -39,30 +40,31 @@ class Station(NamedTuple):
     gradient: str                                      # and the one that its backward is about
 
 
-def page(recording, tokens=(), at=None, token=None, stations=None, pictures=(), head=PLAIN, height=900):
+def page(recording, tokens=(), at=None, token=None, stations=None, pictures=None, head=PLAIN, height=900):
     """The page on which a recording is walked through.
 
     tokens: labels of the L positions, where there is one sentence; token: the position that is followed
     at: the step to open with: its number, or the name of an array that is then whole; by default the first to make one
     stations: {function: `Station`} of the calls that the walk goes through, by default those at the top
-    pictures: (title, `Page`) of pages to show as stations of their own
+    pictures: {function: (title, `Page`)} of pages to show as stations of their own, each after that function's
 
     Raises ValueError if there is no step `at`.
     """
     if not recording.steps:
         raise ValueError(f"{recording.title} must run at least one line to be shown, but it ran none")
-    stations, packed = stations or {}, Packed(recording)
+    stations, pictures, packed = stations or {}, pictures or {}, Packed(recording)
     mains = [call.number for call in recording.calls
              if (_bare(call.function) in stations if stations else call.caller is None)]
     known = dict(
         title=recording.title, **head._asdict(), tokens=list(tokens), token=token or 0,
-        start=_start(recording, at, mains), mains=mains, stations=landings(recording, stations), calls=packed.calls,
+        start=_start(recording, at, mains), mains=mains, calls=packed.calls, letters=MEANINGS,
+        stations=landings(recording, stations, pictures),
         sources=packed.sources, steps=packed.steps, infos=packed.infos, arrays=packed.arrays, blobs=packed.blobs,
-        axes=list(packed.axes.items()), pictures=[dict(title=title, html=picture.html) for title, picture in pictures])
+        axes=list(packed.axes.items()))
     text = json.dumps(known, separators=(",", ":")).encode()
     pressed = zlib.compress(len(text).to_bytes(4, "little") + text + packed.bytes, 9)
     title, packed = f"Step by step: {recording.title}", base64.b64encode(pressed).decode()
-    html = fill(__package__, "step", dict(packed=packed), title, [picture.html for _, picture in pictures])
+    html = fill(__package__, "step", dict(packed=packed), title, [picture.html for _, picture in pictures.values()])
     return StepPage(recording, known["start"], known["tokens"], html, height, title)
 
 
@@ -106,8 +108,8 @@ def _whole(made):
     return next((step.number for step in reversed(made) if not step.source.startswith("return")), made[-1].number)
 
 
-def landings(recording, stations):
-    """What the page knows of each station: its call, its texts, and the step that makes its array."""
+def landings(recording, stations, pictures=()):
+    """What the page knows of each station, in the order of the run: its texts, and the step that makes its array."""
     found = []
     for call in recording.calls:
         back, station = call.function.endswith("_backward"), stations.get(_bare(call.function))
@@ -116,7 +118,10 @@ def landings(recording, stations):
             made = [step for step in map(recording.steps.__getitem__, call.steps) if name in step.writes]
             found.append(dict(call=call.number, title=station.title, about=station.about, makes=name, back=back,
                               step=_whole(made) if made else call.steps[0]))
-    return found
+            if call.function in pictures:
+                title, picture = pictures[call.function]
+                found.append(found[-1] | dict(title=title, about="", makes="", html=picture.html))
+    return sorted(found, key=lambda landing: landing["step"])
 
 
 class Packed:
@@ -150,7 +155,7 @@ class Packed:
         others = {name: f"{array.dtype} {array.shape}" for name, array in step.writes.items()
                   if array.dtype.kind not in NUMERIC}
         more = dict(n=step.numbers | others, k=step.collects, i=step.inner, m=step.mates, says=step.says, x=step.error,
-                    h=self.formulas(step))
+                    h=self.formulas(step), v=step.moves, o=step.origins)
         return entry | {key: value for key, value in more.items() if value}
 
     def named(self, step, found):
@@ -187,6 +192,7 @@ class Packed:
         letters = step.letters_before.get(name) or step.letters.get(name)
         if name.startswith("padded ") and (within := step.letters.get(name.removeprefix("padded "))):
             letters = ["L + K - 1" if letter == "L" else letter for letter in within]
+        letters = letters or guessed(array.shape, self.recording.calls[step.call].sizes)
         if self.narrow and array.dtype == np.float64:
             array = array.astype(np.float32)           # worked out for the formula alone, as wide as the rest
         number = self.array(array, self.most(array, letters or (), True))

@@ -32,6 +32,8 @@ class Step:
     collects: list                                     # names under which the line put arrays that were there before
     inner: list                                        # the recorded calls that the line made
     by_hand: dict                                      # name: (Cells, places or None), the formula of every entry
+    origins: dict = field(default_factory=dict)        # name that was read: its `relate.Origin`
+    moves: dict = field(default_factory=dict)          # written name: that of the read array which it only takes or returns
     # Of an array that was read and written, these three tell of what was written.
     letters: dict = field(default_factory=dict)        # name: one text for each axis, as ("B", "L", "H Dh")
     acts: dict = field(default_factory=dict)           # name: what the array is called in the acts that were returned
@@ -56,7 +58,7 @@ class Call:
     depth: int
     caller: int | None                                 # the number of the call that made it
     steps: list = field(default_factory=list)
-    sizes: dict = field(default_factory=dict)          # letter: how many, as far as the call has names for them
+    sizes: dict = field(default_factory=dict)          # letter: how many, as far as it or a caller has names for them
     partner: int | None = None                         # the call of the backward of this forward, and the reverse
 
 
@@ -224,14 +226,12 @@ class Running:
         if above:
             above.inner.append(self.call.number)
         self.before = recorder.frozen(dict(frame.f_locals))
-        self.sizes = dict(above.sizes if above else recorder.sizes)
+        self.call.sizes |= above.call.sizes if above else recorder.sizes
         self.note_sizes(self.before)
 
     def note_sizes(self, variables):
-        found = {name: int(x) for name, x in variables.items()
-                 if name in LETTERS and isinstance(x, (int, np.integer)) and not isinstance(x, bool)}
-        self.sizes |= found
-        self.call.sizes |= found
+        self.call.sizes |= {name: int(x) for name, x in variables.items()
+                            if name in LETTERS and isinstance(x, (int, np.integer)) and not isinstance(x, bool)}
 
     def ran(self, line, end):
         statements = self.function.statements
@@ -285,9 +285,9 @@ class Running:
         said = self.function.letters
         for letters in (comment, self.letters.get(name), said.get(name), self.letters.get(bare), said.get(bare),
                         said.get(f"d{name}"), heard):
-            if letters and fits(letters, array.shape, self.sizes):
+            if letters and fits(letters, array.shape, self.call.sizes):
                 return letters
-        return guessed(array.shape, self.sizes)
+        return guessed(array.shape, self.call.sizes)
 
 
 def _changed(was, now, targets):

@@ -4,6 +4,7 @@ import json
 import re
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,50 @@ def relate(recording, forward, backward=None):
     for call in calls:
         if call.partner is None:
             _pair_within(recording, call)
+    _find_origins(recording)
+
+
+class Origin(NamedTuple):
+    """Where an array that a line reads comes from."""
+
+    how: str                                           # "made" in this call, "taken" from acts, or "handed" in
+    step: int | None = None                            # the step that made it, if its line was recorded
+    name: str = ""                                     # what that line calls it
+
+
+def _find_origins(recording):
+    """Note where the arrays that a line reads come from, and which of them it takes from acts or returns as they are."""
+    makers, known = {}, {}                             # by array: the steps that made it; by call and name: an origin
+    for step in recording.steps:
+        step.origins = {name: known.get((step.call, name, _key(array))) or _from_outside(recording, makers, step, name)
+                        for name, array in step.reads.items()}
+        read, returns = {_key(array): name for name, array in step.reads.items()}, step.source.startswith("return")
+        for name, array in step.writes.items():
+            source = read.get(_key(array))
+            if source and (returns or step.origins[source].how == "taken"):
+                step.moves[name], known[step.call, name, _key(array)] = source, step.origins[source]
+            else:
+                makers.setdefault(_key(array), []).append(step)
+                known[step.call, name, _key(array)] = Origin("made", step.number, name)
+
+
+def _key(array):
+    return id(array) if array.ndim else array.tobytes()
+
+
+def _from_outside(recording, makers, step, name):
+    """The origin of an array that this call has not bound to this name: it is in `acts`, or a caller handed it in."""
+    call, key = recording.calls[step.call], _key(step.reads[name])
+    made = makers.get(key, [])
+    here = any(maker.call == call.number for maker in made)
+    how = "made" if here else "taken" if name.startswith('acts["') else "handed"
+    above = call.number if here else call.partner if how == "taken" else call.caller
+    while above is not None and not any(maker.call == above for maker in made):
+        above = recording.calls[above].caller
+    maker = next((maker for maker in reversed(made) if above in (None, maker.call)), None)
+    if maker is None:
+        return Origin(how)
+    return Origin(how, maker.number, next(other for other, array in maker.writes.items() if _key(array) == key))
 
 
 def _pair_within(recording, call):

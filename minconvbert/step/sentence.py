@@ -30,7 +30,7 @@ from .relate import name_arrays, relate
 MOST_TOKENS = 48
 STATIONS = {                                           # by function, in the order of the way
     "embeddings": Station("Embeddings", "words to vectors", "normed", "dtotal"),
-    "mixed_attention": Station("Mixed attention", "both halves", "out", "dx"),
+    "mixed_attention": Station("Mixed attention", "both halves", "out", "deverywhere"),
     "self_attention": Station("Attention", "over all words", "weights", "dweights"),
     "span_dynamic_conv": Station("Convolution", "over words nearby", "kernel", "dkernel"),
     "project_add_norm": Station("Add and norm", "after each part", "out", "dx"),
