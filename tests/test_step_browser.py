@@ -726,7 +726,7 @@ def test_the_terms_of_a_product_say_which_word_they_are_of(page, made):
     assert re.search(r"The numbers are query\[bank, (head \d, \d+)\] = .*; span_key\[bank, \1\] = ",
                      page.run("return document.getElementById('hand').textContent"))
     find(page, "word · embeddings")
-    assert re.search(r'It is p\["word_embeddings.weight"\]\[bank, \d+\]\. Line 84 computes nothing',
+    assert re.search(r'It is p\["word_embeddings.weight"\]\[bank, \d+\]\. Line \d+ computes nothing',
                      page.run("return document.getElementById('hand').textContent"))
 
 
@@ -777,30 +777,39 @@ def test_every_number_of_every_table_answers_a_click(page):
     assert page.run("return hand.textContent").endswith("It is a parameter of the model: training has set it.")
 
 
-def test_one_name_has_one_origin(page):
+def test_one_name_has_one_origin(page, made):
+    def line(source, function="span_dynamic_conv"):
+        return next(step.line for step in made.recording.steps if step.source.startswith(source)
+                    and made.recording.calls[step.call].function == function)
+
+    def back(source):
+        return line(source, "span_dynamic_conv_backward")
+
     def origins():
         return {name: labels for name, labels, _ in numbers_of_cards(page)}
 
     find(page, "dkernel")
-    told = origins()
-    assert told["kernel"].startswith("taken from acts (made by line 115 of span_dynamic_conv)")
-    assert told["value"].startswith("taken from acts (made by line 117 of span_dynamic_conv)")
-    assert told["dout"].startswith("handed in (made by line 87 of mixed_attention_backward) ; forward out: line 118".replace(
-        " ;", ";"))
-    assert "line 118 of span_dynamic_conv" in page.run("return document.getElementById('mates').textContent")
+    told, span = origins(), f"taken from acts (made by line {line('span_key, ')} of span_dynamic_conv)"
+    assert told["kernel"].startswith(f"taken from acts (made by line {line('kernel =')} of span_dynamic_conv)")
+    assert told["value"].startswith(f"taken from acts (made by line {line('value = value.reshape')} of span_dynamic_conv)")
+    assert told["dout"].startswith(f"handed in (made by line {line('deverywhere', 'mixed_attention_backward')} of"
+                                   f" mixed_attention_backward); forward out: line {line('out =')}")
+    assert f"line {line('out =')} of span_dynamic_conv" in page.run("return document.getElementById('mates').textContent")
     find(page, "dspan_key")
-    assert origins()["span_key"].startswith("taken from acts (made by line 110 of span_dynamic_conv)")
+    assert origins()["span_key"].startswith(span)
     page.run("go(within(stepNow().c)[0])")
-    assert page.run("return document.getElementById('made').textContent").startswith("Line 127 takes from acts x, query")
-    assert origins()["span_key"].startswith("taken from acts (made by line 110 of span_dynamic_conv)")
+    assert page.run("return document.getElementById('made').textContent") == (
+        f"Line {back('x, query')} takes from acts x, query and span_key")
+    assert origins()["span_key"].startswith(span)
+    ahead, behind = "in span_dynamic_conv: ", "in span_dynamic_conv_backward: "
     for name, uses in (
-            ("span_key", "in span_dynamic_conv: ● made in line 110, ○ used in lines 113, 120"
-             "in span_dynamic_conv_backward: ◐ taken from acts in line 127, ○ used in line 141"),
-            ("mask", "in span_dynamic_conv: does not occurin span_dynamic_conv_backward: does not occur"),
-            ("x", "in span_dynamic_conv: handed in, ○ used in lines 107, 110, 116, 120"
-             "in span_dynamic_conv_backward: ◐ taken from acts in line 127, ○ used in lines 134, 142"),
-            ("dquery", "in span_dynamic_conv: does not occur"
-             "in span_dynamic_conv_backward: ● made in line 141, ○ used in line 147")):
+            ("span_key", f"{ahead}● made in line {line('span_key, ')}, ○ used in lines {line('match =')}, {line('acts =')}"
+             f"{behind}◐ taken from acts in line {back('x, query')}, ○ used in line {back('dquery, ')}"),
+            ("mask", f"{ahead}does not occur{behind}does not occur"),
+            ("x", f"{ahead}handed in, ○ used in lines {line('B, L')}, {line('span_key, ')}, {line('value = hide')},"
+             f" {line('acts =')}{behind}◐ taken from acts in line {back('x, query')}, ○ used in lines {back('dx_value, ')},"
+             f" {back('(dx_span, ')}"),
+            ("dquery", f"{ahead}does not occur{behind}● made in line {back('dquery, ')}, ○ used in line {back('return')}")):
         page.run("state.name = arguments[0]; drawSources()", name)
         assert page.run("return document.getElementById('uses').textContent") == name + uses
 

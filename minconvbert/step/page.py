@@ -1,4 +1,4 @@
-"""The page of a recording: one file of HTML with everything in it, that fetches nothing."""
+"""The page of a recording: one HTML file that holds everything and fetches nothing."""
 
 import base64
 import json
@@ -14,17 +14,17 @@ from .cells import Unclear, even_steps
 from .letters import MEANINGS, guessed
 from .still import still
 
-MOST_BYTES = 2**17                                     # of one array; a larger one is shown in samples,
-MOST_ASIDE = 2**14                                     # and so is a smaller one that no formula reads and has no tokens
+MOST_BYTES = 2**17                                     # for one array; a larger one is sampled,
+MOST_ASIDE = 2**14                                     # and so is one above this size that has no tokens and no formula
 
 NUMERIC = "biuf"                                       # kinds of dtypes that are drawn
 
 class Head(NamedTuple):
-    """The text at the top of the page, in plain words; notes are lines of their own."""
+    """The text at the top of the page; the notes come last."""
 
     eyebrow: str = "Every line that ran, with its numbers"
-    lead: str = ("The marked line of code has just run; with it are the arrays that it made and read. Click any line,"
-                 " name or number.")
+    lead: str = ("The marked line of code has just run, and the page shows the arrays that it made and read."
+                 " Click any line, name or number.")
     notes: tuple = ()
 
 
@@ -32,7 +32,7 @@ PLAIN = Head()
 
 
 class Station(NamedTuple):
-    """A call that the walk goes through, and the array that one comes there to see."""
+    """A stop of the walk: a call, and the array that one sees there."""
 
     title: str
     about: str
@@ -43,10 +43,11 @@ class Station(NamedTuple):
 def page(recording, tokens=(), at=None, token=None, stations=None, pictures=None, head=PLAIN, height=900):
     """The page on which a recording is walked through.
 
-    tokens: labels of the L positions, where there is one sentence; token: the position that is followed
-    at: the step to open with: its number, or the name of an array that is then whole; by default the first to make one
-    stations: {function: `Station`} of the calls that the walk goes through, by default those at the top
-    pictures: {function: (title, `Page`)} of pages to show as stations of their own, each after that function's
+    tokens: labels of the L positions of one sentence; token: the position to follow
+    at: the number of the step to open with, or the name of an array: the page then opens with the line that completes
+        it; by default with the first line that makes an array
+    stations: {function: `Station`}: the walk goes through the calls of these functions, by default those at the top
+    pictures: {function: (title, `Page`)}: pages that are stations, each right after the station of its function
 
     Raises ValueError if there is no step `at`.
     """
@@ -69,7 +70,7 @@ def page(recording, tokens=(), at=None, token=None, stations=None, pictures=None
 
 
 class StepPage(Page):
-    """A notebook shows the page itself, and where no script runs, as on GitHub, a still picture of the step."""
+    """A notebook shows the page, or a still picture of its first step where no script runs, as on GitHub."""
 
     def __init__(self, recording, step, tokens, *page):
         super().__init__(*page)
@@ -88,7 +89,7 @@ def _bare(name):
 
 
 def _start(recording, at, mains):
-    """The number of the step to open with.   Raises ValueError if there is none such."""
+    """The number of the step to open with.   Raises ValueError if there is no such step"""
     steps = [step for step in recording.steps if step.call in mains] or recording.steps
     if at is None:
         return next((step.number for step in steps if step.writes), 0)
@@ -104,12 +105,12 @@ def _start(recording, at, mains):
 
 
 def _whole(made):
-    """Of the steps of a call that make an array, the last that is more than handing it back."""
+    """The last of some steps that make an array, except the return, which only hands it back."""
     return next((step.number for step in reversed(made) if not step.source.startswith("return")), made[-1].number)
 
 
 def landings(recording, stations, pictures=()):
-    """What the page knows of each station, in the order of the run: its texts, and the step that makes its array."""
+    """The stations in the order in which they run: for each its texts, and the step that makes its array."""
     found = []
     for call in recording.calls:
         back, station = call.function.endswith("_backward"), stations.get(_bare(call.function))
@@ -125,7 +126,7 @@ def landings(recording, stations, pictures=()):
 
 
 class Packed:
-    """Calls, steps and arrays of a recording, ready for JSON; whatever comes again is kept once."""
+    """Calls, steps and arrays of a recording, ready for JSON; what occurs more than once is kept once."""
 
     def __init__(self, recording):
         self.recording = recording
@@ -164,7 +165,7 @@ class Packed:
 
     @staticmethod
     def labels(step, name, array):
-        """Letters, name in `acts`, name in the golden pack. What a line overwrites has no name but its own."""
+        """Letters, name in `acts`, name in the golden pack. Numbers that the line overwrites have letters alone."""
         if name in step.writes and step.writes[name] is not array:
             return step.letters_before[name], "", ""
         return step.letters.get(name, ()), step.acts.get(name, ""), step.golden.get(name, "")
@@ -175,7 +176,7 @@ class Packed:
 
     @staticmethod
     def most(array, letters, wanted):
-        """Bytes for an array: many if a formula reads it and all of it fits; samples are no use to a formula."""
+        """The most bytes for an array: many if it has tokens, or if it fits whole and a formula needs it."""
         return MOST_BYTES if "L" in letters or wanted and 2 * array.size <= MOST_BYTES else MOST_ASIDE
 
     def formulas(self, step):
@@ -201,9 +202,9 @@ class Packed:
         return number, name
 
     def array(self, array, most):
-        """The number of an array: its numbers exactly, in as few bytes as hold them; of a large one every n-th."""
+        """The number under which the page has an array. Its entries are exact; a large array is sampled."""
         known = self.numbered.get((id(array), most))
-        if known is None:                              # the array is kept, too, so that no other takes its id
+        if known is None:                              # keep the array, too, so that no other takes its id
             known = self.numbered[id(array), most] = self.pack(np.asarray(array), most), array
         return known[0]
 
@@ -223,7 +224,7 @@ class Packed:
 
 
 def _sampling(array, most):
-    """How far apart the entries are kept, along each axis: the longest axes are thinned out first."""
+    """How far apart the kept entries are along each axis; the longest axes are thinned out first."""
     steps, room = [1] * array.ndim, most / max(1, _narrowest(array).dtype.itemsize)
     while math.prod(-(-n // step) for n, step in zip(array.shape, steps)) > room:
         longest = max(range(array.ndim), key=lambda axis: array.shape[axis] / steps[axis])
@@ -232,7 +233,7 @@ def _sampling(array, most):
 
 
 def _narrowest(array):
-    """The same numbers in the narrowest type that holds them exactly; those of before are little-endian."""
+    """The same numbers in the narrowest little-endian type that holds them exactly."""
     if array.dtype.kind == "b":
         return array.astype("u1")
     if array.dtype.kind != "f":

@@ -105,10 +105,7 @@ function index() {
   mainSteps = data.steps.filter(isMain).map(step => step.number);
   stops = data.stations.length ? data.stations : data.mains.map(call => ({
     call, step: within(call).find(n => data.steps[n].w.size) ?? within(call)[0] }));
-  for (const { step, makes } of data.stations) {       // the array that one comes to see is the first
-    const made = data.steps[step].w;
-    if (made.has(makes)) data.steps[step].w = new Map([[makes, made.get(makes)], ...made]);
-  }
+  for (const { step, makes } of data.stations) data.steps[step].star = makes;
 }
 
 // One step for each line that belongs to this one in the other direction; of a loop the same turn
@@ -191,7 +188,7 @@ function value(rule, at) {
 
 const rank = rule => typeof rule === "number" ? 4 : { "+": 1, "-": 1, sum: 1, "*": 2, "/": 2, neg: 3, "**": 3 }[rule[0]] ?? 4;
 
-function written(rule, at, most = 9) {
+function formula(rule, at, most = 9) {
   if (typeof rule === "number") return shown(rule);
   const [kind, ...parts] = rule;
   if (kind === "at") return shown(value(rule, at));
@@ -208,11 +205,11 @@ function written(rule, at, most = 9) {
   }
   if (kind === "neg") return MINUS + bracket(parts[0], 3, at, most);
   if (kind === "square") return bracket(parts[0], 4, at, most) + "²";
-  return `${kind}(${parts.map(part => written(part, at, most)).join(", ")})`;
+  return `${kind}(${parts.map(part => formula(part, at, most)).join(", ")})`;
 }
 
 function bracket(rule, above, at, most, bare = false) {
-  const inner = written(rule, at, most);
+  const inner = formula(rule, at, most);
   return rank(rule) < above || inner.startsWith(MINUS) && !bare ? `(${inner})` : inner;
 }
 
@@ -241,8 +238,8 @@ function termLabel(factors, at, k, n) {
   return (said.length ? said : [...found]).join(", ");   // a bare number says nothing beside a word or an offset
 }
 
-function writeFormula(parent, formula) {
-  for (const [, caption, term, plain] of formula.matchAll(/\x01([^\x02]*)\x02([^\x03]*)\x03|([^\x01]+)/g)) {
+function writeFormula(parent, text) {
+  for (const [, caption, term, plain] of text.matchAll(/\x01([^\x02]*)\x02([^\x03]*)\x03|([^\x01]+)/g)) {
     if (plain !== undefined) parent.append(plain);
     else element(element(parent, "ruby", term), "rt", caption).title = explained(caption.split(" "));
   }
@@ -318,7 +315,7 @@ function workOut(step, name, place, info) {            // a number that a line o
   }
   if (leaves(rule).some(leaf => arrays[leaf[1]].sampled) && !Number.isFinite(value(rule, at)))
     return alone("Not all of its terms are on this page, because it holds only samples of the large arrays.");
-  const whole = written(rule, at), lines = whole === result ? [] : [whole];
+  const whole = formula(rule, at), lines = whole === result ? [] : [whole];
   if (SIGNS[rule[0]]) {
     const parts = rule.slice(1).map(part => shown(value(part, at)));
     const short = rule[0] === "+" ? added(parts) : parts.map((part, i) => part.startsWith(MINUS) && i ? `(${part})` : part).join(SIGNS[rule[0]]);
@@ -635,7 +632,7 @@ function drawRow(figure, one) {
 
 function cellOf(one) {                                 // where the chosen number is on a map
   const { array, plan } = one;
-  for (let r = 0; r < plan.R; r++) for (let c = 0; c < plan.C; c++)
+  if (isChosen(one, state.chosen.place)) for (let r = 0; r < plan.R; r++) for (let c = 0; c < plan.C; c++)
     if (isChosen(one, array.place(array.index(entryAt(array, plan, r, c))))) return { r, c };
 }
 
@@ -865,6 +862,7 @@ function drawCrumbs() {
     crumbs.append(" › ");
   }
   element(crumbs, "b", name);
+  crumbs.scrollLeft = crumbs.scrollWidth;              // on a narrow screen the outer calls are to the left
   const inside = get("inside"), deep = depth(step);
   inside.replaceChildren();
   inside.hidden = isMain(step) && !opensLate(step);
@@ -941,7 +939,8 @@ function drawPicture() {
 
 // The step as a whole
 
-const lead = step => step.w.has(state.wanted) ? state.wanted : [...step.w.keys()][0];
+const lead = step => [state.wanted, step.star, ...step.w.keys()].find(name => step.w.has(name));
+const madeBy = step => [...new Set([lead(step), ...step.w.keys()])].filter(name => step.w.has(name));
 
 function refocus() {                                   // the largest number of the word that is followed, or the same place as before
   const step = stepNow(), name = lead(step), info = step.w.get(name), array = info === undefined ? null : arrays[data.infos[info][0]];
@@ -964,7 +963,7 @@ function refocus() {                                   // the largest number of 
 const listed = names => names.slice(0, 12).join(", ") + (names.length > 12 ? ", …" : "");
 
 function drawMade() {
-  const step = stepNow(), made = get("made"), says = get("says"), names = [...step.w.keys()];
+  const step = stepNow(), made = get("made"), says = get("says"), names = madeBy(step);
   made.replaceChildren();
   const taken = names.length && names.every(name => isMoved(step, name));
   made.append(`Line ${step.l} ` + (returns(step) ? "returns " : taken ? "takes from acts " : names.length ? "makes " : step.k ? "gathers " + listed(step.k) : "makes no array"));
@@ -1002,8 +1001,8 @@ function drawCards() {
   reads.replaceChildren();
   const pairs = step.w.size > 1 || [...step.w.keys()].some(name => slopeOf(step, name));
   writes.className = "cards" + (pairs ? " pairs" : "");
-  for (const [name, info] of step.w) {
-    card(writes, step, name, info, "writes");
+  for (const name of madeBy(step)) {
+    card(writes, step, name, step.w.get(name), "writes");
     const other = slopeOf(step, name);
     if (other) card(writes, data.steps[other.number], other.name, other.info, "partner");
   }
