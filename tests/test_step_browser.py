@@ -848,6 +848,18 @@ def test_an_exercise_of_the_course_has_its_page(chromium, file, tmp_path):
     assert lit(chromium)[0] == "dx = dy * y" and chromium.complaints() == []
 
 
+def test_an_exercise_has_its_letters_and_its_keys(chromium, file):
+    opened(chromium, file("exercise"))
+    letters = chromium.run("return [...document.querySelectorAll('#letters dt')].map(dt => dt.textContent)")
+    assert {"B", "L", "H", "Dh", "K"} <= set(letters) and not {"T", "V", "E"} & set(letters), letters
+    chromium.run("document.activeElement.blur()")
+    ends = []
+    for key in (PAGE_DOWN, PAGE_DOWN, PAGE_UP, PAGE_UP):
+        chromium.keys(key)
+        ends.append(chromium.run("return callOf(stepNow()).name"))
+    assert ends == ["span_dynamic_conv_backward"] * 2 + ["span_dynamic_conv"] * 2
+
+
 def test_a_notebook_frame_shows_it(chromium, file):
     chromium.screen()
     chromium.open(file("notebook"))

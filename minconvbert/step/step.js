@@ -104,7 +104,7 @@ function index() {
   });
   mainSteps = data.steps.filter(isMain).map(step => step.number);
   stops = data.stations.length ? data.stations : data.mains.map(call => ({
-    call, step: within(call).find(n => data.steps[n].w.size) ?? within(call)[0] }));
+    step: within(call).find(n => data.steps[n].w.size) ?? within(call)[0] }));
   for (const { step, makes } of data.stations) data.steps[step].star = makes;
 }
 
@@ -234,8 +234,8 @@ function termLabel(factors, at, k, n) {
     const own = name.split(", ");                      // of "head 1, offset +2" only what differs from the next term
     own.filter((part, j) => part !== other[j] || own.length === 1).forEach(part => found.add(part));
   }
-  const plain = /^(no\.|[A-Z]h?) \d+$/, said = [...found].filter(part => !plain.test(part));
-  return (said.length ? said : [...found]).join(", ");   // a bare number says nothing beside a word or an offset
+  const tells = part => /^no\. /.test(part) ? 0 : /^[A-Z]h? \d+$/.test(part) ? 1 : 2, most = Math.max(...[...found].map(tells));
+  return [...found].filter(part => tells(part) === most).join(", ");   // a bare number says nothing beside a word
 }
 
 function writeFormula(parent, text) {
@@ -303,7 +303,8 @@ function workOut(step, name, place, info) {            // a number that a line o
   };
   if (!step) return alone(isParameter(name) ? "It is a parameter of the model: training has set it." : "No line that is shown here makes it.");
   if (found?.untouched) return alone(`Line ${step.l} writes to other entries and leaves this number as it was.`);
-  if (!found && step.i) return link(alone("It is worked out in the call: "), within(step.i.at(-1))[0], "↓ into it");
+  const inner = step.i?.findLast(call => within(call).length);
+  if (!found && inner !== undefined) return link(alone("It is worked out in the call: "), within(inner)[0], "↓ into it");
   if (!found) return alone(`Line ${step.l} only moves numbers, or works them out in a function without a formula here.`);
   const { rule, at } = found;
   if (rule[0] === "at") {
@@ -816,8 +817,7 @@ function marksIn(call) {
   const marks = Object.keys(SIGNS_OF_USE).map(mark => ({ mark, lines: new Map() })), [made, taken, used] = marks;
   for (const step of within(call).map(n => data.steps[n])) {
     const note = ({ lines }) => { if (!lines.has(step.l)) lines.set(step.l, step.number); };
-    const writes = [...step.w.keys()].filter(isCalled), fromActs = returns(step) ? [] : writes.filter(key => isMoved(step, key));
-    if (returns(step)) writes.length = 0;
+    const writes = returns(step) ? [] : [...step.w.keys()].filter(isCalled), fromActs = writes.filter(key => isMoved(step, key));
     if (fromActs.length) note(taken);
     else if (writes.length) note(made);
     if ([...step.r.keys()].some(key => isCalled(key) && !fromActs.some(name => step.v[name] === key))) note(used);
@@ -827,7 +827,7 @@ function marksIn(call) {
 
 function givenTo(call) {                               // whether the chosen name is there before any line makes it
   const first = within(call).map(n => data.steps[n]).find(step => [...step.r.keys(), ...step.w.keys()].some(isCalled));
-  return Boolean(first) && [...first.r.keys()].some(key => isCalled(key) && !key.startsWith("acts[") && first.o[key][0] === "handed");
+  return Boolean(first) && [...first.r.keys()].some(key => isCalled(key) && first.o[key][0] === "handed");
 }
 
 function drawUses(calls) {
@@ -873,7 +873,7 @@ function drawCrumbs() {
   } else inside.append(`You are in ${name}, which calls the stations: ↓ goes back into them.`);
 }
 
-const opensLate = step => step.number === data.start && mainSteps.indexOf(data.start) === mainSteps.findIndex(n => data.steps[n].w.size) && mainSteps[0] !== data.start;
+const opensLate = ({ number }) => number === data.start && number !== mainSteps[0] && number === mainSteps.find(n => data.steps[n].w.size);
 
 // Stations
 
@@ -1139,15 +1139,16 @@ function buildFind() {                                 // every array once for e
 
 // The letters of the axes, in plain words
 
-const sizeOf = letter => [...new Set(data.infos.flatMap(([array, axes]) => axes.flatMap((one, axis) => one === letter ? [arrays[array].full[axis]] : [])))];
-const explained = axes => axes.filter(letter => data.letters[letter]).map(letter => `${letter}: ${data.letters[letter]}`).join("\n");
+const explained = axes => [...new Set(axes)].filter(letter => data.letters[letter]).map(letter => `${letter}: ${data.letters[letter]}`).join("\n");
 
 function buildLegend() {
+  const found = new Map(), code = data.sources.flat().join("\n");
+  for (const [array, axes] of data.infos) axes.forEach((letter, axis) => found.set(letter, new Set([...found.get(letter) ?? [], arrays[array].full[axis]])));
   for (const [letter, meaning] of Object.entries(data.letters)) {
-    const found = sizeOf(letter);
-    if (!found.length && letter !== "T") continue;
+    const [size, other] = found.get(letter) ?? [];
+    if (size === undefined && !RegExp(`(?<![.^\\w])${letter}\\b`).test(code)) continue;
     element(get("letters"), "dt", letter);
-    element(get("letters"), "dd", meaning.replaceAll("`", "") + (found.length === 1 ? `; here ${found[0]}` : ""));
+    element(get("letters"), "dd", meaning.replaceAll("`", "") + (size !== undefined && other === undefined ? `; here ${size}` : ""));
   }
 }
 
