@@ -816,13 +816,17 @@ def test_one_name_has_one_origin(page, made):
 
 @pytest.mark.long
 def test_every_small_number_has_a_word(page):
-    captions = set(page.run("""const seen = new Set();
+    found = page.run("""const found = new Map();
         for (const step of data.steps) for (const name of step.w.keys()) {
             go(step.number, name);
-            for (const caption of document.querySelectorAll("#hand rt")) seen.add(caption.textContent); }
-        return [...seen]"""))
-    assert {"offset −4, no word", "D 0", "Dh 31", "offset +1"} <= captions
-    assert not [caption for caption in captions if re.match(r"\d|.*padded|no\.", caption)], captions
+            for (const caption of document.querySelectorAll("#hand rt")) found.set(caption.textContent, hand.textContent); }
+        return [...found]""")
+    assert {"offset −4, no word", "D 0", "Dh 31", "offset +1"} <= {caption for caption, _ in found}
+    for caption, told in found:
+        assert not re.match(r"\d|.*padded", caption), caption
+        if counted := re.match(r"(no\.|[A-Z]h?) \d", caption):
+            place = "the sum, from 0" if counted[1] == "no." else f"{counted[1]}, "
+            assert f"Under each term is its place along {place}" in told, (caption, told)
 
 
 def test_letters_have_their_meaning(page):

@@ -326,8 +326,8 @@ function workOut(step, name, place, info) {            // a number that a line o
   first.append(" = ");
   lines.forEach((line, i) => writeFormula(i ? element(hand, "p", "= ", "formula") : first, line));
   hand.lastChild.classList.add("result");
-  const units = [...new Set([...hand.querySelectorAll("rt")].map(caption => caption.textContent.split(" ")[0]))].filter(unit => data.letters[unit]);
-  if (units.length) element(hand, "p", `Under each term is its place along ${units.map(unit => `${unit}, ${data.letters[unit]}`).join("; ")}.`, "note");
+  const units = [...new Set([...hand.querySelectorAll("rt")].map(caption => caption.textContent.split(" ")[0]))].filter(unit => data.letters[unit] || unit === "no.");
+  if (units.length) element(hand, "p", `Under each term is its place along ${units.map(unit => data.letters[unit] ? `${unit}, ${data.letters[unit]}` : "the sum, from 0").join("; ")}.`, "note");
   if (sharesATotal(rule)) {
     const total = shown(value(rule[2], at));
     element(hand, "p", `Why this row sums to 1: each of its ${rule[2][1]} numbers is one of these terms divided by their sum, ${total}.`, "why");
