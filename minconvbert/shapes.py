@@ -9,7 +9,8 @@ The letters used throughout:
     H  attention heads, and as many convolution heads (half of `num_attention_heads` at head ratio 2)
     Dh width of one head            K  taps of a convolution kernel
     G  groups of a grouped linear   N  labels, or choices
-    A  width of all heads of a kind I  inputs, and O outputs, of a linear map
+    A  width of all heads of a kind
+    I  inputs of a linear map       O  outputs of a linear map
 """
 
 import re

@@ -19,6 +19,7 @@ from minconvbert.inputs import model_inputs
 from minconvbert.model import layer
 from minconvbert.ops import linear, softmax
 from minconvbert.step import steps
+from minconvbert.step.letters import MEANINGS
 from minconvbert.step.page import Packed, landings
 from minconvbert.step.sentence import STATIONS
 from minconvbert.step.still import by_hand_text
@@ -213,6 +214,44 @@ def test_the_padded_array_of_a_formula_has_its_letters():
     name = "span_dynamic_conv"
     packed = Packed(steps(reference(name), *case(name, 0)))
     assert ["B", "L + K - 1", "H", "Dh"] in packed.axes.values() and ["B", "L", "H", "K"] in packed.axes.values()
+
+
+def test_an_array_comes_from_where_it_was_made(whole_layer):
+    recording, _, _ = whole_layer
+    for step in recording.steps:
+        assert set(step.origins) == set(step.reads)
+        for name, (how, number, there) in step.origins.items():
+            if number is None:
+                assert how in ("handed", "taken")
+                continue
+            maker = recording[number]
+            assert number < step.number and there not in maker.moves
+            np.testing.assert_array_equal(maker.writes[there], step.reads[name])
+            assert (maker.call == step.call) == (how == "made")
+            if how == "made":                          # no line between them has made it another time
+                assert not any(name in between.writes and between.call == step.call and name not in between.moves
+                               for between in recording[number + 1 : step.number] if there == name)
+            if how == "taken":
+                assert not recording.calls[maker.call].function.endswith("_backward")
+    for text, name, how, maker in (
+            ("dvalue, dkernel =", "kernel", "taken", "kernel = softmax"),
+            ("dvalue, dkernel =", "value", "taken", "value = value.reshape"),
+            ("x, query, span_key, mask =", 'acts["span_key"]', "taken", "span_key, span_mixed ="),
+            ("dvalue, dkernel =", "dout", "handed", "deverywhere, dnearby ="),
+            ("scores = linear", "match", "made", "match = query"), ("match = query", "query", "handed", "query = linear"),
+            ("scores = linear", 'p["conv_kernel_layer.weight"]', "handed", None)):
+        step = next(step for step in at_line(recording, text) if name in step.reads)
+        assert step.origins[name].how == how
+        number = step.origins[name].step
+        assert number is None if maker is None else recording[number].source.startswith(maker), (text, name)
+    (taking,) = at_line(recording, "match, kernel, value = acts")
+    assert taking.moves == {name: f'acts["{name}"]' for name in ("match", "kernel", "value")}
+
+
+def test_every_letter_of_the_source_has_its_meaning():
+    letters = {letter for f in (ops, conv, losses, heads) for spec in re.findall(r'dims\("(.*?)"', inspect.getsource(f))
+               for letter in re.findall(r"\b[A-Z]\w*", spec)}
+    assert letters <= set(MEANINGS) and all(re.match("[a-z].*[a-z)]$", meaning) for meaning in MEANINGS.values())
 
 
 def test_golden_names_are_those_of_the_pack(whole_layer):
@@ -468,9 +507,11 @@ def test_a_masked_word_model_is_walked_through():
         call.function for call in page.recording.calls}
     assert set(grads) == set(p)
     found = landings(page.recording, STATIONS)
-    assert [one["title"] for one in found if not one["back"]] == [
-        "Embeddings", "Mixed attention", "Attention", "Convolution", "Add and norm", "Feed-forward", "Add and norm", "Head",
-        "Loss"] and len(found) == 18
+    ahead, back = ([one["title"] for one in found if one["back"] == way] for way in (False, True))
+    assert ahead == ["Embeddings", "Attention", "Convolution", "Mixed attention", "Add and norm", "Feed-forward",
+                     "Add and norm", "Head", "Loss"] and back == ahead[::-1]
+    steps_ = [one["step"] for one in found]
+    assert steps_ == sorted(steps_) and sum(one["back"] for one in found[:9]) == 0
     assert all(one["makes"] in page.recording[one["step"]].writes for one in found), found
 
 

@@ -16,6 +16,7 @@ from minconvbert.golden.wholes import task_passes
 from minconvbert.heads import task_model
 from minconvbert.inputs import model_inputs
 from minconvbert.shapes import sub
+from minconvbert.step.letters import MEANINGS
 from minconvbert.step.page import Head
 from minconvbert.step.page import page as page_of
 from minconvbert.step.sentence import STATIONS
@@ -144,9 +145,9 @@ def test_the_numbers_of_all_stations_are_those_of_acts_and_gradients(page, truth
     found, stations = {}, set()
     for step in range(page.run("return +document.getElementById('slider').max") + 1):
         slide(page, step)
-        stations.add(page.run("return document.querySelector('#stations [aria-current]').dataset.call"))
+        stations.add(page.run("return data.stations.find(one => one.button.ariaCurrent === 'step').call"))
         for name, labels, row in numbers_of_cards(page):
-            known = re.search(r'acts\["(.*)"\]|reference numbers: (\w+)\.(.*)', labels)
+            known = re.search(r'finds it in acts\["(.*?)"\]|in ports as (\w+)\.(.*)', labels)
             kind, full = (known[2] or "acts", known[1] or known[3]) if known else ("", "")
             if full in truth.get(kind, ()) and "Too large" not in labels:
                 array = truth[kind][full].reshape(-1)
@@ -159,7 +160,7 @@ def test_the_numbers_of_all_stations_are_those_of_acts_and_gradients(page, truth
     assert not {name for name in kept - found["acts"] if not any(truth["acts"][name] is truth["acts"][other]
                                                                  for other in found["acts"])}
     assert len(found["dacts"]) >= 20 and len(found["grads"]) >= 15 and len(found["params"]) >= 15
-    assert stations == {str(call.number) for call in made.recording.calls
+    assert stations == {call.number for call in made.recording.calls
                         if call.function.removesuffix("_backward") in STATIONS}
 
 
@@ -220,7 +221,7 @@ def test_the_kernel_says_why_its_row_sums_to_one(page):
     assert page.run("return [...document.querySelectorAll('#numbers td.sum')].map(td => td.textContent)") == [
         "1.0000", "1.0000"]
     words = page.run("return [...document.querySelectorAll('#numbers th small')].map(s => s.textContent)")
-    assert words == ["offset", "zero", "zero", "[CLS]", "the", "bank", "of", "the", "river", "was"]
+    assert words == ["offset", "no word", "no word", "[CLS]", "the", "bank", "of", "the", "river", "was"]
 
 
 # Walking
@@ -282,25 +283,57 @@ def test_a_click_on_a_line_goes_there(page):
 def test_a_click_on_a_name_shows_where_it_is_made_and_used(page):
     find(page, "kernel · span_dynamic_conv")
     press(page, ".source.here .lit .name", "kernel")
-    marked = [code_of(page, mark) for mark in ("made", "used")]
-    assert marked[0] == ["kernel = softmax(scores.reshape(B, L, H, K))",
-                         'match, kernel, value = acts["match"], acts["kernel"], acts["value"]']
+    marked = [code_of(page, mark) for mark in ("made", "used", "taken")]
+    assert marked[0] == ["kernel = softmax(scores.reshape(B, L, H, K))"]
+    assert marked[2] == ['match, kernel, value = acts["match"], acts["kernel"], acts["value"]']
     assert marked[1][0] == "out = dynamic_conv(value, kernel)"
     assert any(line.startswith("dscores = softmax_backward(dkernel, kernel)") for line in marked[1])
-    assert re.match(r"kernel ● made: line 115, line 128 of the backward ○ used: line 118, line 120, line \d+ of the b",
-                    page.run("return document.getElementById('uses').textContent"))
+    assert page.run("return document.getElementById('uses').textContent") == (
+        "kernelin span_dynamic_conv: ● made in line 115, ○ used in lines 118, 120"
+        "in span_dynamic_conv_backward: ◐ taken from acts in line 128, ○ used in lines 129, 132, 137")
 
 
 def test_stations_and_page_keys(page):
     titles = page.run("return [...document.querySelectorAll('#stations button')].map(b => b.firstChild.textContent)")
-    assert titles[:9] == ["Embeddings", "Mixed attention", "Attention", "Convolution", "Add and norm", "Feed-forward",
-                          "Add and norm", "Head", "Loss"] and titles[9] == "Kernel beside attention"
-    assert sorted(titles[10:]) == sorted(titles[:9])
+    ahead = ["Embeddings", "Attention", "Convolution", "Mixed attention", "Kernel beside attention", "Add and norm",
+             "Feed-forward", "Add and norm", "Head", "Loss"]
+    assert titles == ahead + [title for title in reversed(ahead) if not title.startswith("Kernel")]
+    here = lambda: page.run("""const now = document.querySelectorAll("#stations [aria-current]");
+        return now.length === 1 ? now[0].firstChild.textContent : now.length""")
     page.run("document.activeElement.blur()")
-    page.keys(PAGE_DOWN, PAGE_DOWN)
-    assert lit(page)[0] == "weights = softmax(scores)"
-    page.keys(PAGE_UP)
-    assert lit(page)[0].startswith("out = np.concatenate")
+    page.keys(PAGE_DOWN)
+    assert lit(page)[0].startswith("normed = layer_norm("), "first the array that the station of the first line is about"
+    visited, numbers = [here()], [page.run("return state.step")]
+    for _ in titles[1:]:
+        page.keys(PAGE_DOWN)
+        visited.append(here())
+        numbers.append(page.run("return state.step"))
+        assert page.run("return document.getElementById('picture').hidden") == (here() != "Kernel beside attention")
+    assert visited == titles and numbers == sorted(numbers), "all of them, as they are run"
+    page.keys(PAGE_DOWN)
+    assert [here(), page.run("return state.step")] == [visited[-1], numbers[-1]]
+    for title in reversed(visited[:-1]):
+        page.keys(PAGE_UP)
+        assert here() == title
+    find(page, "match · span")
+    page.keys(DOWN, PAGE_DOWN)
+    assert lit(page)[0].startswith("kernel = softmax"), "from a line between two stations to the next that is run"
+    assert "as they run" in page.run("return document.querySelector('.keys').textContent")
+
+
+def test_the_page_says_why_it_opens_where_it_does(page, chromium, tmp_path):
+    inside = "return document.getElementById('inside').checkVisibility() && document.getElementById('inside').textContent"
+    assert page.run(inside) == "The page opens here, at the first line that makes an array. ← goes to the lines before it."
+    assert page.run("return data.steps.filter(one => one.number < state.step && one.w.size).length") == 0
+    page.run("document.activeElement.blur()")
+    page.keys(RIGHT)
+    assert page.run(inside) is False
+    made = sentence_page("the bank", minconvbert.default_model())
+    made.save(tmp_path / "short.html")
+    opened(chromium, tmp_path / "short.html")
+    word = chromium.run("return document.querySelector('#tokens input:checked + span').textContent")
+    assert chromium.run("return document.getElementById('notes').textContent") == (
+        f"The page follows “{word}”, because its kernel differs most from the mean of all.")
 
 
 # Following a word
@@ -345,8 +378,35 @@ def test_a_word_is_followed_everywhere(page, truth):
     assert pressed == [str(2 * 18 + 7), tip.split("= ")[1]]
 
 
+def test_a_click_on_the_word_of_a_row_follows_it(page):
+    find(page, "kernel · span_dynamic_conv")
+    for canvas in ("#writes canvas", "#reads canvas"):
+        page.run("document.querySelectorAll('#tokens input')[2].click()")
+        x, y = page.centre(canvas)
+        left, top, tall, head = page.run("""const c = document.querySelector(arguments[0]), b = c.getBoundingClientRect();
+            return [b.left, b.top, c.geometry.tall, c.geometry.head]""", canvas)
+        page.hover(left + 5, top + head + 5.5 * tall)
+        assert "follow “river”" in page.run("return [...document.querySelectorAll('.tip')].map(tip => tip.textContent)")
+        page.hover(left + 5, top + head + 5.5 * tall, press=True)
+        assert page.run("return document.querySelector('#tokens input:checked').value") == "5"
+        assert page.run("return document.querySelector('#hand .hand-name').textContent").startswith("kernel[river, ")
+
+
+def test_columns_say_which_offset_or_word_they_are(page, made):
+    titles = """return document.querySelector("#writes canvas").geometry.titles"""
+    offsets = [f"{'−' if d < 0 else '+' if d else ''}{abs(d)}" for d in range(-4, 5)]
+    find(page, "kernel · span_dynamic_conv")
+    assert page.run(titles) == 2 * [title if not i % 2 else "" for i, title in enumerate(offsets)], "where there is room"
+    find(page, "scores · span_dynamic_conv")
+    assert set(page.run(titles)) - {""} <= set(offsets) and {"−4", "0", "+4"} <= set(page.run(titles))
+    find(page, "weights")
+    assert page.run(titles) == 2 * made.tokens
+    find(page, "word · embeddings")
+    assert set(page.run(titles)) == {""}
+
+
 def test_the_picture_of_view_is_a_station(page):
-    page.run("[...document.querySelectorAll('#stations button')].find(b => b.dataset.picture).click()")
+    press(page, "#stations button", "Kernel beside")
     page.run("""return new Promise(done => document.querySelector("#picture iframe").addEventListener("load",
         () => done(0)))""")
     assert page.run("return document.querySelectorAll('[role=radio]').length", frame=0) == 12
@@ -390,9 +450,8 @@ def test_every_jump_leaves_line_and_result_in_view(screen):
         assert out_of_view(screen) == [], after
         assert lit(screen)[0], after
 
-    for i in range(screen.run("return document.querySelectorAll('#stations button[data-call]').length")):
-        screen.run("""scrollTo(0, 0);
-            document.querySelectorAll("#stations button[data-call]")[arguments[0]].click()""", i)
+    for i in range(screen.run("return data.stations.filter(one => !one.html).length")):
+        screen.run("scrollTo(0, 0); data.stations.filter(one => !one.html)[arguments[0]].button.click()", i)
         looks_right(f"station {i}")
     for name, place in (("kernel", 0), ("normed", 10**6), ("dx · mixed_attention_backward", 10**6)):
         screen.run("scrollTo(0, arguments[0])", place)
@@ -435,6 +494,37 @@ def test_nothing_is_cut_at_the_side(screen):
         const numbers = [...document.querySelectorAll("#numbers [data-place]")].map(e => e.getBoundingClientRect());
         return [numbers.length, numbers.filter(box => box.left < frame.left || box.right > frame.right + 1).length]
         """) == [18, 0]
+
+
+def test_words_and_stations_stay_in_view(screen):
+    find(screen, "dkernel")
+    screen.run("scrollTo(0, document.body.scrollHeight)")
+    boxes = screen.run("""return ["#stations", "#tokens", ".moves", "#count", "#find"].map(one => {
+        const box = document.querySelector(one).getBoundingClientRect(); return [box.top, box.bottom]; })""")
+    assert screen.run("return scrollY") > 200 and all(0 <= top < bottom <= 190 for top, bottom in boxes), boxes
+    words = screen.run("""const nav = document.getElementById("stations"); nav.scrollLeft = 9999;
+        return [...nav.querySelectorAll("p")].map(p => { const box = p.getBoundingClientRect();
+            return [p.textContent, document.elementFromPoint(box.left + 5, box.top + box.height / 2) === p]; })""")
+    assert words == [["forward →", True], ["← backward", True]]
+
+
+def test_hints_are_short(screen):
+    heights = screen.run("return [document.querySelector('.keys'), document.getElementById('uses')].map(e => e.offsetHeight)")
+    assert all(0 < height < 30 for height in heights), heights
+    assert screen.run("return document.getElementById('uses').textContent") == (
+        "Click a name: ● made, ◐ taken from acts, ○ used.")
+
+
+def test_marks_keep_their_lines_as_high(screen):
+    find(screen, "kernel · span_dynamic_conv")
+    heights = "return [...document.querySelectorAll('.line')].map(line => line.offsetHeight)"
+    before = screen.run(heights)
+    press(screen, ".source.here .lit .name", "kernel")
+    assert screen.run("return document.querySelectorAll('.line.made, .line.used, .line.taken').length") >= 6
+    assert screen.run(heights) == before
+    shown = screen.run("""return [...document.querySelectorAll(".line.used .no")].map(no =>
+        getComputedStyle(no, "::before").content)""")
+    assert set(shown) == {'"○"'}
 
 
 def test_no_picture_is_taller_than_a_part_of_the_screen(screen):
@@ -501,15 +591,20 @@ def test_a_pointer_leaves_the_current_line_its_colour(page):
 @pytest.mark.parametrize("back", (False, True))
 def test_every_station_lands_on_its_array(page, made, back):
     calls = {call.number: call for call in made.recording.calls}
-    for number, says in page.run("""return [...document.querySelectorAll("#stations button[data-call]")].map(
-            b => [+b.dataset.call, b.getAttribute("aria-label") ?? b.textContent])"""):
+    for place, number, says in page.run("""return data.stations.map((one, i) => [i, one.call,
+            one.button.getAttribute("aria-label") ?? one.button.textContent])"""):
         function = calls[number].function
         if function.endswith("_backward") != back:
             continue
         station = STATIONS[function.removesuffix("_backward")]
         array = station.gradient if back else station.makes
-        page.run("document.querySelector(`#stations [data-call='${arguments[0]}']`).click()", number)
-        assert array in [name for name, _ in cards(page)], (function, cards(page))
+        if says.startswith("Kernel beside"):
+            continue
+        find(page, "dvalue · span_dynamic_conv")
+        page.run("data.stations[arguments[0]].button.click()", place)
+        assert cards(page)[0][0] == array, (function, cards(page))
+        assert page.run("return document.querySelector('#made b').textContent") == array
+        assert page.run("return document.querySelector('#hand .hand-name').textContent").startswith(array)
         assert page.run("return document.querySelector('.source.here > p span').textContent") == function
         assert ("the loss" if array == "result" else array) in says and says.startswith("backward of ") == back
 
@@ -524,10 +619,10 @@ def test_the_heading_names_the_line_of_the_other_direction(page, made, name, the
     find(page, name)
     (step,) = [step for step in made.recording.steps if step.number in page.run("return matesOf(stepNow())")]
     told = page.run("return document.getElementById('mates').textContent")
-    module = made.recording.calls[step.call].module.rpartition(".")[2]
-    assert told.startswith(f"{word} of this line: {module}.py line {step.line}: {there}"[:90]), told
+    function = made.recording.calls[step.call].function
+    assert told.startswith(f"{word} of this line: line {step.line} of {function}: {there}"[:100]), told
     here = lit(page)[0]
-    press(page, "#mates button", module)
+    press(page, "#mates button", "line ")
     assert lit(page)[0].startswith(there[:40])
     if name.startswith("query"):
         assert 'g["query.weight"]' in [card for card, _ in cards(page)], "the turn of the loop that is the query's"
@@ -558,8 +653,8 @@ def test_a_gradient_says_what_it_is_and_which_line_makes_it(page, made):
     find(page, "kernel")
     made_at = next(step.line for step in made.recording.made("dkernel", "span_dynamic_conv_backward"))
     (labels,) = [labels for name, labels in cards(page) if name == "dkernel"]
-    assert f"gradient of kernel: how the loss changes with each of its numbers made by conv.py line {made_at}" in labels
-    press(page, "#writes .where", "made by conv.py")
+    assert f"gradient of kernel: how the loss changes with each of its numbers made by line {made_at} of span_dynamic_conv_backward" in labels
+    press(page, "#writes .where", "made by line")
     assert lit(page)[0].startswith("dvalue, dkernel = dynamic_conv_backward")
 
 
@@ -574,12 +669,12 @@ def test_the_keys_stand_at_the_top(screen):
 def test_plain_words(screen):
     find(screen, "kernel")
     everything = screen.run("return document.querySelector('main').textContent")
-    for word in ("other pass", "there_and_back", "d Convolution", " of 0 to ", "tap ", "arrives", "golden pack:"):
+    for word in ("other pass", "there_and_back", "d Convolution", " of 0 to ", "tap ", "arrives", "golden", "elsewhere"):
         assert word not in everything, word
     header = screen.run("return document.querySelector('header').textContent")
     assert "layer 3 of the 4 layers, which are numbered from 0" in header
     assert not re.search(r"\b(left|right|above|below)\b", header), "what is beside the code on a wide screen is under it"
-    assert "in the golden pack of reference numbers: " in everything and "kept for the backward as acts[" in everything
+    assert "checked in ports as " in everything and "the backward finds it in acts[" in everything
     assert "The offset counts words from “bank”: −1 is the word before" in everything
     assert [label.split() for label in screen.run(
         "return [...document.querySelectorAll('.moves button')].map(b => b.innerText)")] == [
@@ -617,7 +712,7 @@ def test_inside_a_call_the_page_says_where_one_is(page):
 
 def test_the_terms_of_a_product_say_which_word_they_are_of(page, made):
     find(page, "out · span_dynamic_conv")
-    words = ["zero", "zero", *made.tokens]
+    words = ["no word", "no word", *made.tokens]
     offsets = [f"offset {sign}{abs(d)}" for d in range(-4, 5) for sign in ["−" if d < 0 else "+" if d else ""]]
     assert page.run("return [...document.querySelectorAll('#hand rt')].map(rt => rt.textContent)") == [
         f"{offset}, {word}" for offset, word in zip(offsets, words)]
@@ -631,13 +726,13 @@ def test_the_terms_of_a_product_say_which_word_they_are_of(page, made):
     assert re.search(r"The numbers are query\[bank, (head \d, \d+)\] = .*; span_key\[bank, \1\] = ",
                      page.run("return document.getElementById('hand').textContent"))
     find(page, "word · embeddings")
-    assert re.search(r'It is p\["word_embeddings.weight"\]\[bank, \d+\]\. This line computes nothing',
+    assert re.search(r'It is p\["word_embeddings.weight"\]\[bank, \d+\]\. Line \d+ computes nothing',
                      page.run("return document.getElementById('hand').textContent"))
 
 
 def test_the_list_of_arrays_is_in_order_and_names_each_once(page, made):
     groups = page.run("""return [...document.querySelectorAll("#find optgroup")].map(g => [g.label,
-        [...g.children].map(o => [o.textContent.split(", line")[0], +o.textContent.split(", line ")[1], +o.value])])""")
+        [...g.children].map(o => [o.textContent.split(", line")[0], +o.textContent.split(", line ")[1], parseInt(o.value)])])""")
     labels = [label for label, _ in groups]
     assert len(set(labels)) == len(labels) and labels[0] == "embeddings" and "project_add_norm, call 2" in labels
     starts = [min(made.recording.calls[made.recording[options[0][2]].call].steps) for _, options in groups]
@@ -654,6 +749,98 @@ def test_the_list_of_arrays_is_in_order_and_names_each_once(page, made):
                               for name, x in made.recording[number].writes.items() if x.dtype.kind in "biuf"}
 
 
+def test_every_number_of_every_table_answers_a_click(page):
+    find(page, "dkernel")
+    page.run("""for (const d of document.querySelectorAll("#seen details")) d.open = true;
+        return new Promise(done => setTimeout(() => done(0), 50))""")
+    tables = page.run("""return [...document.querySelectorAll("[data-key]")].map(e => [e.dataset.key,
+        e.querySelectorAll("[data-place]").length]).filter(([, n]) => n)""")
+    assert [key for key, _ in tables] == ["partner kernel", "writes dvalue", "partner value", "lead", "reads dout",
+                                          "reads value", "reads kernel"]
+    works = {}
+    for key, n in tables:
+        told = page.run("""const [key, i] = arguments, all = `[data-key="${key}"] [data-place]`;
+            const number = document.querySelectorAll(all)[i]; number.click();
+            return [number.textContent, [...document.querySelectorAll("#hand .formula")].map(p => p.textContent),
+                document.querySelectorAll(all)[i].ariaPressed, document.activeElement.dataset.place === number.dataset.place,
+                hand.previousElementSibling.dataset.key, hand.textContent]""", key, n - 2)
+        assert told[1][0].split(" = ")[1:] and any(line.endswith("= " + told[0]) for line in told[1]), told
+        assert told[2:5] == ["true", True, key]
+        works[key] = told[5]
+    assert "made by line 115 of span_dynamic_conv" in works["reads kernel"] and "÷" in works["reads kernel"]
+    assert "Made by line 116 of span_dynamic_conv:" in works["reads value"] and " · " in works["reads value"]
+    assert "chosen number, made" not in works["writes dvalue"] and " · " in works["writes dvalue"]
+    find(page, "scores · span_dynamic_conv")
+    page.run("""for (const d of document.querySelectorAll("#reads details")) d.open = true;
+        return new Promise(done => setTimeout(() => done(document.querySelector(
+            `[data-key^='reads p["conv_kernel_layer.weight'] [data-place]`).click()), 50))""")
+    assert page.run("return hand.textContent").endswith("It is a parameter of the model: training has set it.")
+
+
+def test_one_name_has_one_origin(page, made):
+    def line(source, function="span_dynamic_conv"):
+        return next(step.line for step in made.recording.steps if step.source.startswith(source)
+                    and made.recording.calls[step.call].function == function)
+
+    def back(source):
+        return line(source, "span_dynamic_conv_backward")
+
+    def origins():
+        return {name: labels for name, labels, _ in numbers_of_cards(page)}
+
+    find(page, "dkernel")
+    told, span = origins(), f"taken from acts (made by line {line('span_key, ')} of span_dynamic_conv)"
+    assert told["kernel"].startswith(f"taken from acts (made by line {line('kernel =')} of span_dynamic_conv)")
+    assert told["value"].startswith(f"taken from acts (made by line {line('value = value.reshape')} of span_dynamic_conv)")
+    assert told["dout"].startswith(f"handed in (made by line {line('deverywhere', 'mixed_attention_backward')} of"
+                                   f" mixed_attention_backward); forward out: line {line('out =')}")
+    assert f"line {line('out =')} of span_dynamic_conv" in page.run("return document.getElementById('mates').textContent")
+    find(page, "dspan_key")
+    assert origins()["span_key"].startswith(span)
+    page.run("go(within(stepNow().c)[0])")
+    assert page.run("return document.getElementById('made').textContent") == (
+        f"Line {back('x, query')} takes from acts x, query and span_key")
+    assert origins()["span_key"].startswith(span)
+    ahead, behind = "in span_dynamic_conv: ", "in span_dynamic_conv_backward: "
+    for name, uses in (
+            ("span_key", f"{ahead}● made in line {line('span_key, ')}, ○ used in lines {line('match =')}, {line('acts =')}"
+             f"{behind}◐ taken from acts in line {back('x, query')}, ○ used in line {back('dquery, ')}"),
+            ("mask", f"{ahead}does not occur{behind}does not occur"),
+            ("x", f"{ahead}handed in, ○ used in lines {line('B, L')}, {line('span_key, ')}, {line('value = hide')},"
+             f" {line('acts =')}{behind}◐ taken from acts in line {back('x, query')}, ○ used in lines {back('dx_value, ')},"
+             f" {back('(dx_span, ')}"),
+            ("dquery", f"{ahead}does not occur{behind}● made in line {back('dquery, ')}, ○ used in line {back('return')}")):
+        page.run("state.name = arguments[0]; drawSources()", name)
+        assert page.run("return document.getElementById('uses').textContent") == name + uses
+
+
+@pytest.mark.long
+def test_every_small_number_has_a_word(page):
+    found = page.run("""const found = new Map();
+        for (const step of data.steps) for (const name of step.w.keys()) {
+            go(step.number, name);
+            for (const caption of document.querySelectorAll("#hand rt")) found.set(caption.textContent, hand.textContent); }
+        return [...found]""")
+    assert {"offset −4, no word", "D 0", "Dh 31", "offset +1"} <= {caption for caption, _ in found}
+    for caption, told in found:
+        assert not re.match(r"\d|.*padded", caption), caption
+        if counted := re.match(r"(no\.|[A-Z]h?) \d", caption):
+            place = "the sum, from 0" if counted[1] == "no." else f"{counted[1]}, "
+            assert f"Under each term is its place along {place}" in told, (caption, told)
+
+
+def test_letters_have_their_meaning(page):
+    find(page, "dkernel")
+    assert "Under each term is its place along Dh, width of one head." in page.run("return hand.textContent")
+    legend = dict(page.run("""const list = document.getElementById("letters");
+        return [...list.querySelectorAll("dt")].map(dt => [dt.textContent, dt.nextElementSibling.textContent])"""))
+    assert legend["L"] == "tokens in a sequence; here 12" and legend["K"] == "taps of a convolution kernel; here 9"
+    shapes = page.run("""return [...new Set(data.infos.flatMap(([, axes]) => axes.flatMap(one => one.split(" "))))]""")
+    assert {letter for letter in shapes if letter[0].isalpha()} <= set(legend)
+    assert page.run("return document.querySelector('#writes .shape').title") == (
+        "B: sequences in a batch\nL: tokens in a sequence\nH: " + MEANINGS["H"] + "\nK: taps of a convolution kernel")
+
+
 # Everywhere else
 
 def test_an_exercise_of_the_course_has_its_page(chromium, file, tmp_path):
@@ -663,6 +850,18 @@ def test_an_exercise_of_the_course_has_its_page(chromium, file, tmp_path):
     assert main(["--exercise", "softmax_backward", "--out", str(tmp_path / "x.html")]) == 0
     opened(chromium, tmp_path / "x.html")
     assert lit(chromium)[0] == "dx = dy * y" and chromium.complaints() == []
+
+
+def test_an_exercise_has_its_letters_and_its_keys(chromium, file):
+    opened(chromium, file("exercise"))
+    letters = chromium.run("return [...document.querySelectorAll('#letters dt')].map(dt => dt.textContent)")
+    assert {"B", "L", "H", "Dh", "K"} <= set(letters) and not {"T", "V", "E"} & set(letters), letters
+    chromium.run("document.activeElement.blur()")
+    ends = []
+    for key in (PAGE_DOWN, PAGE_DOWN, PAGE_UP, PAGE_UP):
+        chromium.keys(key)
+        ends.append(chromium.run("return callOf(stepNow()).name"))
+    assert ends == ["span_dynamic_conv_backward"] * 2 + ["span_dynamic_conv"] * 2
 
 
 def test_a_notebook_frame_shows_it(chromium, file):

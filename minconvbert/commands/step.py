@@ -46,7 +46,7 @@ def main(argv):
 
 
 def exercise_page(name, seed=0):
-    """The page of an exercise of the course, on the numbers that the seed draws; a forward with its backward."""
+    """The page of an exercise of the course, with the numbers that the seed draws; a forward has its backward, too."""
     function, args = reference(name), case(name, seed)
     dout = None
     if not name.endswith("_backward"):
@@ -73,9 +73,12 @@ def sentence_page(sentence, folder, layer=0, token=None, backward=False):
     recording.title = sentence
     unknown = unknown_words(tokenizer, sentence)
     notes = [f"Not in the vocabulary, and seen as {tokenizer.unk_token}: {', '.join(unknown)}."] if unknown else []
+    if token is None:
+        notes.append(f"The page follows “{tokens[followed]}”, because its kernel differs most from the mean of all.")
     head = Head(f"{folder.name}, {_which(layer, cfg.num_hidden_layers)}. {WAY[backward]} {LOSS[task]}", notes=notes)
+    kernels = picture(out, tokens, layer=layer, token=followed)
     return page(recording, shown.tokens, token=followed, stations=STATIONS, head=head,
-                pictures=[("Kernel beside attention", picture(out, tokens, layer=layer, token=followed))])
+                pictures={"mixed_attention": ("Kernel beside attention", kernels)})
 
 
 def _which(layer, count):
@@ -101,9 +104,9 @@ def _parser():
     parser.add_argument("--layer", type=int, default=0, metavar="N", help="the layer to walk through, from 0 (0)")
     parser.add_argument("--token", metavar="WORD", help="the word to follow, or its position from 0 (the one whose"
                         " kernel is least like the others)")
-    parser.add_argument("--backward", action="store_true", help="and back: the gradients of everything")
+    parser.add_argument("--backward", action="store_true", help="also show the way back: the gradients of everything")
     parser.add_argument("--exercise", metavar="NAME", help="an exercise of the course instead of a sentence")
-    parser.add_argument("--seed", default="0", help="what the numbers of the exercise are drawn from (0)")
+    parser.add_argument("--seed", default="0", help="the seed of the exercise's numbers (0)")
     parser.add_argument("--model", metavar="FOLDER", default=SHIPPED, help="a pretrained folder (%(default)s)")
     parser.add_argument("--out", metavar="FILE", default="step.html", help="the page to write (step.html)")
     return parser

@@ -1,8 +1,8 @@
-"""The one multiplication-and-sum behind a number: a formula for every entry that a line of code makes.
+"""The multiplications and sums behind a number: a formula for every entry that a line of code makes.
 
-The line's own expression is evaluated a second time, with `Cells` in place of arrays. Functions of the package are
-replaced by the formulas below, so that `linear(x, weight, bias)` says x . w + b. A line that calls anything else has no
-formula, because nothing that might have an effect may run twice.
+The line's own expression is evaluated a second time, with `Cells` in place of arrays. The formulas below replace the
+functions of the package, so that `linear(x, weight, bias)` gives x . w + b. A line that calls any other function has no
+formula, because that function might have an effect, and so must not run twice.
 """
 
 import ast
@@ -22,9 +22,8 @@ BUILTINS = {getattr(builtins, name) for name in ("range", "len", "tuple", "list"
 def formulas(statement, before, after):
     """-> {name: (Cells, places)}, one for each array that a statement makes by arithmetic alone.
 
-    before, after: the variables of the call when the statement had not run, and when it had; `places` are those of the
-    array that the statement wrote to, or None for all of them. A formula that does not give the numbers that are there
-    is left out.
+    before, after: the variables of the call before and after the statement; places: those to which the statement wrote
+    in the array, or None for all of them. A formula that does not give the numbers of the array is left out.
     """
     found = {}
     for name, cells, places, array in _tried(lambda: list(_made(statement, before, after))) or ():
@@ -35,7 +34,7 @@ def formulas(statement, before, after):
 
 
 def _made(statement, before, after):
-    """(name, cells, places, array afterwards) of each array that the statement makes."""
+    """Yield (name, cells, places, array afterwards) for each array that the statement makes."""
     if isinstance(statement, ast.AugAssign):
         old = ast.copy_location(ast.BinOp(_as_read(statement.target), statement.op, statement.value), statement)
         targets, value = [statement.target], old
@@ -50,7 +49,7 @@ def _made(statement, before, after):
 
 
 def returned(statement, before, results):
-    """As `formulas`, of what a `return` hands back: {name: value}."""
+    """As `formulas`, for a `return`; results: {name: value} of what it hands back."""
     nodes = statement.value.elts if isinstance(statement.value, ast.Tuple) else [statement.value]
     if len(nodes) == len(results):
         return {name: found for node, (name, x) in zip(nodes, results.items())
@@ -69,7 +68,7 @@ def _formula(evaluate, result):
 def _tried(evaluate):
     try:
         return evaluate()
-    except Exception:                                  # whatever an expression may do with arrays that are none
+    except Exception:                                  # an expression may fail in any way on cells
         return None
 
 
@@ -78,7 +77,7 @@ def _as_read(target):
 
 
 def _results(target, value, after):
-    """What a call gave, where all of it is bound to names: a formula may refer to the parts that came with it."""
+    """What a call returned, if the statement names each part: the formula of one part may need another."""
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Call):
         return [_cells_of(ast.unparse(t), _read(t, after)) for t in target.elts]
     return None
@@ -99,7 +98,7 @@ def _assigned(target, value, before, after):
 
 
 def name_of(target, variables):
-    """How one would write a target with its key worked out: g[f"{name}.weight"] is g["query.weight"]."""
+    """The name of a target, with its key worked out: g[f"{name}.weight"] becomes g["query.weight"]."""
     if isinstance(target, ast.Subscript) and not isinstance(target.slice, ast.Constant):
         key = _tried(lambda: _read(target.slice, variables))
         if isinstance(key, str):
@@ -119,14 +118,14 @@ def _read(node, variables):
 
 
 def _agrees(cells, places, array):
-    """Whether the formula gives the numbers that are there, at the ends and at a few places between."""
+    """Whether the formula gives the numbers of the array, at both ends and at two places between."""
     whole = array.reshape(-1) if places is None else array.reshape(-1)[places].reshape(-1)
     if not whole.size:
         return False
     scale, narrow = np.abs(whole).max(), array.dtype == np.float32
     for i in np.unique(np.linspace(0, whole.size - 1, 4).astype(int)):
         entry = cells[np.unravel_index(i, cells.shape)] if cells.ndim else cells
-        # Where large terms cancel, as in the gradient of key.bias, what is left is their rounding.
+        # Where large terms cancel, as in the gradient of key.bias, only their rounding is left.
         room = (2e-4 if narrow else 1e-8) * scale + (1e-5 if narrow else 1e-12) * entry.bulk()
         if not abs(float(entry.value()) - whole[i]) <= room:
             return False
@@ -162,7 +161,7 @@ def _replaced(function, results):
 
 
 def _require_harmless(node, variables):
-    """Raises Unclear if something is called that has no formula here, and so might have an effect."""
+    """Raise Unclear if the expression calls something that has no formula here, because that might have an effect."""
     for call in (x for x in ast.walk(node) if isinstance(x, ast.Call)):
         f = call.func
         if isinstance(f, ast.Name):
@@ -175,7 +174,7 @@ def _require_harmless(node, variables):
 
 
 def _is_method_of_numbers(f, variables):
-    """Whether `a.f` is a function of NumPy, or one of METHODS of an array, a dict or what an expression gives."""
+    """Whether `a.f` is one of the functions in NUMPY, or one of METHODS of an array, a dict or an expression."""
     base = f.value
     if isinstance(base, ast.Attribute):
         return base.attr == "T" and f.attr in METHODS
@@ -246,7 +245,7 @@ def row_sum(x):
 
 def standardize(x, eps):
     normed, rstd = ops.standardize(x.value(), eps)
-    return (x - Cells.of("mean", x.value().mean(-1, keepdims=True))) * Cells.of("rstd", rstd), Cells.of("rstd", rstd)
+    return (x - Cells.of("mean", x.value().mean(-1, keepdims=True))) * Cells.of("1/std", rstd), Cells.of("1/std", rstd)
 
 
 def layer_norm(x, weight, bias, eps):
@@ -257,8 +256,8 @@ def layer_norm_backward(dy, x, weight, eps):
     normed, rstd = ops.standardize(x.value(), eps)
     dnormed = dy.value() * weight.value()
     normed, rstd, along_ones, along_normed = (Cells.of(name, array) for name, array in (
-        ("normed", normed), ("rstd", rstd), ("along_ones", dnormed.mean(-1, keepdims=True)),
-        ("along_normed", (dnormed * normed).mean(-1, keepdims=True))))
+        ("normed", normed), ("1/std", rstd), ("mean of dnormed", dnormed.mean(-1, keepdims=True)),
+        ("mean of dnormed · normed", (dnormed * normed).mean(-1, keepdims=True))))
     D = x.shape[-1]
     dweight = (dy.reshape(-1, D).T * normed.reshape(-1, D).T).sum(-1)
     return (dy * weight - along_ones - normed * along_normed) * rstd, dweight, dy.reshape(-1, D).sum(0)
@@ -319,12 +318,12 @@ def span_dynamic_conv(results, x, query, mask, p, cfg):
 
 
 def embedding(ids, table):
-    """A row of the table as it is."""
+    """Rows of the table, unchanged."""
     return Cells.of(table.name, ops.embedding(ids.array, table.array))
 
 
 def activate(x, name):
-    """Most activations let a share of x through: gelu the normal distribution's Phi(x)."""
+    """Most activations pass on a share of x; that of gelu is Phi(x), of the normal distribution."""
     plain = {"relu": lambda: np.maximum(x, 0), "tanh": lambda: np.tanh(x), "sigmoid": lambda: sigmoid(x),
              "linear": lambda: 1 * x}
     if name in plain:

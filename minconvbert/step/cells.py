@@ -1,12 +1,12 @@
 """Arrays that remember how each of their entries is worked out.
 
-`Cells` stand in for NumPy arrays in an expression, and what comes out is a formula for every entry:
+`Cells` stand in for NumPy arrays in an expression, and the result is a formula for every entry:
 
     x, y = Cells.of("x", np.ones((2, 3))), Cells.of("y", np.ones((2, 3)))
     (x * y).sum(-1)[0].told()       # "x[0, 0] * y[0, 0] + x[0, 1] * y[0, 1] + x[0, 2] * y[0, 2]"
 
-A leaf holds, for each of its entries, the place in its array that it reads. So slices, transposes and reshapes are done
-to the places, by NumPy itself, and no entry is ever computed twice.
+A leaf holds, for each of its entries, the place in its array that it reads. NumPy slices, transposes and reshapes these
+places, so that no entry is computed twice.
 """
 
 import math
@@ -24,13 +24,13 @@ OVER_AN_AXIS = {"sum": np.sum, "largest": np.max}
 
 
 class Unclear(Exception):
-    """An expression that no formula can be told of."""
+    """An expression that has no formula here."""
 
 
 class Cells(np.lib.mixins.NDArrayOperatorsMixin):
     """Entries of one kind: "leaf", "number", one of BINARY or UNARY, or one of OVER_AN_AXIS.
 
-    The parts of an operation have its shape, or are single numbers; the part of a sum has one more axis at the end.
+    The parts of an operation have its shape, or are single numbers; the part of a sum has one more axis, at the end.
     """
 
     def __init__(self, kind, shape, parts=(), name="", array=None, places=None):
@@ -64,7 +64,7 @@ class Cells(np.lib.mixins.NDArrayOperatorsMixin):
     # Moving entries about
 
     def _moved(self, move, summed=0):
-        """The same entries in other places: `move` takes an array of places and how many axes at its end are summed."""
+        """The same entries in other places: `move` takes places, and how many of their last axes are summed."""
         if self.kind == "number":
             return self
         if self.kind == "leaf":
@@ -194,7 +194,7 @@ class Cells(np.lib.mixins.NDArrayOperatorsMixin):
                 (BINARY | UNARY)[self.kind](*parts))
 
     def bulk(self):
-        """The sum of what is added and taken off, without signs: how much may cancel."""
+        """The sum of all terms without their signs, which bounds what may cancel."""
         if self.kind in ("+", "-"):
             return self.parts[0].bulk() + self.parts[1].bulk()
         return self.parts[0].bulk().sum(-1) if self.kind == "sum" else np.abs(self.value())
@@ -204,7 +204,7 @@ class Cells(np.lib.mixins.NDArrayOperatorsMixin):
         return [self] if self.kind == "leaf" else [leaf for part in self.parts for leaf in part.leaves()]
 
     def told(self, numbers=False, most=9):
-        """The formula of a single entry as text, with names or with numbers; of a long sum only some terms."""
+        """The formula of a single entry as text, with names or with numbers; a long sum shows only some terms."""
         if self.kind == "number" or numbers and self.kind == "leaf":
             return f"{float(self.value()):.4g}"
         if self.kind == "leaf":
@@ -228,10 +228,10 @@ class Cells(np.lib.mixins.NDArrayOperatorsMixin):
             part.kind in BINARY or part.kind == "sum")
 
     def rule(self, number_of):
-        """For the page: nested lists that give the formula of every entry.
+        """The formula of every entry as nested lists, for the page.
 
-        A leaf is ["at", *number_of(its array, its name), place of the first entry, step along every axis]: axes of the
-        whole first, then those of the sums around it. Raises Unclear if its places do not go in even steps.
+        A leaf is ["at", *number_of(its array, its name), place of the first entry, step along every axis]: first along
+        the axes of the whole, then along those of the sums around it. Raises Unclear if its places are unevenly spaced.
         """
         if self.kind == "number":
             return float(self.array)

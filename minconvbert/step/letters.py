@@ -1,20 +1,23 @@
-"""Which letter an axis has, as far as the source says it: in a `dims` line, a comment, a docstring, or by its size."""
+"""The letter of each axis: a `dims` line, a comment or a docstring gives it, or it is guessed from the size."""
 
 import re
 
-LETTERS = ("B", "L", "D", "H", "Dh", "K", "F", "G", "A", "V", "E", "N", "I", "O")
+from .. import shapes
+
+MEANINGS = dict(re.findall(r"\b([A-Z]h?) {1,2}([a-z].*?)(?= *\n| +[A-Z]h? )", shapes.__doc__))
+LETTERS = [letter for letter in MEANINGS if letter != "T"]  # T = L wherever a page shows it
 GROUP = re.compile(r"\((\w[\w +*-]*(?:, ?[\w +*-]+)*),?\)")
 NAMED = re.compile(r"((?:\w+, )*\w+) \((\w[\w +*-]*(?:, ?[\w +*-]+)*),?\)")
 
 
 def said_in_comment(text, names):
-    """Of `a, b = f(x)    # (B, L, D), (B, L, H K)`: the letters of a and of b."""
+    """The letters of a and b in `a, b = f(x)    # (B, L, D), (B, L, H K)`."""
     groups = GROUP.findall(text.partition("#")[2])
     return {name: split(group) for name, group in zip(names, groups)} if len(groups) == len(names) else {}
 
 
 def said_in_docstring(doc):
-    """Of "query, key (B, L, H, Dh)  ->  out (B, L, D)": the letters of all three."""
+    """The letters of all three arrays in "query, key (B, L, H, Dh)  ->  out (B, L, D)"."""
     return {name: split(group) for names, group in NAMED.findall(doc) for name in names.split(", ")}
 
 
@@ -23,7 +26,7 @@ def split(group):
 
 
 def fits(letters, shape, sizes):
-    """Whether axes may be called so: every letter means one size, the known ones their own."""
+    """Whether the axes can have these letters: each letter means one size, and a known letter keeps its size."""
     sizes = dict(sizes)
     if len(letters) != len(shape):
         return False
@@ -57,12 +60,13 @@ PRODUCTS = ("H Dh", "2 H Dh", "H K", "L + K - 1")
 
 
 def guessed(shape, sizes):
-    """A letter for each axis whose size only one of them has; a number for the others."""
+    """A letter for each axis whose size belongs to one letter alone; the size itself for any other axis."""
     sizes = {letter: sizes[letter] for letter in LETTERS if letter in sizes}
     axes = []
     for axis, n in enumerate(shape):
         expected = ("B", "L")[axis] if axis < 2 and len(shape) > 2 else None
-        single = [letter for letter, size in sizes.items() if size == n and (letter not in axes or letter == "L")]
+        single = [letter for letter, size in sizes.items() if size == n and (letter not in axes or letter == "L")
+                  and (letter != "B" or axis == 0)]
         product = [text for text in PRODUCTS if set(re.findall(r"[A-Z]\w*", text)) <= set(sizes)
                    and _size(text, sizes) == n]
         choice = single or product

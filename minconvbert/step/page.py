@@ -1,4 +1,4 @@
-"""The page of a recording: one file of HTML with everything in it, that fetches nothing."""
+"""The page of a recording: one HTML file that holds everything and fetches nothing."""
 
 import base64
 import json
@@ -11,19 +11,20 @@ import numpy as np
 
 from ..view.interactive import Page, fill
 from .cells import Unclear, even_steps
+from .letters import MEANINGS, guessed
 from .still import still
 
-MOST_BYTES = 2**17                                     # of one array; a larger one is shown in samples,
-MOST_ASIDE = 2**14                                     # and so is a smaller one that no formula reads and has no tokens
+MOST_BYTES = 2**17                                     # for one array; a larger one is sampled,
+MOST_ASIDE = 2**14                                     # and so is one above this size that has no tokens and no formula
 
 NUMERIC = "biuf"                                       # kinds of dtypes that are drawn
 
 class Head(NamedTuple):
-    """The text at the top of the page, in plain words; notes are lines of their own."""
+    """The text at the top of the page; the notes come last."""
 
     eyebrow: str = "Every line that ran, with its numbers"
-    lead: str = ("The marked line of code has just run; with it are the arrays that it made and read. Click any line,"
-                 " name or number.")
+    lead: str = ("The marked line of code has just run, and the page shows the arrays that it made and read."
+                 " Click any line, name or number.")
     notes: tuple = ()
 
 
@@ -31,7 +32,7 @@ PLAIN = Head()
 
 
 class Station(NamedTuple):
-    """A call that the walk goes through, and the array that one comes there to see."""
+    """A stop of the walk: a call, and the array that one sees there."""
 
     title: str
     about: str
@@ -39,35 +40,37 @@ class Station(NamedTuple):
     gradient: str                                      # and the one that its backward is about
 
 
-def page(recording, tokens=(), at=None, token=None, stations=None, pictures=(), head=PLAIN, height=900):
+def page(recording, tokens=(), at=None, token=None, stations=None, pictures=None, head=PLAIN, height=900):
     """The page on which a recording is walked through.
 
-    tokens: labels of the L positions, where there is one sentence; token: the position that is followed
-    at: the step to open with: its number, or the name of an array that is then whole; by default the first to make one
-    stations: {function: `Station`} of the calls that the walk goes through, by default those at the top
-    pictures: (title, `Page`) of pages to show as stations of their own
+    tokens: labels of the L positions of one sentence; token: the position to follow
+    at: the number of the step to open with, or the name of an array: the page then opens with the line that completes
+        it; by default with the first line that makes an array
+    stations: {function: `Station`}: the walk goes through the calls of these functions, by default those at the top
+    pictures: {function: (title, `Page`)}: pages that are stations, each right after the station of its function
 
     Raises ValueError if there is no step `at`.
     """
     if not recording.steps:
         raise ValueError(f"{recording.title} must run at least one line to be shown, but it ran none")
-    stations, packed = stations or {}, Packed(recording)
+    stations, pictures, packed = stations or {}, pictures or {}, Packed(recording)
     mains = [call.number for call in recording.calls
              if (_bare(call.function) in stations if stations else call.caller is None)]
     known = dict(
         title=recording.title, **head._asdict(), tokens=list(tokens), token=token or 0,
-        start=_start(recording, at, mains), mains=mains, stations=landings(recording, stations), calls=packed.calls,
+        start=_start(recording, at, mains), mains=mains, calls=packed.calls, letters=MEANINGS,
+        stations=landings(recording, stations, pictures),
         sources=packed.sources, steps=packed.steps, infos=packed.infos, arrays=packed.arrays, blobs=packed.blobs,
-        axes=list(packed.axes.items()), pictures=[dict(title=title, html=picture.html) for title, picture in pictures])
+        axes=list(packed.axes.items()))
     text = json.dumps(known, separators=(",", ":")).encode()
     pressed = zlib.compress(len(text).to_bytes(4, "little") + text + packed.bytes, 9)
     title, packed = f"Step by step: {recording.title}", base64.b64encode(pressed).decode()
-    html = fill(__package__, "step", dict(packed=packed), title, [picture.html for _, picture in pictures])
+    html = fill(__package__, "step", dict(packed=packed), title, [picture.html for _, picture in pictures.values()])
     return StepPage(recording, known["start"], known["tokens"], html, height, title)
 
 
 class StepPage(Page):
-    """A notebook shows the page itself, and where no script runs, as on GitHub, a still picture of the step."""
+    """A notebook shows the page, or a still picture of its first step where no script runs, as on GitHub."""
 
     def __init__(self, recording, step, tokens, *page):
         super().__init__(*page)
@@ -86,7 +89,7 @@ def _bare(name):
 
 
 def _start(recording, at, mains):
-    """The number of the step to open with.   Raises ValueError if there is none such."""
+    """The number of the step to open with.   Raises ValueError if there is no such step"""
     steps = [step for step in recording.steps if step.call in mains] or recording.steps
     if at is None:
         return next((step.number for step in steps if step.writes), 0)
@@ -102,12 +105,12 @@ def _start(recording, at, mains):
 
 
 def _whole(made):
-    """Of the steps of a call that make an array, the last that is more than handing it back."""
+    """The last of some steps that make an array, except the return, which only hands it back."""
     return next((step.number for step in reversed(made) if not step.source.startswith("return")), made[-1].number)
 
 
-def landings(recording, stations):
-    """What the page knows of each station: its call, its texts, and the step that makes its array."""
+def landings(recording, stations, pictures=()):
+    """The stations in the order in which they run: for each its texts, and the step that makes its array."""
     found = []
     for call in recording.calls:
         back, station = call.function.endswith("_backward"), stations.get(_bare(call.function))
@@ -116,11 +119,14 @@ def landings(recording, stations):
             made = [step for step in map(recording.steps.__getitem__, call.steps) if name in step.writes]
             found.append(dict(call=call.number, title=station.title, about=station.about, makes=name, back=back,
                               step=_whole(made) if made else call.steps[0]))
-    return found
+            if call.function in pictures:
+                title, picture = pictures[call.function]
+                found.append(found[-1] | dict(title=title, about="", makes="", html=picture.html))
+    return sorted(found, key=lambda landing: landing["step"])
 
 
 class Packed:
-    """Calls, steps and arrays of a recording, ready for JSON; whatever comes again is kept once."""
+    """Calls, steps and arrays of a recording, ready for JSON; what occurs more than once is kept once."""
 
     def __init__(self, recording):
         self.recording = recording
@@ -150,7 +156,7 @@ class Packed:
         others = {name: f"{array.dtype} {array.shape}" for name, array in step.writes.items()
                   if array.dtype.kind not in NUMERIC}
         more = dict(n=step.numbers | others, k=step.collects, i=step.inner, m=step.mates, says=step.says, x=step.error,
-                    h=self.formulas(step))
+                    h=self.formulas(step), v=step.moves, o=step.origins)
         return entry | {key: value for key, value in more.items() if value}
 
     def named(self, step, found):
@@ -159,7 +165,7 @@ class Packed:
 
     @staticmethod
     def labels(step, name, array):
-        """Letters, name in `acts`, name in the golden pack. What a line overwrites has no name but its own."""
+        """Letters, name in `acts`, name in the golden pack. Numbers that the line overwrites have letters alone."""
         if name in step.writes and step.writes[name] is not array:
             return step.letters_before[name], "", ""
         return step.letters.get(name, ()), step.acts.get(name, ""), step.golden.get(name, "")
@@ -170,7 +176,7 @@ class Packed:
 
     @staticmethod
     def most(array, letters, wanted):
-        """Bytes for an array: many if a formula reads it and all of it fits; samples are no use to a formula."""
+        """The most bytes for an array: many if it has tokens, or if it fits whole and a formula needs it."""
         return MOST_BYTES if "L" in letters or wanted and 2 * array.size <= MOST_BYTES else MOST_ASIDE
 
     def formulas(self, step):
@@ -187,6 +193,7 @@ class Packed:
         letters = step.letters_before.get(name) or step.letters.get(name)
         if name.startswith("padded ") and (within := step.letters.get(name.removeprefix("padded "))):
             letters = ["L + K - 1" if letter == "L" else letter for letter in within]
+        letters = letters or guessed(array.shape, self.recording.calls[step.call].sizes)
         if self.narrow and array.dtype == np.float64:
             array = array.astype(np.float32)           # worked out for the formula alone, as wide as the rest
         number = self.array(array, self.most(array, letters or (), True))
@@ -195,9 +202,9 @@ class Packed:
         return number, name
 
     def array(self, array, most):
-        """The number of an array: its numbers exactly, in as few bytes as hold them; of a large one every n-th."""
+        """The number under which the page has an array. Its entries are exact; a large array is sampled."""
         known = self.numbered.get((id(array), most))
-        if known is None:                              # the array is kept, too, so that no other takes its id
+        if known is None:                              # keep the array, too, so that no other takes its id
             known = self.numbered[id(array), most] = self.pack(np.asarray(array), most), array
         return known[0]
 
@@ -217,7 +224,7 @@ class Packed:
 
 
 def _sampling(array, most):
-    """How far apart the entries are kept, along each axis: the longest axes are thinned out first."""
+    """How far apart the kept entries are along each axis; the longest axes are thinned out first."""
     steps, room = [1] * array.ndim, most / max(1, _narrowest(array).dtype.itemsize)
     while math.prod(-(-n // step) for n, step in zip(array.shape, steps)) > room:
         longest = max(range(array.ndim), key=lambda axis: array.shape[axis] / steps[axis])
@@ -226,7 +233,7 @@ def _sampling(array, most):
 
 
 def _narrowest(array):
-    """The same numbers in the narrowest type that holds them exactly; those of before are little-endian."""
+    """The same numbers in the narrowest little-endian type that holds them exactly."""
     if array.dtype.kind == "b":
         return array.astype("u1")
     if array.dtype.kind != "f":

@@ -1,4 +1,4 @@
-"""Run a function and write down each line: what it read, what it bound or changed, and what it called."""
+"""Run a function and write down, for each line, what it read, what it bound or changed, and what it called."""
 
 import inspect
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from .source import read
 from .trace import RESUMED, arrays, tracing
 
 CORE = (ops, activations, conv, attention, losses, model, heads, electra)
-MOST = 20_000                                          # steps; a page of more could not be walked
+MOST = 20_000                                          # steps; nobody could walk through more
 
 
 @dataclass
 class Step:
-    """One statement as it ran once. Arrays stand under the names by which one would write them, p["query.weight"]."""
+    """One run of one statement. Arrays have the names by which one would write them: p["query.weight"]."""
 
     number: int
     call: int                                          # of the list `calls`: in which call it ran
@@ -32,12 +32,14 @@ class Step:
     collects: list                                     # names under which the line put arrays that were there before
     inner: list                                        # the recorded calls that the line made
     by_hand: dict                                      # name: (Cells, places or None), the formula of every entry
-    # Of an array that was read and written, these three tell of what was written.
+    origins: dict = field(default_factory=dict)        # name that was read: its `relate.Origin`
+    moves: dict = field(default_factory=dict)          # array that it takes from acts or returns: its name as read
+    # If an array was both read and written, these three describe what was written.
     letters: dict = field(default_factory=dict)        # name: one text for each axis, as ("B", "L", "H Dh")
-    acts: dict = field(default_factory=dict)           # name: what the array is called in the acts that were returned
-    golden: dict = field(default_factory=dict)         # name: what it is called in the golden pack
+    acts: dict = field(default_factory=dict)           # name: the array's name in the acts that were returned
+    golden: dict = field(default_factory=dict)         # name: the array's name in the golden pack
     mates: list = field(default_factory=list)          # forward line: the steps of its backward, and the reverse
-    letters_before: dict = field(default_factory=dict)  # the same of what was read, where the line wrote to it
+    letters_before: dict = field(default_factory=dict)  # the letters of what was read, if the line wrote to it
     says: dict = field(default_factory=dict)           # function that the line calls: the first line of its docstring
     error: str = ""
 
@@ -56,13 +58,13 @@ class Call:
     depth: int
     caller: int | None                                 # the number of the call that made it
     steps: list = field(default_factory=list)
-    sizes: dict = field(default_factory=dict)          # letter: how many, as far as the call has names for them
+    sizes: dict = field(default_factory=dict)          # letter: how many, as far as it or a caller has names for them
     partner: int | None = None                         # the call of the backward of this forward, and the reverse
 
 
 @dataclass(repr=False)
 class Recording:
-    """Calls and steps in the order in which they ended; a line that calls comes after the lines that it called."""
+    """Calls and steps; steps are in the order in which they ended, so that a line follows the lines of its calls."""
 
     title: str
     calls: list
@@ -96,13 +98,13 @@ class Recording:
                 and function in (None, self.calls[step.call].function)]
 
     def used(self, name, function=None):
-        """The steps that read it."""
+        """The steps that read an array of this name."""
         return [step for step in self.steps if name in step.reads
                 and function in (None, self.calls[step.call].function)]
 
 
 def require_source(function):
-    """The function itself, unwrapped.   Raises TypeError or ValueError if its lines could not be followed or shown."""
+    """The function itself, unwrapped.   Raises TypeError or ValueError if its lines cannot be followed or shown"""
     name = getattr(function, "__name__", repr(function))
     if not callable(function):
         raise TypeError(f"steps needs a function, but {name} is a {type(function).__name__}")
@@ -126,10 +128,11 @@ def require_source(function):
 def record(run, functions, skip=None, title="", sizes=None):
     """Run a function without arguments, and record the lines of all `functions` that it calls.
 
-    `skip(frame)` is true for a call that is to be left out, with all that it calls; sizes: {letter: size} that hold for
-    all calls. If something raises, the recording ends there and says so.
+    skip: `skip(frame)` is true for a call to leave out, with all that it calls; sizes: {letter: size} for all calls
 
-    ->  a `Recording`; by id of a copy, the array that it is a copy of
+    ->  a `Recording`; {id of a copy: (the array, its copy)}
+
+    If something raises, the recording ends there and says so.
     """
     recorder, error = Recorder({f.__code__ for f in functions}, skip, sizes), ""
     try:
@@ -154,7 +157,7 @@ class TooLong(ValueError):
 
 
 class Recorder:
-    """What hears of every call while a function runs."""
+    """Hears of every call while a function runs."""
 
     def __init__(self, codes, skip=None, sizes=None):
         self.codes, self.skip, self.asleep, self.sizes = codes, skip, 0, sizes or {}
@@ -186,7 +189,7 @@ class Recorder:
                     here.note_sizes(dict(zip(letters, array.shape)))
 
     def frozen(self, value):
-        """The same with a copy in place of every array; an array that has not changed keeps its copy."""
+        """The same value with a copy in place of every array; an array that has not changed keeps its copy."""
         if isinstance(value, np.ndarray):
             _, copy = self.copies.get(id(value), (value, None))
             if copy is None or not _identical(copy, value):
@@ -224,14 +227,12 @@ class Running:
         if above:
             above.inner.append(self.call.number)
         self.before = recorder.frozen(dict(frame.f_locals))
-        self.sizes = dict(above.sizes if above else recorder.sizes)
+        self.call.sizes |= above.call.sizes if above else recorder.sizes
         self.note_sizes(self.before)
 
     def note_sizes(self, variables):
-        found = {name: int(x) for name, x in variables.items()
-                 if name in LETTERS and isinstance(x, (int, np.integer)) and not isinstance(x, bool)}
-        self.sizes |= found
-        self.call.sizes |= found
+        self.call.sizes |= {name: int(x) for name, x in variables.items()
+                            if name in LETTERS and isinstance(x, (int, np.integer)) and not isinstance(x, bool)}
 
     def ran(self, line, end):
         statements = self.function.statements
@@ -271,7 +272,7 @@ class Running:
         self.call.steps.append(step.number)
 
     def name_axes(self, step):
-        """What the axes of its arrays are called: the first that fits of all that the source says about them."""
+        """Name the axes of its arrays: of all letters in the source, the first that fit."""
         comment = said_in_comment(self.function.comment(self.function.statements[step.line]), list(step.writes))
         step.letters = {name: self.letters_of(name, array, comment.get(name) if name in step.writes else None)
                         for name, array in (step.reads | step.writes).items()}
@@ -285,13 +286,13 @@ class Running:
         said = self.function.letters
         for letters in (comment, self.letters.get(name), said.get(name), self.letters.get(bare), said.get(bare),
                         said.get(f"d{name}"), heard):
-            if letters and fits(letters, array.shape, self.sizes):
+            if letters and fits(letters, array.shape, self.call.sizes):
                 return letters
-        return guessed(array.shape, self.sizes)
+        return guessed(array.shape, self.call.sizes)
 
 
 def _changed(was, now, targets):
-    """-> {name: array} of those that a line bound or changed, and the names under which it put arrays once more
+    """-> {name: array} of what a line bound or changed, and the names under which it put arrays that were there before
 
     targets: the names that the line assigns to; g[...] where its key is not known.
     """

@@ -1,9 +1,10 @@
-"""What belongs together in a recording: a forward line and its backward, an array and its name in `acts`."""
+"""What belongs together in a recording: a forward line and its backward, an array, its origin and its names."""
 
 import json
 import re
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from .trace import arrays
 
 @cache
 def names_in_the_pack():
-    """The names of all tensors of the golden pack; a model's layers are all called 0."""
+    """The names of all tensors of the golden pack; every layer of a model is called 0."""
     folder = resources.files("minconvbert").joinpath("golden", "pack")
     cases = [json.loads(file.read_text("utf-8")) for file in folder.iterdir()
              if file.name.endswith(".json") and file.name != "pack.json"]
@@ -21,13 +22,57 @@ def names_in_the_pack():
 
 
 def relate(recording, forward, backward=None):
-    """Pair the call number `forward` with the call `backward`, with all that they call; then light lines together."""
+    """Pair call number `forward` with call `backward`, pair what they call and their lines, and find all origins."""
     calls = recording.calls
     if backward is not None:
         _pair(recording, calls[forward], calls[backward])
     for call in calls:
         if call.partner is None:
             _pair_within(recording, call)
+    _find_origins(recording)
+
+
+class Origin(NamedTuple):
+    """Where an array that a line reads comes from."""
+
+    how: str                                           # "made" in this call, "taken" from acts, or "handed" in
+    step: int | None = None                            # the step that made it, if its line was recorded
+    name: str = ""                                     # what that line calls it
+
+
+def _find_origins(recording):
+    """Note where each array that a line reads comes from, and which arrays it only takes from acts or returns."""
+    makers, known = {}, {}                             # by array: the steps that made it; by call and name: an origin
+    for step in recording.steps:
+        step.origins = {name: known.get((step.call, name, _key(array))) or _from_outside(recording, makers, step, name)
+                        for name, array in step.reads.items()}
+        read, returns = {_key(array): name for name, array in step.reads.items()}, step.source.startswith("return")
+        for name, array in step.writes.items():
+            source = read.get(_key(array))
+            if source and (returns or step.origins[source].how == "taken"):
+                step.moves[name], known[step.call, name, _key(array)] = source, step.origins[source]
+            else:
+                makers.setdefault(_key(array), []).append(step)
+                known[step.call, name, _key(array)] = Origin("made", step.number, name)
+
+
+def _key(array):
+    return id(array) if array.ndim else array.tobytes()
+
+
+def _from_outside(recording, makers, step, name):
+    """The origin of an array that this call has not bound to this name: it is in `acts`, or a caller handed it in."""
+    call, key = recording.calls[step.call], _key(step.reads[name])
+    made = makers.get(key, [])
+    here = any(maker.call == call.number for maker in made)
+    how = "made" if here else "taken" if name.startswith('acts["') else "handed"
+    above = call.number if here else call.partner if how == "taken" else call.caller
+    while above is not None and not any(maker.call == above for maker in made):
+        above = recording.calls[above].caller
+    maker = next((maker for maker in reversed(made) if above in (None, maker.call)), None)
+    if maker is None:
+        return Origin(how)
+    return Origin(how, maker.number, next(other for other, array in maker.writes.items() if _key(array) == key))
 
 
 def _pair_within(recording, call):
@@ -51,7 +96,7 @@ def _pair(recording, ahead, back):
     ones, others = ([steps[number] for number in call.steps] for call in (ahead, back))
     pairs = []
     for rule in (_by_parameters, _by_slopes, _by_calls):
-        paired = {step.number for step, _ in pairs}    # what one rule has found, the next need not guess
+        paired = {step.number for step, _ in pairs}    # the next rule leaves out what this one found
         pairs += [(step, other) for step, other in rule(ones, others) if step.number not in paired]
     for step, other in _note(pairs):
         _pair_called(recording, step, other)
@@ -74,7 +119,7 @@ def _by_parameters(ones, others):
 
 
 def _by_slopes(ones, others):
-    """One makes x, the other reads dx: in the shape of x where x is reshaped on the way."""
+    """One makes x, the other reads dx; if x is reshaped on the way, dx must have its shape."""
     pairs, made = {}, [step for step in ones if not step.source.startswith("return")]
     for step in made:
         for name, x in step.writes.items():
@@ -105,7 +150,7 @@ def _pair_called(recording, step, other):
 
 
 def _pair_by_order(recording, one, ahead, back):
-    """A call that no line's names have paired: where there is one such on either side, they belong together."""
+    """Pair a call that no line's names have paired with its backward, if there is only one of each."""
     calls = recording.calls
     ones = [c for c in calls if c.caller == ahead.number and c.function == one.function]
     twos = [c for c in calls if c.caller == back.number and c.function == f"{one.function}_backward"]
@@ -114,9 +159,9 @@ def _pair_by_order(recording, one, ahead, back):
 
 
 def name_arrays(recording, originals, acts=(), grads=(), params=()):
-    """Note for every array its name in the acts, gradients and parameters that went in or came out at the top.
+    """Note the name of every array in the acts, gradients and parameters that went in or came out at the top.
 
-    acts, grads, params: dicts by those names; originals: by id of a copy, the array that it is a copy of.
+    acts, grads, params: lists of dicts with those names; originals: {id of a copy: (the array, its copy)}
     """
     kinds = {"acts": {}, "grads": {}, "params": {}}
     for kind, dicts in (("acts", acts), ("grads", grads), ("params", params)):
@@ -143,16 +188,16 @@ def name_arrays(recording, originals, acts=(), grads=(), params=()):
 
 
 def _kept(originals, copy):
-    """The id of the array that a copy is of; None if other numbers are in it at the end, under its name in `acts`."""
+    """The id of the array of which this is a copy; None if the array has changed since."""
     original, _ = originals.get(id(copy), (copy, None))
     return id(original) if np.array_equal(original, copy, equal_nan=copy.dtype.kind == "f") else None
 
 
 def _meant(recording, call, originals):
-    """By name: the one state of an array that the name stands for in other places, too.
+    """By name: the one state of an array for which the name stands in other places, too.
 
-    That is what was handed in, or else the last that the call made under this name. A gradient that the call changed in
-    place is none: before and after it are gradients of different things.
+    That is what was handed in, or else the last array that the call made under this name. A gradient that the call
+    changed in place has no such state: before and after the change, it is the gradient of different things.
     """
     states, given = {}, set()
     for step in (recording.steps[number] for number in call.steps):
@@ -169,7 +214,7 @@ def _meant(recording, call, originals):
 
 
 def _prefixes(recording, originals, acts):
-    """By call: what stands before the names of its own variables in `acts`."""
+    """By call: what `acts` puts before the names of its variables."""
     prefixes = {}
     for call in recording.calls:
         ends = {}
@@ -185,7 +230,7 @@ def _prefixes(recording, originals, acts):
 
 
 def _best(names, name, prefix):
-    """Of all names of an array the one that this call knows it by."""
+    """The one of an array's names that this call uses."""
     bare = name.split('["')[-1].removesuffix('"]')
     return next((full for full in names if prefix is not None and full == prefix + bare),
                 next((full for full in names if full.rsplit(".", 1)[-1] == bare), names[0]))

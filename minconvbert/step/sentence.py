@@ -1,4 +1,4 @@
-"""The whole way of a sentence: embeddings, one layer, head and loss, and back."""
+"""The whole way of a sentence: embeddings, one layer, head, loss, and back."""
 
 from ..attention import mixed_attention, mixed_attention_backward, self_attention, self_attention_backward
 from ..conv import (
@@ -30,7 +30,7 @@ from .relate import name_arrays, relate
 MOST_TOKENS = 48
 STATIONS = {                                           # by function, in the order of the way
     "embeddings": Station("Embeddings", "words to vectors", "normed", "dtotal"),
-    "mixed_attention": Station("Mixed attention", "both halves", "out", "dx"),
+    "mixed_attention": Station("Mixed attention", "both halves", "out", "deverywhere"),
     "self_attention": Station("Attention", "over all words", "weights", "dweights"),
     "span_dynamic_conv": Station("Convolution", "over words nearby", "kernel", "dkernel"),
     "project_add_norm": Station("Add and norm", "after each part", "out", "dx"),
@@ -59,7 +59,7 @@ def forward_and_backward(task, inputs, labels, p, cfg, back=True):
 
 
 def walk(task, inputs, labels, p, cfg, number=0, backward=False):
-    """Record a sentence's way through a model: of its layers only `number`, and all that comes before and after.
+    """Record a sentence's way through a model: only layer `number`, and all that comes before and after the layers.
 
     task: "masked_lm" or "discriminator"; inputs: what `model_inputs` returns, of one sentence; labels (1, L)
     ->  a `Recording`, whose results are loss, acts and grads, which are none without `backward`

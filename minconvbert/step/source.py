@@ -23,7 +23,7 @@ class Statement(NamedTuple):
         return isinstance(self.node, ast.Return)
 
     def is_over(self, following, end):
-        """Whether this is the head of a loop that went round for the last time, so that it bound nothing."""
+        """Whether this is the head of a loop after its last turn, so that it bound nothing."""
         inside = isinstance(self.node, ast.For) and self.node.body[0].lineno <= following <= self.node.end_lineno
         return isinstance(self.node, ast.For) and (bool(end) or not inside)
 
@@ -35,7 +35,7 @@ class Statement(NamedTuple):
         return {name: doc.split("\n")[0] for name, doc in found.items() if doc and name not in ("dims", "sub", "under")}
 
     def named_results(self, doc, value):
-        """{name: value} of all that comes back, by the names in the docstring, else in the return."""
+        """{name: value} of all that is returned, with the names in the docstring, or else in the return."""
         values = value if isinstance(value, tuple) else (value,)
         nodes = self.node.value.elts if isinstance(self.node.value, ast.Tuple) else [self.node.value]
         nodes = nodes if len(nodes) == len(values) else [None] * len(values)

@@ -1,6 +1,6 @@
-let data, arrays, callerOf, mainSteps, letters, sizes;
-const state = { step: 0, token: 0, chosen: {}, name: null, picture: null, unfolded: new Set(), open: new Map() };
-const MINUS = "−";
+let data, arrays, callerOf, mainSteps, stops, letters, sizes;
+const state = { step: 0, token: 0, wanted: null, chosen: {}, name: null, picture: null, unfolded: new Set(), open: new Map() };
+const MINUS = "−", NO_WORD = "no word";
 
 // Reading what was packed: bytes are kept place by place, first bytes of all numbers first
 
@@ -67,15 +67,21 @@ const isMain = step => data.mains.includes(step.c);
 const within = call => data.calls[call].steps;
 const path = step => isMain(step) ? mainSteps : within(step.c);
 const isBack = call => call.name.endsWith("_backward");
-const placeOf = step => `${callOf(step).file.split("/").pop()} line ${step.l}`;
+const placeOf = step => `line ${step.l} of ${callOf(step).name}`;
+const returns = step => text(step).startsWith("return");
+const isMoved = (step, name) => step.v?.[name] !== undefined;       // taken from acts, or returned as it is
+
+function callers(step) {                               // the lines that call, from the outermost to the one that called this
+  const found = [];
+  for (let call = step.c; callerOf.has(call); call = data.steps[found[0]].c) found.unshift(callerOf.get(call));
+  return found;
+}
+
+const chain = step => [...callers(step).map(n => data.steps[n].c), step.c];
 
 function depth(step) {                                 // how many calls below the walk; 0 in what calls the stations, too
-  let deep = 0;
-  for (; !isMain(step); deep++) {
-    if (!callerOf.has(step.c)) return 0;
-    step = data.steps[callerOf.get(step.c)];
-  }
-  return deep;
+  const calls = chain(step), main = calls.findLastIndex(call => data.mains.includes(call));
+  return main < 0 ? 0 : calls.length - 1 - main;
 }
 
 const bare = name => name.split('["').pop().replace('"]', "");
@@ -97,6 +103,9 @@ function index() {
     for (const call of step.i ?? []) callerOf.set(call, number);
   });
   mainSteps = data.steps.filter(isMain).map(step => step.number);
+  stops = data.stations.length ? data.stations : data.mains.map(call => ({
+    step: within(call).find(n => data.steps[n].w.size) ?? within(call)[0] }));
+  for (const { step, makes } of data.stations) data.steps[step].star = makes;
 }
 
 // One step for each line that belongs to this one in the other direction; of a loop the same turn
@@ -114,19 +123,18 @@ function matesOf(step) {
 // The other direction: d of a name is made or read in the call that is the partner of this one
 
 function slopeOf(step, name) {
-  const partner = callOf(step).partner;
-  if (partner === null) return null;
-  const forward = !callOf(step).name.endsWith("_backward"), short = bare(name);
+  const { partner } = callOf(step), short = bare(name), forward = !isBack(callOf(step));
   const wanted = forward ? "d" + short : short.startsWith("d") ? short.slice(1) : null;
-  if (!wanted) return null;
+  if (partner === null || !wanted) return null;
   const fits = key => bare(key) === wanted || forward && /^g\[/.test(key) && /^p\[/.test(name) && bare(key) === short;
-  let found = null;
+  const whole = arrays[data.infos[step.w.get(name) ?? step.r.get(name)][0]], found = [];
   for (const number of within(partner)) {
     const other = data.steps[number];
-    for (const [key, info] of [...other.r, ...other.w])
-      if (fits(key) && (other.w.has(key) || !found)) found = { name: key, info, number };
+    for (const [key, info] of [...other.r, ...other.w]) if (fits(key) && arrays[data.infos[info][0]].size === whole.size)
+      found.push({ name: key, info, number, made: other.w.has(key) && !isMoved(other, key) });
   }
-  return found && arrays[data.infos[found.info][0]].size === arrays[data.infos[step.w.get(name) ?? step.r.get(name)][0]].size ? found : null;
+  const made = found.filter(one => one.made), alike = made.filter(one => String(arrays[data.infos[one.info][0]].full) === String(whole.full));
+  return alike.at(-1) ?? made.at(-1) ?? found[0] ?? null;
 }
 
 // Numbers and names
@@ -137,15 +145,15 @@ function shown(x) {
   return (Math.abs(x) < 1e-4 ? x.toExponential(3) : x.toPrecision(4)).replace("e+", "e").replaceAll("-", MINUS);
 }
 
-function label(axes, axis, i, n) {
+function label(axes, axis, i, n, unit = "") {          // unit: what to write before a bare number
   const letter = axes?.[axis], words = data.tokens.length;
   if (letter === "L" && words === n) return data.tokens[i];
-  if (letter === "L + K - 1" && words && words < n) return data.tokens[i - (n - words >> 1)] ?? "zero";
+  if (letter === "L + K - 1" && words && words < n) return data.tokens[i - (n - words >> 1)] ?? NO_WORD;
   if (letter === "H") return "head " + i;
   if (letter === "K" && n % 2) return "offset " + signed(i - (n >> 1));
   const inner = letter === "A" && n === sizes.H * sizes.Dh ? "Dh" : /^H (Dh|K)$/.exec(letter)?.[1], size = sizes[inner];
-  if (size && n % size === 0) return `head ${Math.floor(i / size)}, ${label([inner], 0, i % size, size)}`;
-  return String(i);
+  if (size && n % size === 0) return `head ${Math.floor(i / size)}, ${label([inner], 0, i % size, size, unit && inner + " ")}`;
+  return unit + i;
 }
 
 const indexOf = (array, place) => array.full.map((n, axis) => Math.floor(place / array.fullSteps[axis]) % n);
@@ -180,7 +188,7 @@ function value(rule, at) {
 
 const rank = rule => typeof rule === "number" ? 4 : { "+": 1, "-": 1, sum: 1, "*": 2, "/": 2, neg: 3, "**": 3 }[rule[0]] ?? 4;
 
-function written(rule, at, most = 9) {
+function formula(rule, at, most = 9) {
   if (typeof rule === "number") return shown(rule);
   const [kind, ...parts] = rule;
   if (kind === "at") return shown(value(rule, at));
@@ -197,11 +205,11 @@ function written(rule, at, most = 9) {
   }
   if (kind === "neg") return MINUS + bracket(parts[0], 3, at, most);
   if (kind === "square") return bracket(parts[0], 4, at, most) + "²";
-  return `${kind}(${parts.map(part => written(part, at, most)).join(", ")})`;
+  return `${kind}(${parts.map(part => formula(part, at, most)).join(", ")})`;
 }
 
 function bracket(rule, above, at, most, bare = false) {
-  const inner = written(rule, at, most);
+  const inner = formula(rule, at, most);
   return rank(rule) < above || inner.startsWith(MINUS) && !bare ? `(${inner})` : inner;
 }
 
@@ -215,7 +223,8 @@ const captioned = (term, caption) => caption ? `\x01${caption}\x02${term.replace
 function varying(leaf, at, k, n) {                     // the axes along which the terms go, and where term k is on them
   const array = arrays[leaf[1]], axes = letters.get(leaf[1]);
   const [here, there] = [k, k ? k - 1 : n > 1 ? 1 : k].map(i => indexOf(array, leafPlace(leaf, [...at, i])));
-  const names = i => label(axes, i, here[i], array.full[i]), parts = i => label(axes, i, there[i], array.full[i]).split(", ");
+  const unit = i => data.letters[axes?.[i]] ? axes[i] + " " : "no. ";
+  const names = i => label(axes, i, here[i], array.full[i], unit(i)), parts = i => label(axes, i, there[i], array.full[i], unit(i)).split(", ");
   return here.flatMap((_, axis) => here[axis] === there[axis] ? [] : [{ axis, name: names(axis), other: parts(axis) }]);
 }
 
@@ -225,13 +234,14 @@ function termLabel(factors, at, k, n) {
     const own = name.split(", ");                      // of "head 1, offset +2" only what differs from the next term
     own.filter((part, j) => part !== other[j] || own.length === 1).forEach(part => found.add(part));
   }
-  return [...found].join(", ");
+  const tells = part => /^no\. /.test(part) ? 0 : /^[A-Z]h? \d+$/.test(part) ? 1 : 2, most = Math.max(...[...found].map(tells));
+  return [...found].filter(part => tells(part) === most).join(", ");   // a bare number says nothing beside a word
 }
 
-function writeFormula(parent, formula) {
-  for (const [, caption, term, plain] of formula.matchAll(/\x01([^\x02]*)\x02([^\x03]*)\x03|([^\x01]+)/g)) {
+function writeFormula(parent, text) {
+  for (const [, caption, term, plain] of text.matchAll(/\x01([^\x02]*)\x02([^\x03]*)\x03|([^\x01]+)/g)) {
     if (plain !== undefined) parent.append(plain);
-    else element(element(parent, "ruby", term), "rt", caption);
+    else element(element(parent, "ruby", term), "rt", caption).title = explained(caption.split(" "));
   }
 }
 
@@ -271,37 +281,42 @@ function ruleAt(step, name, place) {
   return { untouched: true };
 }
 
+const hand = get("hand");                              // it stands behind the card whose number was chosen
+
 function drawHand() {
-  const step = stepNow(), box = get("hand"), names = [...step.w.keys()];
-  box.replaceChildren();
-  if (!names.length) return;
-  const name = names.includes(state.chosen.name) ? state.chosen.name : names[0];
-  const info = data.infos[step.w.get(name)], array = arrays[info[0]];
-  if (!array.size) return;
-  const place = state.chosen.place, result = shown(array.at(place)), found = ruleAt(step, name, place);
-  element(box, "h3", "By hand: the chosen number");
-  const first = element(box, "p", undefined, "formula");
-  element(first, "span", entryName(name, array, info[1], place), "hand-name");
+  const { number, name, place, card, info } = state.chosen, figure = card !== "lead" && document.querySelector(`figure[data-key="${CSS.escape(card)}"]`);
+  hand.replaceChildren();
+  (figure || get("numbers")).after(hand);
+  if (card === null) return;
+  const title = element(hand, "h3", "By hand: the chosen number"), step = data.steps[number];
+  if (step && step !== stepNow()) link(element(title, "span", ", made by "), number, placeOf(step), name);
+  workOut(step, name, place, step ? step.w.get(name) : info);
+}
+
+function workOut(step, name, place, info) {            // a number that a line only moves is worked out where it comes from
+  const [number, axes] = data.infos[info], array = arrays[number], result = shown(array.at(place)), found = step && ruleAt(step, name, place);
+  const first = element(hand, "p", undefined, "formula");
+  element(first, "span", entryName(name, array, axes, place), "hand-name");
   const alone = why => {
     first.append(" = " + result);
-    element(box, "p", why, "why");
+    return element(hand, "p", why, "why");
   };
-  if (!found || found.untouched) {
-    alone(found ? "This line writes to other entries and leaves this number as it was."
-      : step.i ? "It is worked out in the call: ↓ goes into it." : "This line only moves numbers, or works them out in a function without a formula here.");
-    return;
-  }
+  if (!step) return alone(isParameter(name) ? "It is a parameter of the model: training has set it." : "No line that is shown here makes it.");
+  if (found?.untouched) return alone(`Line ${step.l} writes to other entries and leaves this number as it was.`);
+  const inner = step.i?.findLast(call => within(call).length);
+  if (!found && inner !== undefined) return link(alone("It is worked out in the call: "), within(inner)[0], "↓ into it");
+  if (!found) return alone(`Line ${step.l} only moves numbers, or works them out in a function without a formula here.`);
   const { rule, at } = found;
   if (rule[0] === "at") {
-    const from = entryName(rule[2], arrays[rule[1]], letters.get(rule[1]), leafPlace(rule, at));
-    alone(rule[2] ? `It is ${from}. This line computes nothing; it moves the number to its place.` : "This line moves it to its place.");
-    return;
+    const from = leafPlace(rule, at), [, maker, there] = step.o?.[rule[2]] ?? [];
+    const why = alone(`${rule[2] ? `It is ${entryName(rule[2], arrays[rule[1]], letters.get(rule[1]), from)}. ` : ""}Line ${step.l} computes nothing; it moves the number to its place.`);
+    if (maker === undefined || maker === null || arrays[rule[1]].size !== arrays[data.infos[data.steps[maker].w.get(there)][0]].size) return why;
+    link(element(hand, "p", undefined, "why"), maker, `Made by ${placeOf(data.steps[maker])}:`, there);
+    return workOut(data.steps[maker], there, from, data.steps[maker].w.get(there));
   }
-  if (leaves(rule).some(leaf => arrays[leaf[1]].sampled) && !Number.isFinite(value(rule, at))) {
-    alone("Not all of its terms are on this page, because it holds only samples of the large arrays.");
-    return;
-  }
-  const whole = written(rule, at), lines = whole === result ? [] : [whole];
+  if (leaves(rule).some(leaf => arrays[leaf[1]].sampled) && !Number.isFinite(value(rule, at)))
+    return alone("Not all of its terms are on this page, because it holds only samples of the large arrays.");
+  const whole = formula(rule, at), lines = whole === result ? [] : [whole];
   if (SIGNS[rule[0]]) {
     const parts = rule.slice(1).map(part => shown(value(part, at)));
     const short = rule[0] === "+" ? added(parts) : parts.map((part, i) => part.startsWith(MINUS) && i ? `(${part})` : part).join(SIGNS[rule[0]]);
@@ -309,17 +324,19 @@ function drawHand() {
   }
   lines.push(result);
   first.append(" = ");
-  lines.forEach((line, i) => writeFormula(i ? element(box, "p", "= ", "formula") : first, line));
-  box.lastChild.classList.add("result");
+  lines.forEach((line, i) => writeFormula(i ? element(hand, "p", "= ", "formula") : first, line));
+  hand.lastChild.classList.add("result");
+  const units = [...new Set([...hand.querySelectorAll("rt")].map(caption => caption.textContent.split(" ")[0]))].filter(unit => data.letters[unit] || unit === "no.");
+  if (units.length) element(hand, "p", `Under each term is its place along ${units.map(unit => data.letters[unit] ? `${unit}, ${data.letters[unit]}` : "the sum, from 0").join("; ")}.`, "note");
   if (sharesATotal(rule)) {
     const total = shown(value(rule[2], at));
-    element(box, "p", `Why this row sums to 1: each of its ${rule[2][1]} numbers is one of these terms divided by their sum, ${total}.`, "why");
+    element(hand, "p", `Why this row sums to 1: each of its ${rule[2][1]} numbers is one of these terms divided by their sum, ${total}.`, "why");
   }
   const sum = firstSum(rule, at);
-  if (sum) drawTerms(box, sum);
+  if (sum) drawTerms(hand, sum);
   else if (!JSON.stringify(rule).includes('"largest"')) {
     const factors = new Set(leaves(rule).filter(leaf => leaf[2]).map(leaf => entryName(leaf[2], arrays[leaf[1]], letters.get(leaf[1]), leafPlace(leaf, at)) + " = " + shown(value(leaf, at))));
-    element(box, "p", "The numbers are " + [...factors].join("; ") + ".", "why");
+    element(hand, "p", "The numbers are " + [...factors].join("; ") + ".", "why");
   }
 }
 
@@ -345,7 +362,7 @@ function drawTerms(box, { rule: [, n, term], at }) {
       element(row, "td", shown(x));
       element(row, "td", shown(sum));
     }
-    if (factors.some(leaf => leaf[2].startsWith("padded "))) element(details, "p", "Padded: with zeros before the first word and after the last.", "note");
+    if (factors.some(leaf => leaf[2].startsWith("padded "))) element(details, "p", "Padded means that zeros stand before the first word and after the last.", "note");
   });
 }
 
@@ -395,71 +412,93 @@ function colours(array) {
 
 const followedRow = (array, plan) => plan.words ? Math.min(Math.floor(state.token / array.every[plan.rows.at(-1)]), array.shape[plan.rows.at(-1)] - 1) : 0;
 
-function drawMap(canvas, array, axes, plan, chosen) {
-  const width = canvas.parentElement.clientWidth || 300, pixels = devicePixelRatio || 1, context = canvas.getContext("2d");
+function columnTitles({ array, axes, plan }) {          // of every column: its head, and its offset or its word
+  return Array.from({ length: plan.C }, (_, c) => {
+    const at = array.index(entryAt(array, plan, 0, c)), names = plan.columns.map(axis => label(axes, axis, at[axis], array.full[axis]));
+    const own = names.pop() ?? "", cut = own.lastIndexOf(", "), word = axes?.[plan.columns.at(-1)] === "L" && data.tokens.includes(own);
+    if (word) return { panel: names.join(", "), own, word };
+    const [, title = ""] = /offset (.*)/.exec(own) ?? [];
+    return { panel: [...names, ...cut < 0 ? [] : [own.slice(0, cut)]].join(", "), own: title, offset: +title.replace(MINUS, "-") };
+  });
+}
+
+const MAP_FONT = "11px system-ui, 'DejaVu Sans', sans-serif";
+
+function drawMap(canvas, one) {
+  const { array, plan } = one, width = canvas.parentElement.clientWidth || 300, pixels = devicePixelRatio || 1, context = canvas.getContext("2d");
   const names = plan.words && data.tokens.length === array.shape[plan.rows.at(-1)] && plan.rows.length === 1;
-  const tall = Math.min(plan.R > 16 ? 220 / plan.R : 16, 16), labels = names && tall >= 11;
-  context.font = "11px system-ui, 'DejaVu Sans', sans-serif";
-  const gutter = labels ? Math.min(width / 4, 8 + Math.max(...data.tokens.map(word => context.measureText(word).width))) : 0;
-  const wide = Math.min(30, (width - gutter) / plan.C), inner = plan.columns.length > 1 ? array.shape[plan.columns.at(-1)] : plan.C;
-  const titles = inner < plan.C && inner * wide > 40, head = titles ? 15 : 0, height = plan.R * tall;
+  const tall = Math.min(plan.R > 16 ? 220 / plan.R : 16, 16), labels = names && tall >= 11, titles = columnTitles(one);
+  context.font = MAP_FONT;
+  const widest = words => Math.max(0, ...words.map(word => context.measureText(word).width));
+  const gutter = labels ? Math.min(width / 4, 8 + widest(data.tokens)) : 0, wide = Math.min(30, (width - gutter) / plan.C);
+  const inner = titles.findIndex(title => title.panel !== titles[0].panel), panels = inner > 0 && inner * wide > 40 ? 15 : 0;
+  const upright = titles[0].word, every = Math.ceil((upright ? 11 : 18) / wide), few = titles.some(title => title.own) && (upright ? every === 1 : every < 5);
+  const head = panels + (few ? upright ? Math.min(70, widest(titles.map(title => title.own))) + 6 : 14 : 0), height = plan.R * tall;
   canvas.width = Math.round(width * pixels);
   canvas.height = Math.round((height + head) * pixels);
   canvas.style.height = height + head + "px";
   context.scale(pixels, pixels);
-  context.translate(0, head);
-  const image = context.createImageData(plan.C, plan.R), { scale } = colours(array);
+  context.translate(gutter, head);
+  paintCells(context, one, wide, tall);
+  context.font = MAP_FONT;
+  context.textBaseline = "middle";
+  context.fillStyle = colour("faint");
+  context.strokeStyle = colour("ink");
+  for (let c = 0; inner > 0 && c < plan.C; c += inner) {             // heads stand apart
+    if (c) line(context, c * wide, -head, c * wide, height);
+    if (panels) context.fillText(titles[c].panel, c * wide + 3, 7 - head);
+  }
+  const drawn = titles.map(({ own, offset = 0 }) => few && own && offset % every === 0);
+  const edge = c => every === 1 || upright ? 0 : [titles[c - 1], titles[c + 1]].map(next => next?.panel !== titles[c].panel).indexOf(true) + 1;
+  titles.forEach(({ own }, c) => { if (drawn[c]) writeTitle(context, own, (c + [0.5, 0.05, 0.95][edge(c)]) * wide, ["center", "left", "right"][edge(c)], upright); });
+  const sentence = array.shape[plan.rows.at(-1)];
+  for (let r = sentence; r < plan.R; r += sentence) line(context, 0, r * tall, plan.C * wide, r * tall);
+  context.strokeStyle = colour("rule");
+  context.strokeRect(0.5, 0.5, plan.C * wide - 1, height - 1);
+  context.textAlign = "right";
+  if (labels) data.tokens.forEach((word, t) => {
+    context.fillStyle = colour(t === state.token ? "ink" : "faint");
+    context.font = (t === state.token ? "700 " : "") + MAP_FONT;
+    context.fillText(word, -5, (t + 0.5) * tall, gutter - 5);
+  });
+  context.strokeStyle = colour("ink");
+  if (plan.words && plan.rows.length === 1) {
+    context.lineWidth = 1.5;
+    context.strokeRect(0.75, followedRow(array, plan) * tall + 0.75, plan.C * wide - 1.5, tall - 1.5);
+  }
+  const chosen = cellOf(one);
+  if (chosen) {
+    context.lineWidth = 2;
+    context.strokeRect(chosen.c * wide - 1, chosen.r * tall - 1, Math.max(wide, 3) + 2, Math.max(tall, 3) + 2);
+  }
+  return { gutter, wide, tall, head, titles: titles.map(({ own }, c) => drawn[c] ? own : "") };
+}
+
+function writeTitle(context, title, x, align, upright) {            // above a column; a word stands on its side
+  context.save();
+  context.translate(x, upright ? -4 : -7);
+  if (upright) context.rotate(-Math.PI / 2);
+  context.textAlign = upright ? "left" : align;
+  context.fillText(title, 0, 0, upright ? 66 : undefined);
+  context.restore();
+}
+
+function paintCells(context, { array, plan }, wide, tall) {
+  const image = context.createImageData(plan.C, plan.R), { scale } = colours(array), small = document.createElement("canvas");
   for (let r = 0, i = 0; r < plan.R; r++)
     for (let c = 0; c < plan.C; c++) {
       const [red, green, blue] = scale(array.values[entryAt(array, plan, r, c)]) ?? [128, 128, 128];
       image.data[i++] = red; image.data[i++] = green; image.data[i++] = blue; image.data[i++] = 255;
     }
-  const small = document.createElement("canvas");
   small.width = plan.C;
   small.height = plan.R;
   small.getContext("2d").putImageData(image, 0, 0);
-  context.imageSmoothingEnabled = Math.min(tall, wide) * pixels < 1;
-  context.drawImage(small, gutter, 0, plan.C * wide, height);
+  context.imageSmoothingEnabled = Math.min(tall, wide) * devicePixelRatio < 1;
+  context.drawImage(small, 0, 0, plan.C * wide, plan.R * tall);
   context.lineWidth = 1;
   context.strokeStyle = colour("paper");
   if (wide >= 7 && tall >= 7)
-    for (let c = 1; c < plan.C; c++) line(context, gutter + c * wide, 0, gutter + c * wide, height);
-  context.font = "11px system-ui, 'DejaVu Sans', sans-serif";
-  context.textAlign = "left";
-  context.textBaseline = "middle";
-  context.fillStyle = colour("faint");
-  context.strokeStyle = colour("ink");
-  for (let c = 0; inner < plan.C && c < plan.C; c += inner) {      // heads stand apart
-    if (c) line(context, gutter + c * wide, -head, gutter + c * wide, height);
-    if (titles) context.fillText(panelName(array, axes, plan, c), gutter + c * wide + 3, -7);
-  }
-  const sentence = array.shape[plan.rows.at(-1)];
-  for (let r = sentence; r < plan.R; r += sentence) line(context, gutter, r * tall, gutter + plan.C * wide, r * tall);
-  context.strokeStyle = colour("rule");
-  context.strokeRect(gutter + 0.5, 0.5, plan.C * wide - 1, height - 1);
-  context.textAlign = "right";
-  context.textBaseline = "middle";
-  if (labels) data.tokens.forEach((word, t) => {
-    context.fillStyle = colour(t === state.token ? "ink" : "faint");
-    context.font = (t === state.token ? "700 " : "") + "11px system-ui, 'DejaVu Sans', sans-serif";
-    context.fillText(word, gutter - 5, (t + 0.5) * tall, gutter - 5);
-  });
-  context.strokeStyle = colour("ink");
-  if (plan.words && plan.rows.length === 1) {
-    context.lineWidth = 1.5;
-    context.strokeRect(gutter + 0.75, followedRow(array, plan) * tall + 0.75, plan.C * wide - 1.5, tall - 1.5);
-  }
-  if (chosen !== undefined) {
-    context.lineWidth = 2;
-    const w = Math.max(wide, 3), h = Math.max(tall, 3);
-    context.strokeRect(gutter + chosen.c * wide - 1, chosen.r * tall - 1, w + 2, h + 2);
-  }
-  return { gutter, wide, tall, head };
-}
-
-function panelName(array, axes, plan, c) {
-  const at = array.index(entryAt(array, plan, 0, c));
-  return plan.columns.slice(0, -1).map(axis => label(axes, axis, at[axis], array.full[axis])).join(", ");
+    for (let c = 1; c < plan.C; c++) line(context, c * wide, 0, c * wide, plan.R * tall);
 }
 
 function line(context, x0, y0, x1, y1) {
@@ -469,73 +508,95 @@ function line(context, x0, y0, x1, y1) {
   context.stroke();
 }
 
-function card(parent, step, name, info, { small = false, jump = null } = {}) {
-  const [number, axes, acts, golden] = data.infos[info], array = arrays[number];
-  const figure = element(parent, "figure", undefined, "card"), caption = element(figure, "figcaption");
+function card(parent, step, name, info, key) {
+  const [number, axes, acts, golden] = data.infos[info], array = arrays[number], written = key !== "reads" && step.w.has(name);
+  const figure = element(parent, "figure", undefined, "card"), caption = element(figure, "figcaption"), here = step === stepNow();
   figure.dataset.name = name;
+  figure.dataset.key = key === "writes" && name === lead(step) ? "lead" : `${key} ${name}`;
   nameButton(caption, name, "title");
-  element(caption, "span", " " + shapeOf(array, axes), "shape");
+  element(caption, "span", " " + shapeOf(array, axes), "shape").title = explained(axes.join(" ").split(" "));
   const slope = slopeOf(step, name);
-  if (slope && isBack(callOf(step)) && !small)
+  if (slope && isBack(callOf(step)) && key !== "reads")
     element(caption, "small", `gradient of ${slope.name}: how the loss changes with each of its numbers`);
-  if (jump !== null) link(element(caption, "small"), jump, `${step.w.has(name) ? "made" : "read"} by ${placeOf(step)}`);
-  if (small) {
-    const maker = makerOf(step, name), about = maker !== undefined || slope ? element(caption, "small") : null;
-    if (maker !== undefined) link(about, maker, `made by line ${data.steps[maker].l}`);
-    if (maker !== undefined && slope) about.append("; ");
-    if (slope) link(about, slope.number, `${isBack(callOf(step)) ? "forward" : "gradient"} ${slope.name}: line ${data.steps[slope.number].l}`);
+  const about = element(caption, "small", "");
+  if (written && !here) link(about, step.number, "made by " + placeOf(step), name);
+  else if (!written || isMoved(step, name)) tellOrigin(about, step, written ? step.v[name] : name);
+  if (slope && key === "reads") {
+    about.append("; ");
+    link(about, slope.number, `${isBack(callOf(step)) ? "forward" : "gradient"} ${slope.name}: line ${data.steps[slope.number].l}`, slope.name);
   }
-  if (acts) dotted(element(caption, "small", "kept for the backward as "), `acts["${acts}"]`);
-  else if (golden) dotted(element(caption, "small", "in the golden pack of reference numbers: "), golden);
+  if (!about.textContent) about.remove();
+  if (acts) dotted(element(caption, "small", "the backward finds it in "), `acts["${acts}"]`);
+  else if (golden) dotted(element(caption, "small", "checked in ports as "), golden);
   if (array.sampled) element(caption, "small", "Too large for the page: " + array.every.map((n, axis) =>
     n > 1 ? `one in ${n} along axis ${/\D/.test(axes[axis]) ? axes[axis] : axis}` : "").filter(part => part).join(" and ") + " is shown.");
   if (!array.size) {
     element(figure, "p", "It has no entries.", "tip");
     return;
   }
-  const plan = layout(array, axes), own = state.chosen.name === name && !jump && !small && step === stepNow();
-  if (array.size > 1) {
-    const canvas = element(figure, "canvas"), [low, high] = array.range();
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${name}, ${plan.R} by ${plan.C}, from ${shown(low)} to ${shown(high)}`);
-    let cell, geometry;
-    if (own) {
-      const at = state.chosen.place;
-      for (let r = 0; r < plan.R && !cell; r++) for (let c = 0; c < plan.C; c++)
-        if (array.place(array.index(entryAt(array, plan, r, c))) === at) { cell = { r, c }; break; }
-    }
-    painters.push(() => canvas.geometry = geometry = drawMap(canvas, array, axes, plan, cell));
-    const scale = element(figure, "div", undefined, "range"), both = colours(array).both;
-    element(scale, "span", shown(both ? -colours(array).top : 0));
-    element(scale, "i", undefined, both ? "both" : "positive");
-    element(scale, "span", shown(colours(array).top));
-    const tip = element(scale, "span", "", "tip");
-    canvas.addEventListener("pointermove", event => {
-      const at = cellUnder(event, canvas, geometry, plan);
-      const entry = at && entryAt(array, plan, at.r, at.c);
-      tip.textContent = at ? entryName(name, array, axes, array.place(array.index(entry))) + " = " + shown(array.values[entry]) : "";
-    });
-    canvas.addEventListener("pointerleave", () => tip.textContent = "");
-    canvas.addEventListener("click", event => {
-      const at = cellUnder(event, canvas, geometry, plan);
-      if (!at) return;
-      if (plan.words && plan.rows.length === 1) state.token = at.r;
-      if (jump === null && !small) state.chosen = { name, place: array.place(array.index(entryAt(array, plan, at.r, at.c))), full: String(array.full), token: state.token };
-      drawStep();
-    });
-  }
-  if (!own) drawRow(figure, name, array, axes, plan, true, `${small ? "reads" : "writes"} ${name}`);
+  const one = { key: figure.dataset.key, name, array, axes, info, plan: layout(array, axes), source: sourceOf(step, name, written) };
+  if (array.size > 1) drawPlane(figure, one);
+  if (one.key !== "lead") drawRow(figure, one);
 }
 
-function makerOf(step, name) {                         // the step that made what this one reads
-  const info = step.r.get(name), array = data.infos[info][0];
-  return within(step.c).filter(n => n < step.number && data.steps[n].w.has(name) && data.infos[data.steps[n].w.get(name)][0] === array).at(-1);
+// Who chooses a number sees how it comes about: `source` is the step that made it, and its name there
+
+function sourceOf(step, name, written) {
+  const [, number, there] = written ? [, step.number, name] : step.o[name];
+  return number === null ? { number, name } : { number, name: there };
 }
 
-function link(parent, number, title) {
+const isChosen = ({ source }, place) => state.chosen.number === source.number && state.chosen.name === source.name && state.chosen.place === place;
+
+function choose(chosen, selector) {                    // what was clicked keeps its place on the screen
+  const find = () => document.querySelector(`[data-key="${CSS.escape(chosen.card)}"] ${selector}`), was = find().getBoundingClientRect().top;
+  state.chosen = { ...chosen, token: state.token, full: String(arrays[data.infos[chosen.info][0]].full) };
+  drawStep();
+  find()?.focus({ preventScroll: true });
+  scrollBy(0, (find()?.getBoundingClientRect().top ?? was) - was);
+}
+
+function drawPlane(figure, one) {                      // the map, its scale, and what is under the pointer
+  const { name, array, axes, plan } = one, canvas = element(figure, "canvas"), [low, high] = array.range(), follows = plan.words && plan.rows.length === 1;
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `${name}, ${plan.R} by ${plan.C}, from ${shown(low)} to ${shown(high)}`);
+  const placeAt = ({ r, c }) => array.place(array.index(entryAt(array, plan, r, c)));
+  painters.push(() => canvas.geometry = drawMap(canvas, one));
+  const scale = element(figure, "div", undefined, "range"), { both, top } = colours(array);
+  element(scale, "span", shown(both ? -top : 0));
+  element(scale, "i", undefined, both ? "both" : "positive");
+  element(scale, "span", shown(top));
+  const tip = element(scale, "span", "", "tip");
+  canvas.addEventListener("pointermove", event => {
+    const at = cellUnder(event, canvas, plan);
+    tip.textContent = !at ? "" : at.c === null ? `follow “${data.tokens[at.r]}”`
+      : entryName(name, array, axes, placeAt(at)) + " = " + shown(array.at(placeAt(at)));
+  });
+  canvas.addEventListener("pointerleave", () => tip.textContent = "");
+  canvas.addEventListener("click", event => {
+    const at = cellUnder(event, canvas, plan);
+    if (!at) return;
+    if (follows) state.token = at.r;
+    if (at.c === null) refocus();
+    choose(at.c === null ? state.chosen : { ...one.source, place: placeAt(at), info: one.info, card: one.key }, "canvas");
+  });
+}
+
+const isParameter = name => name.startsWith('p["');
+
+function tellOrigin(parent, step, name) {              // of an array that a line reads
+  const [how, number, there] = step.o[name], inside = how === "made", parameter = isParameter(name);
+  const title = inside ? "" : parameter ? "a parameter of the model" : how === "taken" ? "taken from acts" : "handed in";
+  const from = number ?? (how === "handed" && !parameter ? callerOf.get(step.c) : undefined);
+  if (from === undefined) parent.append(title);
+  else if (inside) link(parent, from, `made by line ${data.steps[from].l}`, there);
+  else link(parent, from, `${title} (${number === null ? "" : "made "}by ${placeOf(data.steps[from])})`, there);
+}
+
+function link(parent, number, title, name) {           // name: the array that one goes there to see
   const button = element(parent, "button", title, "where");
   button.type = "button";
-  button.addEventListener("click", () => go(number));
+  button.addEventListener("click", () => go(number, name));
   return button;
 }
 
@@ -548,9 +609,10 @@ function dotted(parent, name) {                        // a long name may be bro
   });
 }
 
-function cellUnder(event, canvas, { gutter, wide, tall, head }, plan) {
-  const box = canvas.getBoundingClientRect(), c = Math.floor((event.clientX - box.left - gutter) / wide), r = Math.floor((event.clientY - box.top - head) / tall);
-  return c >= 0 && c < plan.C && r >= 0 && r < plan.R ? { r, c } : null;
+function cellUnder(event, canvas, plan) {                // c is null on the word of a row
+  const { gutter, wide, tall, head } = canvas.geometry, box = canvas.getBoundingClientRect();
+  const c = Math.floor((event.clientX - box.left - gutter) / wide), r = Math.floor((event.clientY - box.top - head) / tall);
+  return r >= 0 && r < plan.R && c < plan.C ? { r, c: c < 0 ? null : c } : null;
 }
 
 function shapeOf(array, axes) {
@@ -561,18 +623,26 @@ function shapeOf(array, axes) {
 
 // The numbers of the word that is followed: at once where they are few, on demand where they are many
 
-function drawRow(figure, name, array, axes, plan, quiet, key) {
-  const word = plan.words && data.tokens.length ? ` of “${data.tokens[state.token]}”` : plan.R > 1 ? " of row " + followedRow(array, plan) : "";
-  const one = { name, array, axes, plan, quiet, word };
-  if (plan.C <= 40 && !quiet) fillRow(element(figure, "div", undefined, "row"), one);
-  else unfolding(figure, key, plan.C === 1 ? "The number" + word : `The ${plan.C} numbers${word}` + (quiet ? "" : " in " + name), false,
+function drawRow(figure, one) {
+  const { key, name, plan } = one, first = key === "lead";
+  one.word = plan.words && data.tokens.length ? ` of “${data.tokens[state.token]}”` : plan.R > 1 ? " of row " + shownRow(one) : "";
+  if (plan.C <= 40 && first) fillRow(element(figure, "div", undefined, "row"), one);
+  else unfolding(figure, key, plan.C === 1 ? "The number" + one.word : `The ${plan.C} numbers${one.word}` + (first ? " in " + name : ""), false,
     details => fillRow(element(details, "div", undefined, "row"), one));
 }
+
+function cellOf(one) {                                 // where the chosen number is on a map
+  const { array, plan } = one;
+  if (isChosen(one, state.chosen.place)) for (let r = 0; r < plan.R; r++) for (let c = 0; c < plan.C; c++)
+    if (isChosen(one, array.place(array.index(entryAt(array, plan, r, c))))) return { r, c };
+}
+
+const shownRow = one => one.plan.words ? followedRow(one.array, one.plan) : cellOf(one)?.r ?? 0;
 
 // One line for each head, or, where that is wider than its place, one line for each number of a head
 
 function fillRow(frame, one, upright = false) {
-  const { array, axes, plan, word } = one, r = followedRow(array, plan), inner = plan.columns.at(-1);
+  const { array, axes, plan, word } = one, r = shownRow(one), inner = plan.columns.at(-1);
   const n = inner === undefined ? 1 : array.shape[inner], groups = plan.C / n;
   const whole = Math.abs(rowSum(array, plan, r, 0, n) - 1) < 1e-4 && groups * n === plan.C && n > 1 && array.range()[0] >= 0;
   const offsets = axes?.[inner] === "K" && n % 2 === 1, near = offsets && plan.words && data.tokens.length;
@@ -582,7 +652,7 @@ function fillRow(frame, one, upright = false) {
     return plan.columns.length > 1 ? plan.columns.slice(0, -1).map(axis => label(axes, axis, at[axis], array.full[axis])).join(", ") : "";
   };
   const rows = [[{ head: word.replace(" of ", ""), small: offsets ? "offset" : undefined }, ...whole ? [{ head: "sum" }] : [],
-    ...titles.map((title, c) => ({ head: title, small: near ? data.tokens[state.token + c - (n >> 1)] ?? "zero" : undefined }))]];
+    ...titles.map((title, c) => ({ head: title, small: near ? data.tokens[state.token + c - (n >> 1)] ?? NO_WORD : undefined }))]];
   for (let g = 0; g < groups; g++)
     rows.push([{ head: groupTitle(g) }, ...whole ? [{ sum: rowSum(array, plan, r, g, n).toFixed(4) }] : [],
       ...titles.map((_, c) => ({ entry: entryAt(array, plan, r, g * n + c) }))]);
@@ -597,13 +667,13 @@ function fillRow(frame, one, upright = false) {
     fillRow(frame, one, true);
     return;
   }
-  if (near) element(frame, "p", `The offset counts words from “${data.tokens[state.token]}”: −1 is the word before, +1 the word after; zero stands where there is no word.`, "note");
+  if (near) element(frame, "p", `The offset counts words from “${data.tokens[state.token]}”: −1 is the word before, +1 the word after.`, "note");
   const pressed = frame.querySelector("[aria-pressed=true]")?.parentElement, first = table.rows[0].cells[0].offsetWidth;
   if (pressed && (pressed.offsetLeft + pressed.offsetWidth > frame.scrollLeft + frame.clientWidth || pressed.offsetLeft < frame.scrollLeft + first))
     frame.scrollLeft = pressed.offsetLeft - frame.clientWidth / 2;
 }
 
-function drawCell(line, { name, array, axes, quiet }, { head, small, sum, entry }, scope) {
+function drawCell(line, one, { head, small, sum, entry }, scope) {
   if (head !== undefined) {
     const title = element(line, head ? "th" : "td", head);
     if (head) title.scope = scope;
@@ -614,17 +684,12 @@ function drawCell(line, { name, array, axes, quiet }, { head, small, sum, entry 
     element(line, "td", sum, "sum");
     return;
   }
-  const place = array.place(array.index(entry)), button = element(element(line, "td"), "button", shown(array.values[entry]));
+  const { key, name, array, axes, info, source } = one, place = array.place(array.index(entry)), button = element(element(line, "td"), "button", shown(array.values[entry]));
   button.type = "button";
   button.dataset.place = place;
   button.setAttribute("aria-label", entryName(name, array, axes, place) + " = " + button.textContent);
-  button.setAttribute("aria-pressed", String(!quiet && state.chosen.name === name && state.chosen.place === place));
-  button.addEventListener("click", () => {
-    if (quiet) return;
-    state.chosen = { name, place, full: String(array.full), token: state.token };
-    drawStep();
-    get("numbers").querySelector(`button[data-place="${place}"]`)?.focus({ preventScroll: true });
-  });
+  button.setAttribute("aria-pressed", String(isChosen(one, place)));
+  button.addEventListener("click", () => choose({ ...source, place, info, card: key }, `[data-place="${place}"]`));
 }
 
 function rowSum(array, plan, r, g, n) {
@@ -663,13 +728,8 @@ function drawSource(parent, number, here) {
   scroll.tabIndex = 0;
   scroll.setAttribute("role", "region");
   scroll.setAttribute("aria-label", "source of " + call.name);
-  const ran = new Map(), marks = { made: new Set(), used: new Set() };
-  for (const n of call.steps) {
-    const one = data.steps[n];
-    for (let l = one.l; l <= one.e; l++) ran.set(l, [...ran.get(l) ?? [], n]);
-    for (const [key, mark] of [["w", "made"], ["r", "used"]])
-      if ([...one[key].keys()].some(name => bare(name) === state.name)) marks[mark].add(one.l);
-  }
+  const ran = new Map(), marks = marksIn(number);
+  for (const n of call.steps) for (let l = data.steps[n].l; l <= data.steps[n].e; l++) ran.set(l, [...ran.get(l) ?? [], n]);
   const lit = here ? [step] : [], mates = (step.m ?? []).map(n => data.steps[n]).filter(other => other.c === number);
   const covers = (some, l) => some.some(one => l >= one.l && l <= one.e);
   const docEnd = call.doc ? docstringEnd(lines) : 0;
@@ -691,7 +751,7 @@ function drawSource(parent, number, here) {
       row.classList.add("lit");
       row.setAttribute("aria-current", "step");
     } else if (covers(mates, l)) row.classList.add("mate");
-    for (const mark of ["made", "used"]) if (marks[mark].has(l)) row.classList.add(mark);
+    for (const { mark, lines } of marks) if (lines.has(l)) row.classList.add(mark);
     const code = element(row, "code"), indent = content.search(/\S|$/) + 4;
     code.style.paddingLeft = indent + "ch";            // what does not fit goes on in the next row, further in
     code.style.textIndent = -indent + "ch";
@@ -745,109 +805,131 @@ function drawSources() {
   const backward = call.name.endsWith("_backward");
   const order = partner === null ? [step.c] : backward ? [partner, step.c] : [step.c, partner];
   for (const number of order) drawSource(parent, number, number === step.c);
+  drawUses(order);
+}
+
+// What the lines of a call do with the chosen name: a line of many turns is named once
+
+const SIGNS_OF_USE = { made: "●", taken: "◐", used: "○" }, TOLD = { made: "made", taken: "taken from acts", used: "used" };
+const isCalled = key => bare(key) === state.name || key.split("[")[0] === state.name;
+
+function marksIn(call) {
+  const marks = Object.keys(SIGNS_OF_USE).map(mark => ({ mark, lines: new Map() })), [made, taken, used] = marks;
+  for (const step of within(call).map(n => data.steps[n])) {
+    const note = ({ lines }) => { if (!lines.has(step.l)) lines.set(step.l, step.number); };
+    const writes = returns(step) ? [] : [...step.w.keys()].filter(isCalled), fromActs = writes.filter(key => isMoved(step, key));
+    if (fromActs.length) note(taken);
+    else if (writes.length) note(made);
+    if ([...step.r.keys()].some(key => isCalled(key) && !fromActs.some(name => step.v[name] === key))) note(used);
+  }
+  return marks.filter(({ lines }) => lines.size);
+}
+
+function givenTo(call) {                               // whether the chosen name is there before any line makes it
+  const first = within(call).map(n => data.steps[n]).find(step => [...step.r.keys(), ...step.w.keys()].some(isCalled));
+  return Boolean(first) && [...first.r.keys()].some(key => isCalled(key) && first.o[key][0] === "handed");
+}
+
+function drawUses(calls) {
   const uses = get("uses");
   uses.replaceChildren();
   if (state.name === null) {
-    element(uses, "span", "Click a line to go there, and a name to see where it is made ● and used ○.");
+    uses.append("Click a name: ● made, ◐ taken from acts, ○ used.");
     return;
   }
   element(uses, "b", state.name);
-  for (const [mark, key] of [["● made", "w"], ["○ used", "r"]]) {
-    const found = new Map();
-    for (const one of data.steps) if (order.includes(one.c) && [...one[key].keys()].some(name => bare(name) === state.name)) {
-      const title = `line ${one.l}` + (one.c === step.c ? "" : ` of the ${isBack(callOf(one)) ? "backward" : "forward"}`);
-      if (!found.has(title)) found.set(title, one.number);
-    }
-    uses.append(` ${mark}: `);
-    if (!found.size) uses.append(mark.endsWith("made") ? "elsewhere, and handed in" : "nowhere here");
-    for (const [title, number] of found) {
-      if (uses.lastChild.tagName) uses.append(", ");
-      link(uses, number, title);
-    }
+  for (const call of calls) {
+    const line = element(uses, "p"), marks = marksIn(call);
+    element(line, "span", `in ${data.calls[call].name}: `);
+    if (!marks.length) line.append("does not occur");
+    if (givenTo(call)) line.append("handed in, ");
+    marks.forEach(({ mark, lines }, i) => {
+      line.append(`${i ? ", " : ""}${SIGNS_OF_USE[mark]} ${TOLD[mark]} in ${lines.size > 1 ? "lines" : "line"} `);
+      [...lines].forEach(([l, number], j) => {
+        if (j) line.append(", ");
+        link(line, number, l);
+      });
+    });
   }
 }
 
 function drawCrumbs() {
-  const crumbs = get("crumbs"), step = stepNow(), name = callOf(step).name, above = [];
+  const crumbs = get("crumbs"), step = stepNow(), name = callOf(step).name, lines = callers(step);
   crumbs.replaceChildren();
-  for (let call = step.c; callerOf.has(call); call = data.steps[above[0]].c) above.unshift(callerOf.get(call));
-  for (const number of above) {
+  for (const number of lines) {
     const button = link(crumbs, number, callOf(data.steps[number]).name);
     button.title = "back to " + placeOf(data.steps[number]);
     crumbs.append(" › ");
   }
   element(crumbs, "b", name);
+  crumbs.scrollLeft = crumbs.scrollWidth;              // on a narrow screen the outer calls are to the left
   const inside = get("inside"), deep = depth(step);
   inside.replaceChildren();
-  inside.hidden = isMain(step);
-  if (inside.hidden) return;
-  if (!deep) {
-    inside.append(`You are in ${name}, which calls the stations: ↓ goes back into them.`);
-    return;
-  }
-  inside.append(`You are inside ${name}, ${deep === 1 ? "one call" : deep + " calls"} deep: `);
-  link(inside, above.at(-1), `↑ out to line ${data.steps[above.at(-1)].l} of ${callOf(data.steps[above.at(-1)]).name}`);
+  inside.hidden = isMain(step) && !opensLate(step);
+  if (isMain(step)) inside.append("The page opens here, at the first line that makes an array. ← goes to the lines before it.");
+  else if (deep) {
+    inside.append(`You are inside ${name}, ${deep === 1 ? "one call" : deep + " calls"} deep: `);
+    link(inside, lines.at(-1), "↑ out to " + placeOf(data.steps[lines.at(-1)]));
+  } else inside.append(`You are in ${name}, which calls the stations: ↓ goes back into them.`);
 }
+
+const opensLate = ({ number }) => number === data.start && number !== mainSteps[0] && number === mainSteps.find(n => data.steps[n].w.size);
 
 // Stations
 
 function buildStations() {
   const nav = get("stations"), ahead = data.stations.filter(station => !station.back);
-  if (!data.stations.length) return;
-  nav.hidden = false;
-  nav.style.gridTemplateColumns = `auto repeat(${ahead.length + data.pictures.length}, minmax(104px, 1fr))`;
-  const add = ({ call, title, about, makes, back, step }) => {
-    const button = element(nav, "button", title), maker = makes === "result" ? "the loss" : bare(makes);
-    if (!back) element(button, "small", about);
-    element(button, "small", "makes " + maker);
-    button.type = "button";
-    button.dataset.call = call;
-    if (back) button.setAttribute("aria-label", `backward of ${title}: makes ${maker}`);
-    if (data.calls[call].name.startsWith("span_dynamic_conv")) button.classList.add("heart");
-    button.addEventListener("click", () => go(step));
-    return button;
+  nav.hidden = !ahead.length;
+  nav.style.gridTemplateColumns = `var(--names) repeat(${ahead.length}, minmax(var(--least), 1fr))`;
+  const row = (title, stations, way) => {
+    if (stations.length) element(nav, "p", title).style.gridRow = way;
+    for (const station of stations) {
+      const button = station.button = element(nav, "button", station.title);
+      if (station.about && !station.back) element(button, "small", station.about, "about");
+      if (station.makes) {
+        const small = element(button, "small");
+        element(small, "span", "makes ");
+        small.append(station.makes === "result" ? "the loss" : bare(station.makes));
+      }
+      if (station.back) button.setAttribute("aria-label", `backward of ${station.title}: ${button.lastChild.textContent}`);
+      if (data.calls[station.call].name.startsWith("span_dynamic_conv")) button.classList.add("heart");
+      button.type = "button";
+      button.style.gridRow = way;
+      button.style.gridColumn = 2 + ahead.findIndex(one => one === station || !one.html && data.calls[one.call].partner === station.call);
+      button.addEventListener("click", () => visit(station));
+    }
   };
-  element(nav, "p", "forward →");
-  ahead.forEach(add);
-  data.pictures.forEach((picture, i) => {
-    const button = element(nav, "button", picture.title);
-    button.type = "button";
-    button.dataset.picture = i;
-    button.addEventListener("click", () => { state.picture = i; drawStep(); });
-  });
-  const back = data.stations.filter(station => station.back);
-  if (!back.length) return;
-  const title = element(nav, "p", "← backward");
-  element(title, "small", "gradients: dx is that of x");
-  title.style.gridRow = 2;
-  for (const station of back) {
-    const place = ahead.findIndex(one => data.calls[one.call].partner === station.call);
-    if (place < 0) continue;
-    const button = add(station);
-    button.style.gridRow = 2;
-    button.style.gridColumn = place + 2;
-  }
+  row("forward →", ahead, 1);
+  row("← backward", data.stations.filter(station => station.back), 2);
+}
+
+function visit(station) {
+  go(station.step, station.makes);
+  if (!station.html) return;
+  state.picture = station;
+  drawStep();
 }
 
 function drawStations() {
-  for (const button of get("stations").querySelectorAll("button")) {
-    const here = state.picture === null ? +button.dataset.call === stepNow().c : +button.dataset.picture === state.picture;
+  const nav = get("stations"), step = stepNow(), call = chain(step).findLast(one => data.mains.includes(one));
+  for (const station of data.stations) {
+    const { button } = station, here = state.picture ? station === state.picture : !station.html && station.call === call;
     if (!here) button.removeAttribute("aria-current");
     else {
       button.setAttribute("aria-current", "step");
-      const nav = get("stations"), left = button.offsetLeft - nav.offsetLeft;
-      if (left < nav.scrollLeft || left + button.offsetWidth > nav.scrollLeft + nav.clientWidth) nav.scrollLeft = left - 60;
+      const left = button.offsetLeft - nav.offsetLeft, margin = nav.firstChild.offsetWidth + 8;
+      if (left < nav.scrollLeft + margin || left + button.offsetWidth > nav.scrollLeft + nav.clientWidth) nav.scrollLeft = left - margin;
     }
   }
 }
 
 function drawPicture() {
-  const holder = get("picture"), picture = data.pictures[state.picture];
+  const holder = get("picture"), { picture } = state;
   holder.hidden = !picture;
   get("desk").hidden = Boolean(picture);
   get("desk").style.display = picture ? "none" : "";
-  if (!picture || holder.dataset.shown === String(state.picture)) return;
-  holder.dataset.shown = state.picture;
+  if (!picture || holder.dataset.shown === picture.title) return;
+  holder.dataset.shown = picture.title;
   holder.replaceChildren();
   const frame = element(holder, "iframe");
   frame.setAttribute("sandbox", "allow-scripts");
@@ -857,29 +939,34 @@ function drawPicture() {
 
 // The step as a whole
 
+const lead = step => [state.wanted, step.star, ...step.w.keys()].find(name => step.w.has(name));
+const madeBy = step => [...new Set([lead(step), ...step.w.keys()])].filter(name => step.w.has(name));
+
 function refocus() {                                   // the largest number of the word that is followed, or the same place as before
-  const step = stepNow(), names = [...step.w.keys()];
-  if (!names.length) return;
-  const name = names.includes(state.chosen.name) ? state.chosen.name : names[0];
-  const info = data.infos[step.w.get(name)], array = arrays[info[0]];
-  if (!array.size) return;
-  const plan = layout(array, info[1]), r = followedRow(array, plan);
-  if (state.chosen.full === String(array.full) && state.chosen.token === state.token) {
-    state.chosen.name = name;
+  const step = stepNow(), name = lead(step), info = step.w.get(name), array = info === undefined ? null : arrays[data.infos[info][0]];
+  const { full, token } = state.chosen;
+  if (!array?.size) {
+    state.chosen.card = null;
     return;
   }
+  Object.assign(state.chosen, { number: step.number, name, info, card: "lead", full: String(array.full), token: state.token });
+  if (state.chosen.full === full && state.token === token) return;
+  const plan = layout(array, data.infos[info][1]), r = followedRow(array, plan);
   let best = entryAt(array, plan, r, 0);
   for (let c = 1; c < plan.C; c++) {
     const entry = entryAt(array, plan, r, c);
     if (Math.abs(array.values[entry]) > Math.abs(array.values[best])) best = entry;
   }
-  state.chosen = { name, place: array.place(array.index(best)), full: String(array.full), token: state.token };
+  state.chosen.place = array.place(array.index(best));
 }
 
+const listed = names => names.slice(0, 12).join(", ") + (names.length > 12 ? ", …" : "");
+
 function drawMade() {
-  const step = stepNow(), made = get("made"), says = get("says"), names = [...step.w.keys()];
+  const step = stepNow(), made = get("made"), says = get("says"), names = madeBy(step);
   made.replaceChildren();
-  made.append(`Line ${step.l} ` + (names.length ? text(step).startsWith("return") ? "returns " : "makes " : text(step).startsWith("return") ? "returns" : "makes no array"));
+  const taken = names.length && names.every(name => isMoved(step, name));
+  made.append(`Line ${step.l} ` + (returns(step) ? "returns " : taken ? "takes from acts " : names.length ? "makes " : step.k ? "gathers " + listed(step.k) : "makes no array"));
   names.forEach((name, i) => {
     if (i) made.append(i === names.length - 1 ? " and " : ", ");
     element(made, "b", name);
@@ -904,7 +991,7 @@ function drawMade() {
   get("error").textContent = step.x ?? "";
   const plain = [];
   for (const [name, x] of Object.entries(step.n ?? {})) plain.push(`${name} = ${typeof x === "number" ? shown(x) : JSON.stringify(x)}`);
-  if (step.k?.length) plain.push("keeps " + step.k.slice(0, 12).join(", ") + (step.k.length > 12 ? ", …" : ""));
+  if (step.k && names.length) plain.push("keeps " + listed(step.k));
   get("plain").textContent = plain.join("   ");
 }
 
@@ -914,22 +1001,22 @@ function drawCards() {
   reads.replaceChildren();
   const pairs = step.w.size > 1 || [...step.w.keys()].some(name => slopeOf(step, name));
   writes.className = "cards" + (pairs ? " pairs" : "");
-  for (const [name, info] of step.w) {
-    card(writes, step, name, info);
+  for (const name of madeBy(step)) {
+    card(writes, step, name, step.w.get(name), "writes");
     const other = slopeOf(step, name);
-    if (other) card(writes, data.steps[other.number], other.name, other.info, { jump: other.number });
+    if (other) card(writes, data.steps[other.number], other.name, other.info, "partner");
   }
-  for (const [name, info] of step.r) card(reads, step, name, info, { small: true });
+  for (const [name, info] of step.r) card(reads, step, name, info, "reads");
   get("reads-title").hidden = !step.r.size;
   painters.splice(0).forEach(paint => paint());
 }
 
-function drawNumbers() {
-  const step = stepNow(), parent = get("numbers"), name = state.chosen.name;
+function drawNumbers() {                               // of the array that one came to see, as wide as the page allows
+  const step = stepNow(), parent = get("numbers"), name = lead(step), info = step.w.get(name);
   parent.replaceChildren();
-  if (!step.w.has(name)) return;
-  const [number, axes] = data.infos[step.w.get(name)], array = arrays[number];
-  if (array.size) drawRow(parent, name, array, axes, layout(array, axes), false, "numbers");
+  if (info === undefined) return;
+  const [number, axes] = data.infos[info], array = arrays[number];
+  if (array.size) drawRow(parent, { key: "lead", name, array, axes, info, plan: layout(array, axes), source: sourceOf(step, name, true) });
 }
 
 function drawStep() {
@@ -951,10 +1038,9 @@ function drawStep() {
   get("mate").hidden = data.calls.every(call => call.partner === null) && data.steps.every(one => !one.m);
   drawStations();
   drawPicture();
-  if (state.picture !== null) return;
+  if (state.picture) return;
   const radio = get("tokens").querySelectorAll("input")[state.token];
   if (radio) radio.checked = true;
-  refocus();
   drawCrumbs();
   drawSources();
   drawMade();
@@ -963,9 +1049,11 @@ function drawStep() {
   drawHand();
 }
 
-function go(number) {
+function go(number, name = null) {                     // name: the array that one goes there to see
   state.step = number;
+  state.wanted = name;
   state.picture = null;
+  refocus();
   drawStep();
   reveal();
   const step = stepNow(), deep = depth(step);
@@ -1008,10 +1096,10 @@ const moves = {
     go(mates.includes(state.mate) ? state.mate : mates[0]);
     state.mate = from;
   },
-  station(by) {
-    const calls = [...new Set(mainSteps.map(n => data.steps[n].c))], here = calls.indexOf(stepNow().c);
-    const to = calls[Math.min(Math.max(here + by, 0), calls.length - 1)];
-    go(data.stations.find(one => one.call === to)?.step ?? within(to).find(n => data.steps[n].w.size) ?? within(to)[0]);
+  station(by) {                                        // a picture comes right after its station
+    const at = state.step, ahead = one => one.step > at || one.step === at && one.html, here = stops.indexOf(state.picture);
+    const to = here >= 0 ? here + by : by > 0 ? stops.findIndex(ahead) : stops.findLastIndex(one => one.step < at);
+    if (stops[to]) visit(stops[to]);
   },
 };
 
@@ -1025,25 +1113,43 @@ function buildTokens() {
     input.type = "radio";
     input.name = "token";
     input.value = t;
-    input.addEventListener("change", () => { state.token = t; drawStep(); });
+    input.addEventListener("change", () => { state.token = t; refocus(); drawStep(); });
   });
 }
 
 function buildFind() {                                 // every array once for each call, where the call has worked it out
   const find = get("find"), calls = [...new Set(mainSteps.map(n => data.steps[n].c))], times = {};
-  element(find, "option", "…").value = "";
+  element(find, "option", "Where is … made?").value = "";
   for (const call of calls) {
     const name = data.calls[call].name, time = times[name] = (times[name] ?? 0) + 1, names = new Map();
     for (const n of within(call)) for (const made of data.steps[n].w.keys()) {
-      const step = data.steps[n], back = text(step).startsWith("return"), moved = step.h?.[made]?.[0]?.[0] === "at";
-      if (!names.has(made) || !back && !moved) names.set(made, n);
+      const step = data.steps[n], moved = step.h?.[made]?.[0]?.[0] === "at";
+      if (!names.has(made) || !returns(step) && !moved) names.set(made, n);
     }
     const group = element(find, "optgroup");
     group.label = time > 1 ? `${name}, call ${time}` : name;
-    for (const [made, n] of [...names].sort((one, other) => one[1] - other[1])) element(group, "option", `${made}, line ${data.steps[n].l}`).value = n;
+    for (const [made, n] of [...names].sort((one, other) => one[1] - other[1])) element(group, "option", `${made}, line ${data.steps[n].l}`).value = `${n} ${made}`;
     if (!names.size) group.remove();
   }
-  find.addEventListener("change", () => { if (find.value) go(+find.value); find.value = ""; });
+  find.addEventListener("change", () => {
+    if (find.value) go(parseInt(find.value), find.value.slice(find.value.indexOf(" ") + 1));
+    find.value = "";
+  });
+}
+
+// The letters of the axes, in plain words
+
+const explained = axes => [...new Set(axes)].filter(letter => data.letters[letter]).map(letter => `${letter}: ${data.letters[letter]}`).join("\n");
+
+function buildLegend() {
+  const found = new Map(), code = data.sources.flat().join("\n");
+  for (const [array, axes] of data.infos) axes.forEach((letter, axis) => found.set(letter, new Set([...found.get(letter) ?? [], arrays[array].full[axis]])));
+  for (const [letter, meaning] of Object.entries(data.letters)) {
+    const [size, other] = found.get(letter) ?? [];
+    if (size === undefined && !RegExp(`(?<![.^\\w])${letter}\\b`).test(code)) continue;
+    element(get("letters"), "dt", letter);
+    element(get("letters"), "dd", meaning.replaceAll("`", "") + (size !== undefined && other === undefined ? `; here ${size}` : ""));
+  }
 }
 
 function measure() {                                   // the bar stays at the top, and the code below it
@@ -1090,7 +1196,9 @@ async function start() {
   buildStations();
   buildTokens();
   buildFind();
+  buildLegend();
   listen();
+  refocus();
   drawStep();
   measure();
   drawSources();

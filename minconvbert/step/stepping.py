@@ -11,10 +11,10 @@ from .source import read
 
 
 def steps(function, *args, dout=None, backward=None, into=(), title="", **kwargs):
-    """Run any function and record line by line what it read, bound and changed.   ->  a `Recording`
+    """Run any function and record, line by line, what it read, bound and changed.   ->  a `Recording`
 
     function: an op, a block, or a function of your own, called with args and kwargs
-    dout: the gradient of what it returns; with it the backward runs, too, and both are shown side by side
+    dout: the gradient of what it returns; with it, the backward runs, too, and both are shown side by side
     backward: the backward function, by default the one called FUNCTION_backward in the same file
     into: functions whose lines are recorded, too, when they are called; True for all of the model and all that are
         in the same file as `function`
@@ -72,7 +72,7 @@ def _backward_of(function):
 
 
 def _backward_arguments(function, backward, args, kwargs, results, dout):
-    """dout, and then what the backward's parameters name: what the forward was given or what it returned."""
+    """dout, and the arguments that the backward's parameters name, from what the forward was given or returned."""
     results = results if isinstance(results, tuple) else (results,)
     if isinstance(results[0], (np.ndarray, np.floating)) and np.shape(results[0]) != np.shape(dout):
         raise ValueError(f"dout must be {np.shape(results[0])} as what {function.__name__} returns, but its shape is"

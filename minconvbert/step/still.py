@@ -63,7 +63,7 @@ def _window(call, step):
 
 
 def _shown(recording, step):
-    """(title, array, letters) of what the line made, each with its gradient where there is one."""
+    """(title, array, letters) of what the line made, each with its gradient if there is one."""
     partner, found = recording.calls[step.call].partner, []
     for name, array in step.writes.items():
         letters = step.letters.get(name, ())
@@ -75,7 +75,7 @@ def _shown(recording, step):
 
 
 def _flat(array, letters):
-    """Rows are the words where the letters say so, columns all other axes; of many only every n-th."""
+    """Rows are the words if the letters say so, and columns all other axes; a large array is sampled."""
     row = letters.index("L") if "L" in letters else 0
     flat = np.atleast_2d(array.astype(float))
     if array.ndim > 1:

@@ -21,15 +21,14 @@ class End(NamedTuple):
 def tracing(enter):
     """Inside the block, `enter(frame)` hears of every Python function that is called.
 
-    It returns None, and nothing more is said about this call, or a function `ran(line, end)`. That one is called each
-    time a line of the call has run, with its number, and once more when the call is over: `end` is None before that,
-    then an `End`.
+    It returns None to ignore the call, or a function `ran(line, end)`. This function is called with the number of each
+    line of the call that has run, and once more when the call is over: `end` is None until then, and then an `End`.
 
         with tracing(lambda frame: print_line if frame.f_code is function.__code__ else None):
             function(*args)
 
-    What a traced function calls is heard of through `enter`, too. Coroutines and generators are left out, because they
-    are entered again and again.
+    `enter` hears of the calls that a traced function makes, too. Coroutines and generators are left out, because Python
+    enters them again and again.
     """
     def at_call(frame, event, arg):
         if frame.f_code.co_flags & RESUMED:
@@ -81,7 +80,7 @@ def arrays(named):
 
 
 class Changes:
-    """The arrays of a call as they were after each of its lines; an array in `given` is not looked at.
+    """The arrays of a call as they were after each of its lines; arrays in `given` are left out.
 
         changes = Changes()
         changes.since(frame.f_locals)       # {name: copy} of every array that is new or has other numbers than before
