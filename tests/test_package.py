@@ -77,7 +77,7 @@ def test_a_task_is_learned_from_what_ships(elsewhere):
     data = ROOT / "notebooks" / "data" / "tenses_dev.jsonl"
     learned = elsewhere("-m", "minconvbert", "finetune", "text-classification", "--data", str(data), "--out", "learned",
                         "--epochs", "1", "--length", "16")
-    assert "the model is in learned" in learned
+    assert "the model in learned is that of step 3" in learned
 
 
 def test_what_a_package_index_shows_has_no_link_that_leads_nowhere(built):
