@@ -25,12 +25,13 @@ from . import unicode8
 PREFIX = "##"  # begins a piece that continues a word
 
 # Stretches of a text that do not affect each other, so that each can be cut into pieces, and cached, alone. They are
-# separated by white space and by plain punctuation marks, which no accent and no control character follows. Words of
+# separated by white space and by common punctuation marks, which no accent and no control character follows. Words of
 # plain letters are stretches; everything else stays together up to the next white space. Each stretch is a group, so
 # that `re.split` also returns what lies between them.
 _SPACED = r"[^\t\n\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
 SPACED = re.compile(f"({_SPACED})")
-_MARK = r"[!-/:-@\[-`{-~](?=[\t\n\r -~]|\Z)"
+_TYPESET = "\u2013\u2014\u2018\u2019\u201c\u201d\u2026"  # dashes, quotes and the ellipsis of printed texts
+_MARK = rf"[!-/:-@\[-`{{-~{_TYPESET}](?=[\t\n\r -~{_TYPESET}]|\Z)"
 CHUNK = re.compile(rf"({_MARK}|[A-Za-z0-9]+(?=[\t\n\r ]|{_MARK}|\Z)|{_SPACED})")
 
 
