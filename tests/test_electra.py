@@ -128,6 +128,19 @@ def test_gradient_of_the_whole_step(setup):
     check_gradients(lambda p: loss_of(p)[0]["loss"], params, pretraining_loss_backward(acts, params, cfg, generator))
 
 
+def test_the_two_losses_divide_as_the_original_does(setup):
+    """By the number of places, or of real tokens, plus 1e-6; each term from its definition, one by one."""
+    cfg, generator, params, rows = setup
+    batch, places = masked_batch(rows, RowRandom(0, 0, range(5)), SPECIAL)
+    losses, acts = pretraining_loss(batch, places, params, cfg, generator, RowRandom(0, 1, range(5)))
+    words, logits, replaced = acts["generator.words"], acts["discriminator.logits"], acts["discriminator.replaced"]
+    nll = [np.log(np.exp(row - row[label]).sum()) for row, label in zip(words, places["labels"])]
+    assert losses["generator_loss"] == pytest.approx(sum(nll) / (len(nll) + 1e-6), rel=1e-12)
+    nll = [np.log1p(np.exp(-z if was else z)) for z, was, real in
+           zip(logits.flat, replaced.flat, (rows != SPECIAL["pad"]).flat) if real]
+    assert losses["discriminator_loss"] == pytest.approx(sum(nll) / (len(nll) + 1e-6), rel=1e-12)
+
+
 def test_gradient_of_masked_words_alone(setup):
     cfg, _, _, rows = setup
     params = init_params(cfg, "masked_lm", np.random.default_rng(2), dtype=np.float64)

@@ -91,6 +91,7 @@ def test_a_configuration_comes_back_from_its_file(tmp_path):
                        unknown={"transformers_version": "5.23.0"})
     cfg.to_json(tmp_path)
     assert ConvBertConfig.from_json(tmp_path) == cfg
+    assert '"é"' in (tmp_path / "config.json").read_text(encoding="utf-8")              # as one reads it
     assert "mask_value" not in cfg.to_dict() and "num_labels" not in cfg.to_dict()
 
 
