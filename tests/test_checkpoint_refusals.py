@@ -473,10 +473,20 @@ def test_keys_that_grow_out_of_all_proportion(tmp_path):
     long = b"k" * 100_000
     entries = b"\0\0\0" + varint(0) + varint(len(long)) + b"\0" + long
     entries += b"".join(varint(len(long)) + varint(2) + b"\0" + struct.pack(">H", i) for i in range(5000))
-    block = entries + struct.pack("<II", 0, 1) + b"\0"
-    block += struct.pack("<I", masked_crc32c(block))
-    (tmp_path / "x.index").write_bytes(tf_table.table_file(block))
-    refused(read_tensorflow, tmp_path / "x.index", "not be much longer than the file")
+    refused(read_tensorflow, with_block(tmp_path, entries + struct.pack("<II", 0, 1)), "not be much longer than the file")
+
+
+@pytest.mark.parametrize("block", [b"", b"abc", struct.pack("<I", 1), struct.pack("<II", 0, 2), b"\xff" * 8])
+def test_blocks_without_room_for_their_restart_points(tmp_path, block):
+    """The last four bytes say how many restart points of four bytes each stand before them."""
+    refused(read_tensorflow, with_block(tmp_path, block), f"room for its own index, but has {len(block)} bytes")
+
+
+def with_block(folder, block):
+    """The index of a bundle whose data block has these bytes, with their right checksum."""
+    block += b"\0"
+    (folder / "x.index").write_bytes(tf_table.table_file(block + struct.pack("<I", masked_crc32c(block))))
+    return folder / "x.index"
 
 
 def test_original_variables_that_no_model_has(tmp_path):
