@@ -252,6 +252,7 @@ def test_distance_and_entropy_are_not_exchanged_nor_the_kinds():
           "convolution": [[kernel[0, :, h] for h in range(2)] for kernel in OUT.kernels]}
     for axis, (title, measure) in zip(figure.axes, (("mean distance, words", distance), ("entropy, bits", bits))):
         assert axis.get_title(loc="left") == title
+        assert axis.get_ylim()[0] == 0 and axis.spines["left"].get_visible() and axis.spines["bottom"].get_visible()
         for kind, layers in of.items():
             rows = [[measure(inside(x) if (kind, measure) == ("convolution", distance) else x) for x in heads]
                     for heads in layers]
@@ -281,6 +282,10 @@ def test_two_contexts_are_two_kernels_of_one_word_on_one_scale():
              for n in range(3) for h in range(2)}
     figure = view.two_contexts((OUT, WORDS), (OTHER, OTHER_WORDS))
     check_contexts(figure.axes, *max(apart, key=apart.get))
+    assert to_hex(figure.get_facecolor()) == LIGHT["paper"]
+    for taps, width in ((3, 6), (15, 12)):
+        one = answer(8, layers=1, H=2, K=taps, seed=1), words(8)
+        assert view.two_contexts(one, one, "word3").get_size_inches() == pytest.approx((width, 4.8))
 
 
 @pytest.mark.parametrize("place, said", (
