@@ -39,10 +39,7 @@ def outputs(notebook):
     return [output for cell in notebook.cells for output in cell.get("outputs", ())]
 
 
-TRAINS = ("08", "12", "13", "14", "15", "16", "17")
-
-
-@pytest.mark.parametrize("source", [pytest.param(path, marks=pytest.mark.long if path.name.startswith(TRAINS) else ())
+@pytest.mark.parametrize("source", [pytest.param(path, marks=() if path.name.startswith(("05", "10")) else pytest.mark.long)
                                     for path in SOURCES], ids=NAMES)
 def test_it_runs_and_its_claims_hold(source):
     ran = build.execute(build.read_source(source))
@@ -191,6 +188,7 @@ def test_each_figure_has_a_text_for_those_who_do_not_see_it(source):
     assert figures
 
 
+@pytest.mark.long
 @pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
 def test_slides_hold_what_the_notebook_says_and_none_overflows(tmp_path):
     offline = dict(reveal_url_prefix="", require_js_url="", jquery_url="", mathjax_url="")

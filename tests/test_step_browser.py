@@ -445,6 +445,7 @@ def out_of_view(page):
         return hidden""")
 
 
+@pytest.mark.long
 def test_every_jump_leaves_line_and_result_in_view(screen):
     def looks_right(after):
         assert out_of_view(screen) == [], after

@@ -156,6 +156,7 @@ def test_every_drawing_is_drawn(name, L):
     assert (np.ptp(pixels, axis=2) > 0.15).mean() > 0.002, "there is no colour in it"
 
 
+@pytest.mark.long
 def test_long_sentences_and_hostile_words_are_drawn():
     for draw in (view.one_token, view.side_by_side):
         draw(answer(128, 1), words(128))._repr_png_()
