@@ -108,6 +108,13 @@ def _below(name, ids, size, size_name):
     return ids
 
 
+def named_problem(cfg, integers=True):
+    """`cfg.problem_type`, or what it means if there is none.   integers: whether labels are integers"""
+    return cfg.problem_type or (
+        "regression" if cfg.num_labels == 1 else
+        "single_label_classification" if integers else "multi_label_classification")
+
+
 def problem_type(cfg, labels):
     """Whether a sentence has a number, one label or any of several   ->  a name that `cfg.problem_type` may have
 
@@ -115,9 +122,7 @@ def problem_type(cfg, labels):
 
     Raises ValueError for a single label if num_labels = 1.
     """
-    problem = cfg.problem_type or (
-        "regression" if cfg.num_labels == 1 else
-        "single_label_classification" if labels.dtype.kind in "iu" else "multi_label_classification")
+    problem = named_problem(cfg, labels.dtype.kind in "iu")
     if problem == "single_label_classification" and cfg.num_labels == 1:
         raise ValueError("num_labels must be at least 2 for a single_label_classification, but is 1")
     return problem

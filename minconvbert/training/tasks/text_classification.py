@@ -14,6 +14,7 @@ from itertools import chain
 import numpy as np
 
 from ...activations import sigmoid
+from ...inputs import named_problem
 from ...ops import softmax
 from .. import metrics
 from . import batches, reading
@@ -97,11 +98,6 @@ def _number(label):
         return None
 
 
-def _problem(cfg):
-    """The problem, as `heads` decides it: without a problem_type, a model with one label is a regression."""
-    return cfg.problem_type or ("regression" if cfg.num_labels == 1 else "single_label_classification")
-
-
 def _columns(examples):
     """How many labels there are, if each example has a 0 or 1 for each of them; or 0."""
     rows = [one["label"] for one in examples]
@@ -152,7 +148,7 @@ def encode(examples, tokenizer, cfg, length):
     features = [dict(row, example=i) for i, row in enumerate(rows)]
     if "label" not in examples[0]:
         return features
-    ids, problem = reading.label_ids(cfg), _problem(cfg)
+    ids, problem = reading.label_ids(cfg), named_problem(cfg)
     for feature, one, value in zip(features, examples, _values(examples, problem, ids)):
         if problem == "multi_label_classification":
             feature["labels"] = np.zeros(cfg.num_labels)
@@ -164,7 +160,7 @@ def encode(examples, tokenizer, cfg, length):
 
 def decode(examples, features, logits, cfg):
     """-> answers: label and probability; or labels with a probability above 0.5 and all probabilities; or value"""
-    names, problem, answers = reading.label_names(cfg), _problem(cfg), []
+    names, problem, answers = reading.label_names(cfg), named_problem(cfg), []
     for z in logits:
         z = z.astype(float)
         if problem == "regression":
@@ -181,7 +177,7 @@ def decode(examples, features, logits, cfg):
 
 def measure(examples, answers, cfg):
     """accuracy and macro F1; or micro F1, macro F1 and the share of wholly right examples; or correlations and error"""
-    problem, ids = _problem(cfg), reading.label_ids(cfg)
+    problem, ids = named_problem(cfg), reading.label_ids(cfg)
     wanted = _values(examples, problem, ids)
     if problem == "regression":
         found = [answer["value"] for answer in answers]
