@@ -834,7 +834,7 @@ function drawUses(calls) {
   const uses = get("uses");
   uses.replaceChildren();
   if (state.name === null) {
-    uses.append("Click a name: ● made, ◐ taken from acts, ○ used.");
+    uses.append(`Click a name: ${Object.keys(SIGNS_OF_USE).map(mark => `${SIGNS_OF_USE[mark]} ${TOLD[mark]}`).join(", ")}.`);
     return;
   }
   element(uses, "b", state.name);
