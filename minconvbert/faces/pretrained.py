@@ -48,7 +48,11 @@ def detect(text, folder=SHIPPED):
 
     Raises ValueError if the folder has no discriminator head, or the text is longer than the model allows.
     """
-    cfg, params, tokenizer = load_discriminator(folder)
+    return replaced_pieces(text, *load_discriminator(folder))
+
+
+def replaced_pieces(text, cfg, params, tokenizer):
+    """Like `detect`, with a model that is already loaded."""
     ids = _encode(text, tokenizer, cfg)
     logits, _ = task_model("discriminator", model_inputs(cfg, ids), params, cfg, keep=None)
     return tokenizer.convert_ids_to_tokens(ids[0, 1:-1].tolist()), sigmoid(logits[0, 1:-1].astype(float))
