@@ -201,6 +201,74 @@ def test_the_training_loss_of_a_study_is_the_mean_of_the_last_twentieth_of_the_s
     assert said == [(n, dict(loss=n ** 2, tokens=5 * n)) for n in range(1, 61)]
 
 
+@pytest.mark.parametrize("steps, measured", [(60, [15, 30, 45, 60]), (3, [1, 2, 3]), (1, [1])])
+def test_a_study_measures_after_each_quarter_and_counts_the_time_of_training_alone(steps, measured, monkeypatch):
+    clock = [0.0]
+
+    def train_step(state, *_):
+        state["step"] += 1
+        clock[0] += 0.5
+        return dict(loss=1.0, tokens=1)
+
+    def evaluate(*_):
+        clock[0] += 100
+        return dict(auc=clock[0])
+
+    monkeypatch.setattr(study, "train_step", train_step)
+    monkeypatch.setattr(study, "evaluate", evaluate)
+    monkeypatch.setattr(study.time, "process_time", lambda: clock[0])
+    found = study.train_variant("span", MODEL, replace(RECIPE, steps=steps), None, None, SPECIAL)
+    assert found["along"] == [dict(step=step, auc=100 * n + step / 2) for n, step in enumerate(measured, 1)]
+    assert found["seconds"] == steps / 2 and found["auc"] == found["along"][-1]["auc"]
+
+
+def test_models_of_a_study_are_compared_seed_by_seed():
+    figures = {("span", 0): 3.0, ("plain", 0): 3.5, ("plain", 1): 4.25, ("span", 1): 4.0, ("span", 2): 1.0, ("dynamic", 2): 2.0}
+    results = [dict(setting=name, seed=seed, auc=x, along=[dict(step=7, auc=2 * x)]) for (name, seed), x in figures.items()]
+    assert study.paired(results, "auc", "span", "plain").tolist() == [-0.5, -0.25]
+    assert study.paired(results, "auc", "plain", "span", step=7).tolist() == [1, 0.5]
+    assert study.paired(results, "auc", "dynamic", "span").tolist() == [1]
+    assert study.paired(results, "auc", "dynamic", "plain").size == 0
+
+
+@pytest.mark.parametrize("count, mean, spread", [(2, 1.0, 0.5), (5, -0.3, 1.0), (12, 0.02, 0.1)])
+def test_the_interval_of_a_study_holds_the_true_mean_in_95_of_100_studies(count, mean, spread):
+    draws = np.random.default_rng(0).normal(mean, spread, (4000, count))
+    found = [study.interval(values) for values in draws]
+    held = np.mean([abs(middle - mean) <= reach for middle, reach in found])
+    assert held == pytest.approx(0.95, abs=0.012)
+    assert [middle for middle, _ in found] == pytest.approx(draws.mean(1))
+
+
+def test_students_t_is_that_of_the_tables():
+    assert [study.student_t(n) for n in (1, 2, 4, 9, 30)] == pytest.approx([12.706, 4.303, 2.776, 2.262, 2.042], abs=6e-4)
+    assert study.student_t(4, 0.99) == pytest.approx(4.604, abs=6e-4)
+
+
+@pytest.mark.parametrize("values", [(0.1, 0.3, -0.1), (0.5, 0.4), (-0.2, 0.1, 0.05, -0.3, -0.1), (1.0, 1.01, 0.99)])
+def test_the_seeds_that_a_study_needs_are_the_fewest_whose_interval_leaves_out_zero(values):
+    mean, spread, needed = np.mean(values), np.std(values, ddof=1), study.seeds_needed(values)
+    standard = np.random.default_rng(0).normal(size=needed)
+
+    def decides(n):
+        like = standard[:n] - standard[:n].mean()
+        middle, reach = study.interval(mean + like * spread / like.std(ddof=1))
+        return abs(middle) > reach
+
+    assert decides(needed) and (needed == 2 or not decides(needed - 1))
+    assert study.seeds_needed([1.0, -1.0]) == math.inf
+
+
+def test_what_a_study_prints_of_the_differences(capsys):
+    losses = dict(span=(1.0, 1.1, 1.2), plain=(1.5, 1.7, 1.6), dynamic=(1.0, 1.2, 1.15))
+    study.print_differences([dict(setting=name, seed=seed, masked_loss=x, along=[]) for name, values in losses.items()
+                             for seed, x in enumerate(values)], ("masked_loss",))
+    plain, dynamic = capsys.readouterr().out.splitlines()
+    assert plain.split() == "masked_loss span - plain -0.5000 ± 0.2484 3 seeds: decided".split()
+    needed = study.seeds_needed([0, -0.1, 0.05])
+    assert dynamic.split()[4:] == ["-0.0167", "±", "0.1897", *f"3 seeds: {needed} such seeds would decide it".split()]
+
+
 @pytest.mark.parametrize("variant", ("attention", "bottleneck", "plain", "dynamic"))
 def test_what_a_variant_has_of_its_own_is_drawn_as_all_else_is(variant):
     """Weights of the configuration's spread, biases of 0, each kernel of about 1 / K; and another seed, other numbers."""

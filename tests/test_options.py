@@ -598,7 +598,7 @@ def test_seeds_kernels_and_groups_are_models_of_the_study(corpus_files, tmp_path
 
 def test_no_option_of_study_is_left_out(capsys):
     assert options_of(["study"], capsys) == {
-        *STUDY_OPTIONS, "--seeds", "--kernels", "--groups", "--corpus", "--vocab", "--out"}
+        *STUDY_OPTIONS, "--seeds", "--kernels", "--groups", "--processes", "--corpus", "--vocab", "--out"}
 
 
 # What must be given

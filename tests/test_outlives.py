@@ -347,3 +347,14 @@ def test_no_command_reads_what_has_no_end(command, tmp_path):
                            *arguments], cwd=tmp_path, env=ENVIRONMENT, timeout=60, capture_output=True, text=True)
     *_, said = done.stderr.strip().split("\n")
     assert done.returncode == 2 and said.startswith("error: ") and "memory" not in said, done.stderr[-500:]
+
+
+def test_no_process_of_a_study_outlives_it(material, tmp_path):
+    """They hold its stderr, so that ends only after all of them have ended."""
+    study = subprocess.Popen(
+        [sys.executable, "-m", "minconvbert", "study", "--corpus", str(material / "text.txt"), "--vocab",
+         str(material / "vocab.txt"), "--out", str(tmp_path), "--steps", "2", "--batch-size", "2", "--hidden-size", "16",
+         "--layers", "1", "--seeds", "1000", "--processes", "2"], env=ENVIRONMENT, stderr=subprocess.PIPE)
+    assert b"seed 0: held-out loss" in study.stderr.readline()
+    study.kill()
+    study.communicate(timeout=60)

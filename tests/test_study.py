@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -54,7 +55,7 @@ def test_training_a_variant_gives_figures_that_repeat(tmp_path):
     examples, held_out = corpus.encode_corpus([write_corpus(tmp_path / "text.txt")], TOKENIZER, 16, tmp_path)
     recipe = replace(PRESETS["tiny"], steps=6, batch_size=8, warmup=2)
     first, second = (study.train_variant("dynamic", CONFIG, recipe, examples, held_out, SPECIAL) for _ in range(2))
-    assert first == second
+    assert first | dict(seconds=0) == second | dict(seconds=0)
     assert 0 < first["auc"] < 1 and first["masked_loss"] > 0
 
 
@@ -69,13 +70,38 @@ def test_the_command_goes_on_from_what_is_there(tmp_path, capsys):
     both = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
     assert both[:len(first)] == first and [r["seed"] for r in both] == [0] * 7 + [1] * 7
     assert (tmp_path / "out" / "study.png").stat().st_size > 5000
-    printed = capsys.readouterr().out.splitlines()
-    assert f"{both[4]['parameters']:,}" in printed[-3] and printed[-1].split()[-1] == "2"
+    table, differences = capsys.readouterr().out.split("setting ")[-1].split("masked_loss ", 1)
+    assert f"{both[4]['parameters']:,}" in table.splitlines()[5] and table.split()[-1] == "2"
+    assert len(differences.splitlines()) == 2 * 6
     with pytest.raises(ValueError, match="must be of a study of .*'steps': 3.*but is of .*'steps': 2"):
         command.main([*options, "--steps", "3"])
     for option, lowest, wrong in (("--seeds", 1, "0"), ("--steps", 1, "-1"), ("--learning-rate", 0, "nan")):
         with pytest.raises(ValueError, match=f"{option} must be at least {lowest}, but is {wrong}"):
             command.main([*options, option, wrong])
+
+
+def test_processes_train_the_same_models_and_keep_their_order(tmp_path):
+    text, vocab = write_corpus(tmp_path / "text.txt"), default_model() / "vocab.txt"
+    options = ["--corpus", str(text), "--vocab", str(vocab), "--steps", "4", "--batch-size", "4", "--hidden-size", "16",
+               "--layers", "1", "--seeds", "1", "--kernels", "--groups"]
+    found = []
+    for processes in "12":
+        command.main([*options, "--out", str(tmp_path / processes), "--processes", processes])
+        found.append(json.loads((tmp_path / processes / "results.json").read_text())["results"])
+    for results in found:
+        assert [r["setting"] for r in results] == list(study.VARIANTS)
+        assert all(r.pop("seconds") > 0 for r in results)
+    assert found[0] == found[1]
+
+
+def test_an_error_in_a_process_ends_all_of_them_and_is_told(tmp_path, monkeypatch):
+    """A model that cannot be trained ends the study; no process stays, and the next start goes on."""
+    corpus.encode_corpus([write_corpus(tmp_path / "text.txt")], TOKENIZER, 16, tmp_path)
+    recipe = replace(PRESETS["tiny"], steps=10_000, batch_size=8)
+    models = {("span", 0): ("span", CONFIG, recipe), ("no such", 0): ("plain", CONFIG.replace(vocab_size=6), recipe)}
+    with pytest.raises((ValueError, IndexError)):
+        list(study._side_by_side(models, tmp_path, SPECIAL, 2))
+    assert not multiprocessing.active_children()
 
 
 def test_a_study_goes_on_only_with_what_it_began_with(tmp_path, monkeypatch):
@@ -91,7 +117,7 @@ def test_a_study_goes_on_only_with_what_it_began_with(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus, "encode_corpus", lambda *_: (rows, rows))
     tokenizer = SimpleNamespace(**vars(TOKENIZER), mask_token_id=4)
     recipe = PRESETS["tiny"]
-    run = lambda cfg=CONFIG, recipe=recipe: study.run(["text"], tokenizer, tmp_path, cfg, recipe, 1, [3], [2])
+    run = lambda cfg=CONFIG, recipe=recipe: study.run(["text"], tokenizer, tmp_path, cfg, recipe, 1, study.settings([3], [2]))
     found = run()
     assert len(found) == len(measured) == 7 and all((part == rows[:256]).all() for part in measured)
     assert run() == found and len(measured) == 7

@@ -28,8 +28,9 @@ def main(argv):
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--kernels", type=int, nargs="*", default=[1, 3, 5, 15])
     parser.add_argument("--groups", type=int, nargs="*", default=[2])
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="train N models at once, each on one core")
     args = parser.parse_args(argv)
-    check_ranges(args, 1, math.inf, "steps", "batch_size", "seeds")
+    check_ranges(args, 1, math.inf, "steps", "batch_size", "seeds", "processes")
     check_ranges(args, 0, math.inf, "learning_rate")
 
     tokenizer = ConvBertTokenizerFast(args.vocab)
@@ -39,8 +40,10 @@ def main(argv):
     recipe = replace(PRESETS["tiny"], steps=args.steps, batch_size=args.batch_size, learning_rate=args.learning_rate,
                      warmup=args.steps // 20, generator_layers=1.0)
     out = Path(args.out)
-    results = study.run(args.corpus, tokenizer, out, base, recipe, args.seeds, args.kernels, args.groups)
+    results = study.run(args.corpus, tokenizer, out, base, recipe, args.seeds,
+                        study.settings(args.kernels, args.groups), args.processes)
     study.print_table(results)
+    study.print_differences(results)
     try:
         by_setting(results).savefig(out / "study.png", dpi=120)
     except ImportError:

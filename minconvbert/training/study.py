@@ -13,7 +13,14 @@ order, and are judged by held-out figures of replaced-token detection, over seve
 import contextlib
 import json
 import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -26,12 +33,15 @@ from ..files import read_json, write_atomic
 from ..ops import dropout_mask, linear, linear_backward, softmax, softmax_backward
 from ..optim import adam_state
 from ..shapes import dims, sub, under
+from ..threads import one_blas_thread
 from . import corpus
 from .pretrain import evaluate, fresh_state, train_step
 from .progress import Progress, say
 from .runs import run_folder
 
 RESULTS = "results.json"
+MEASURED = 4                                           # times that a model is measured, the last at its end
+HELD_OUT = 256                                         # examples that it is measured on
 VARIANTS = ("attention", "bottleneck", "plain", "dynamic", "span")
 
 
@@ -146,21 +156,30 @@ def swapped_block(variant):
 
 
 def train_variant(variant, cfg, recipe, examples, held_out, special, progress=None):
-    """-> held-out figures, parameters of the discriminator's encoder and losses along the way, for one model"""
+    """Train one model.
+
+    -> its held-out figures at the end; along: the same after each quarter; training_loss, of the last steps;
+    parameters of the discriminator's encoder; seconds of processor time for the training alone
+    """
     cfg = variant_config(cfg, variant)
     generator_cfg = generator_config(cfg, recipe.generator_width, recipe.generator_layers)
     generator_cfg = variant_config(generator_cfg, variant)
+    measured_at = {recipe.steps * i // MEASURED for i in range(1, MEASURED + 1)} - {0}
     with swapped_block(variant):
-        state, curve = variant_state(cfg, generator_cfg, variant, recipe), []
+        state, curve, along, seconds = variant_state(cfg, generator_cfg, variant, recipe), [], [], 0.0
         while state["step"] < recipe.steps:
+            began = time.process_time()
             figures = train_step(state, examples, special, cfg, generator_cfg, recipe)
+            seconds += time.process_time() - began
             curve.append(figures["loss"])
             if progress is not None:
                 progress(state["step"], loss=figures["loss"], tokens=figures["tokens"])
-        figures = evaluate(state["params"], held_out, special, cfg, generator_cfg, recipe)
+            if state["step"] in measured_at:
+                figures = evaluate(state["params"], held_out, special, cfg, generator_cfg, recipe)
+                along.append(dict(step=state["step"], **figures))
     size = sum(x.size for name, x in state["params"].items() if name.startswith("discriminator.encoder"))
     tail = float(np.mean(curve[-max(1, recipe.steps // 20):]))
-    return figures | dict(parameters=size, training_loss=tail)
+    return figures | dict(along=along, parameters=size, training_loss=tail, seconds=seconds)
 
 
 def settings(kernels, groups):
@@ -170,36 +189,74 @@ def settings(kernels, groups):
     return out | {f"span, {G} groups": ("span", dict(num_groups=G)) for G in groups}
 
 
-def run(files, tokenizer, out, base, recipe, seeds, kernels, groups):
+def run(files, tokenizer, out, base, recipe, seeds, kinds, processes=1):
     """Train every setting with every seed, going on from what `out` holds  ->  results, as results.json has them
 
-    base: the configuration that the settings change; recipe: of every run, but for its seed.
+    base: the configuration that the settings change; recipe: of every run, but for its seed; kinds: what `settings`
+    returns; processes: how many models are trained at once, each on one core.
 
     Raises ValueError if `out` holds a study of another size or another study runs there, or no text is held out.
     """
     with run_folder(out, (RESULTS, corpus.EXAMPLES, *(f"{part}.ids" for part in corpus.PARTS))):
-        return _run(files, tokenizer, out, base, recipe, seeds, kernels, groups)
+        return _run(files, tokenizer, out, base, recipe, seeds, kinds, processes)
 
 
-def _run(files, tokenizer, out, base, recipe, seeds, kernels, groups):
+def _run(files, tokenizer, out, base, recipe, seeds, kinds, processes):
     examples, held_out = corpus.encode_corpus(files, tokenizer, recipe.length, out)
     if not len(held_out):
         raise ValueError(f"{', '.join(files)} must have enough documents to hold some out, but has too few")
-    stored = out / RESULTS
+    stored, special = out / RESULTS, corpus.special_ids(tokenizer)
     fixed = dict(steps=recipe.steps, batch_size=recipe.batch_size, hidden_size=base.hidden_size,
                  layers=base.num_hidden_layers, learning_rate=recipe.learning_rate)
     results = read_results(stored, fixed) if stored.exists() else []
-    done = {(r["setting"], r["seed"]) for r in results}
-    for seed in range(seeds):
-        for name, (variant, changes) in settings(kernels, groups).items():
-            if (name, seed) in done:
-                continue
-            say(f"{name}, seed {seed}")
-            figures = train_variant(variant, base.replace(**changes), replace(recipe, seed=seed), examples,
-                                    held_out[:256], corpus.special_ids(tokenizer), Progress(recipe.steps))
-            results.append(dict(setting=name, seed=seed, **figures))
-            write_atomic(stored, json.dumps(dict(fixed=fixed, results=results), indent=1) + "\n")
+    done = [(r["setting"], r["seed"]) for r in results]
+    models = {(name, seed): (variant, base.replace(**changes), replace(recipe, seed=seed)) for seed in range(seeds)
+              for name, (variant, changes) in kinds.items()}
+    place = {model: i for i, model in enumerate([*done, *models])}
+    waiting = {model: how for model, how in models.items() if model not in done}
+    trained = (_one_by_one(waiting, examples, held_out[:HELD_OUT], special) if processes == 1 else
+               _side_by_side(waiting, out, special, processes))
+    for (name, seed), figures in trained:
+        results.append(dict(setting=name, seed=seed, **figures))
+        results.sort(key=lambda r: place[r["setting"], r["seed"]])
+        write_atomic(stored, json.dumps(dict(fixed=fixed, results=results), indent=1) + "\n")
     return results
+
+
+def _one_by_one(models, examples, held_out, special):
+    """Yields (name, seed) of each model, its figures.   models: (name, seed) -> variant, configuration, recipe"""
+    for (name, seed), (variant, cfg, recipe) in models.items():
+        say(f"{name}, seed {seed}")
+        yield (name, seed), train_variant(variant, cfg, recipe, examples, held_out, special, Progress(recipe.steps))
+
+
+def _side_by_side(models, out, special, processes):
+    """The same, each model in one of several processes, as they are ready. No process outlives this one."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, initializer=_end_with_parent) as pool:
+        models = {pool.submit(_train_alone, *how, out, special): model for model, how in models.items()}
+        try:
+            for future in as_completed(models):
+                figures = future.result()
+                say("{}, seed {}: held-out loss {masked_loss:.3f}".format(*models[future], **figures))
+                yield models[future], figures
+        except BaseException:
+            for process in multiprocessing.active_children():                      # or leaving would wait for them
+                process.terminate()
+            raise
+
+
+def _train_alone(variant, cfg, recipe, out, special):
+    examples, held_out = corpus.open_examples(out)
+    with one_blas_thread():
+        return train_variant(variant, cfg, recipe, examples, held_out[:HELD_OUT], special)
+
+
+def _end_with_parent():
+    """In a process of the pool: leave signals to the parent, and end when it ends, however it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def read_results(path, fixed):
@@ -227,3 +284,54 @@ def print_table(results):
             values = [r[figure] for r in rows]
             cells.append(f"{np.mean(values):.4f} ± {np.std(values, ddof=min(1, len(values) - 1)):.4f}")
         print(f"{name:<16} {rows[0]['parameters']:>10,} {cells[0]:>16} {cells[1]:>18} {cells[2]:>18}   {len(rows)}")
+
+
+def paired(results, figure, one, other, step=None):
+    """By how much `figure` of setting `one` is above that of `other`, for each seed that both have.   ->  (N,)
+
+    step: one at which all models were measured; without it, at the end. The same seed means the same examples in the
+    same order, with the same places hidden.
+    """
+    at = lambda r: r if step is None else next(found for found in r["along"] if found["step"] == step)
+    of = {(r["setting"], r["seed"]): at(r)[figure] for r in results if r["setting"] in (one, other)}
+    return np.array([of[one, seed] - of[other, seed] for setting, seed in of if setting == one and (other, seed) in of])
+
+
+def interval(values):
+    """The mean, and how far the 95% interval of the true mean reaches to both sides of it: t s / sqrt(N).
+
+    values (N,), at least two of them, taken as draws from a normal distribution
+    """
+    return float(np.mean(values)), student_t(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+
+
+@cache
+def student_t(freedom, share=0.95):
+    """The t with which `share` of Student's distribution with that many degrees of freedom lies in [-t, t]."""
+    t = np.linspace(0, 100, 200_001)
+    log_top = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(freedom * math.pi) / 2
+    density = np.exp(log_top - (freedom + 1) / 2 * np.log1p(t * t / freedom))
+    inside = np.concatenate([[0], np.cumsum(density[1:] + density[:-1]) * t[1]])
+    return float(np.interp(share, inside, t))
+
+
+def seeds_needed(values):
+    """How many seeds would decide the sign, if all had the mean and spread of these; inf if none do."""
+    mean, spread = abs(float(np.mean(values))), float(np.std(values, ddof=1))
+    if mean == 0:
+        return math.inf
+    n = max(2, math.ceil((1.96 * spread / mean) ** 2))                   # t is above 1.96, so fewer cannot be enough
+    while student_t(n - 1) * spread / math.sqrt(n) >= mean:
+        n += 1
+    return n
+
+
+def print_differences(results, figures=("masked_loss", "auc"), one="span"):
+    """`one` less each other setting, seed by seed: mean, 95% interval, and how many seeds would decide the sign."""
+    for figure in figures:
+        for other in dict.fromkeys(r["setting"] for r in results):
+            values = paired(results, figure, one, other)
+            if other != one and len(values) > 1:
+                mean, reach = interval(values)
+                decided = "decided" if abs(mean) > reach else f"{seeds_needed(values):,} such seeds would decide it"
+                print(f"{figure:<12} {one} - {other:<14} {mean:+.4f} ± {reach:.4f}   {len(values)} seeds: {decided}")
