@@ -1,6 +1,7 @@
 """Threads over parts of a batch: the same answers, one part after the other or side by side, and nothing left behind."""
 
 import logging
+import math
 import sys
 import threading
 import time
@@ -287,6 +288,44 @@ def test_what_is_not_wanted_is_not_copied():
     assert out.attentions is None and out.hidden_states is None and len(out.kernels) == 2
     alone = model(**call)
     assert_close(out.backward()["generator_lm_head.bias"], alone.backward()["generator_lm_head.bias"], 1e-12)
+
+
+@pytest.mark.parametrize("task", FACES)
+def test_without_a_backward_parts_are_small_and_the_answer_is_the_same(task, monkeypatch):
+    model, call = model_of(task), call_of(task)
+    wanted, forward, rows = model(**call), model._forward, []
+
+    def seen(inputs, *rest):
+        rows.append(len(inputs["token_type_ids"]))
+        return forward(inputs, *rest)
+
+    monkeypatch.setattr(model, "_forward", seen)
+    total = B * (2 if task == "multiple_choice" else 1)
+    for tokens, parts in ((2 * L, math.ceil(total / 2)), (1, total), (100 * L, 2)):
+        monkeypatch.setattr(faces.hugging_face, "TOKENS", tokens)
+        out = model(**call, threads=2, keep=False)
+        assert (len(rows), sum(rows)) == (parts, total) and rows.clear() is None
+        assert out.acts.keys() < wanted.acts.keys() and ("logits" in out.acts) == (task is not None)
+        for name in ("loss", "logits", "start_logits", "end_logits", "last_hidden_state"):
+            if getattr(wanted, name) is not None:
+                assert_close(getattr(out, name), getattr(wanted, name), 1e-13, name)
+        for name in ("hidden_states", "attentions", "kernels"):
+            for found, expected in zip(getattr(out, name), getattr(wanted, name), strict=True):
+                assert_close(found, expected, 1e-13, name)
+        for kept in (dict(), dict(keep=False, rng=np.random.default_rng(0)), dict(keep=False, threads=1)):
+            model(**call, **dict(threads=2) | kept)
+            assert len(rows) == kept.get("threads", 2) and rows.clear() is None
+
+
+def test_a_forward_in_parts_holds_few_logits_twice(monkeypatch):
+    model = model_of("masked_lm", vocab_size=5000)
+    monkeypatch.setattr(faces.hugging_face, "TOKENS", 2 * L)
+    ids = np.ones((40, L), int)
+    tracemalloc.start()
+    logits = model(ids, keep=False, output_attentions=False, threads=2).logits
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.35 * logits.nbytes
 
 
 def test_what_threads_a_face_refuses(caplog):

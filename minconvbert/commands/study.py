@@ -28,7 +28,8 @@ def main(argv):
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--kernels", type=int, nargs="*", default=[1, 3, 5, 15])
     parser.add_argument("--groups", type=int, nargs="*", default=[2])
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="train N models at once, each on one core")
+    parser.add_argument("--processes", type=int, default=1, metavar="N",
+                        help="train N models at once, each on one core")
     args = parser.parse_args(argv)
     check_ranges(args, 1, math.inf, "steps", "batch_size", "seeds", "processes")
     check_ranges(args, 0, math.inf, "learning_rate")

@@ -1,6 +1,7 @@
 """The classes that users of Hugging Face expect: thin wrappers of the functions of `model` and `heads`."""
 
 import logging
+import math
 import re
 import threading
 from functools import partial
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 # The options of Hugging Face that choose what a call returns, and the field that each can leave out.
 RETURNED = {"output_attentions": "attentions", "output_hidden_states": "hidden_states", "return_dict": None}
+TOKENS = 2048                                          # of a part, at most, where nothing is kept for a backward
 
 
 class _Last(threading.local):
@@ -193,28 +195,38 @@ class ConvBertModel(_Face):
 
     def _in_parts(self, inputs, how):
         """-> scores; acts, or with several parts only those that the answer shows; (rows, acts) of each part"""
-        B, rng, keep = len(inputs["token_type_ids"]), how["rng"], how["keep"]
+        (B, L), rng, keep = inputs["token_type_ids"].shape, how["rng"], how["keep"]
         if not keep and not how.get("output_attentions", True):
             keep = None
         threads = checked_threads(how["threads"], B)
-        rows = slices(B, threads)
+        # Where nothing is kept, a part frees its arrays for the next one, so smaller parts need less memory.
+        parts = threads if threads == 1 or keep or rng is not None else max(threads, math.ceil(B * L / TOKENS))
 
         def forward(part):
             some, own_rng = part
-            return self._forward({n: x[some] if len(x) == B else x for n, x in inputs.items()}, own_rng, keep)
+            return some, *self._forward({n: x[some] if len(x) == B else x for n, x in inputs.items()}, own_rng, keep)
 
-        scores, acts = zip(*side_by_side(forward, zip(rows, _streams(rng, threads)), threads))
-        acts = [Arrays(some) for some in acts]
+        shared = side_by_side(forward, zip(slices(B, parts), _streams(rng, parts)), threads)
         if threads == 1:
-            return scores[0], acts[0], [(rows[0], acts[0])]
-        scores = np.concatenate(scores)
+            [(rows, scores, acts)] = shared
+            return scores, Arrays(acts), [(rows, Arrays(acts))]
+        scores, ran = None, []
+        for rows, found, acts in shared:
+            if scores is None:
+                scores = np.empty((B, *found.shape[1:]), found.dtype)
+            scores[rows] = found
+            if not keep:
+                acts.pop("logits", None)
+            ran.append((rows, Arrays(acts)))
+            del found, acts                            # before the next part begins
         left_out = {field for option, field in RETURNED.items() if not how.get(option, True)}
-        names = [name for field, names in self._seen_names(acts[0]).items() if field not in left_out for name in names]
+        names = [name for field, names in self._seen_names(ran[0][1]).items() if field not in left_out
+                 for name in names]
         take = Arrays.__getitem__ if keep else Arrays.pop                  # without a backward, each is freed at once
-        together = Arrays({name: np.concatenate([take(some, name) for some in acts]) for name in names})
-        if "logits" in acts[0]:
+        together = Arrays({name: np.concatenate([take(acts, name) for _, acts in ran]) for name in names})
+        if self.task:
             together["logits"] = scores
-        return scores, together, list(zip(rows, acts))
+        return scores, together, ran
 
     def _back(self, ran, dscores, backward):
         """The gradients of a run.   backward(dscores, acts)  ->  dinputs_embeds, grads, for one part"""
