@@ -17,7 +17,7 @@ from test_numbers import MODEL, rows_of_many_lengths
 
 from minconvbert import attention, faces, model, threads
 from minconvbert.config import ConvBertConfig
-from minconvbert.electra import generator_config
+from minconvbert.electra import RowRandom, generator_config
 from minconvbert.heads import HEADS
 from minconvbert.threads import checked_threads, one_blas_thread, side_by_side, slices
 from minconvbert.training import pretrain, tasks
@@ -343,6 +343,32 @@ def test_errors_in_a_part_are_those_of_the_whole(monkeypatch):
     with pytest.raises(MemoryError, match="9 GiB"):
         model(np.ones((4, 5), int), threads=2)
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("dropout", (False, True))
+def test_the_face_of_pretraining_gives_the_same_with_threads(dropout):
+    cfg = small_config(hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
+    generator, special = generator_config(cfg), dict(mask=4, cls=2, sep=3, pad=0)
+    face = faces.ConvBertForPreTraining(cfg, generator, dtype=np.float64)
+    ids = np.random.default_rng(1).integers(5, cfg.vocab_size, (B, 12))
+    mask = np.arange(12) < np.array([[12], [5], [9], [12], [7]])
+    call = lambda number: face(
+        ids, mask, rng=RowRandom(3, 1, range(B)), special=special, dropout=dropout, threads=number)
+    alone = call(1)
+    wanted = alone.backward()
+    largest = max(np.abs(g).max() for g in wanted.values())
+    for number in (2, 5):
+        out = call(number)
+        assert out.loss == pytest.approx(alone.loss, rel=1e-13)
+        assert_close(out.logits, alone.logits, 1e-13)
+        assert out.acts.keys() < alone.acts.keys() and {
+            "sampled", "corrupted", "replaced", "generator.words", "discriminator_loss",
+            "discriminator.convbert.encoder.layer.0.attention.self.conv.kernel"} < out.acts.keys()
+        for name, x in out.acts.items():
+            assert_close(np.asarray(x), np.asarray(alone.acts[name]), 1e-12, name)
+        for grads in (out.backward(), face.backward()):
+            assert grads.keys() == wanted.keys()
+            assert all(np.abs(g - wanted[name]).max() < 1e-13 * largest for name, g in grads.items())
 
 
 # Long sequences

@@ -1,5 +1,6 @@
 """The classes that users of Hugging Face expect: thin wrappers of the functions of `model` and `heads`."""
 
+import copy
 import logging
 import math
 import re
@@ -445,8 +446,12 @@ class ConvBertForPreTraining(_Face):
                 raise ValueError(f"params must have the names and shapes of init_pretraining, but differ in {wrong}")
         super().__init__(config, fresh if params is None else params)
 
-    def __call__(self, input_ids, attention_mask=None, token_type_ids=None, *, rng, special, dropout=False):
-        """Mask, fill, detect.   rng: a `RowRandom`; special: ids of `mask`, `cls`, `sep`, `pad`"""
+    def __call__(self, input_ids, attention_mask=None, token_type_ids=None, *, rng, special, dropout=False, threads=1):
+        """Mask, fill, detect.   rng: a `RowRandom`; special: ids of `mask`, `cls`, `sep`, `pad`
+
+        threads: as for the other classes, but dropout is the same for every number of them. With several, `acts` also
+        has the sampled words, the corrupted ids, which words are replaced, and the logits of both parts.
+        """
         self._last.run = None
         if not isinstance(special, dict) or not all(isinstance(i, (int, np.integer)) for i in special.values()):
             raise TypeError(f"special must be a dict of names to ids, but is {special!r}")
@@ -454,12 +459,25 @@ class ConvBertForPreTraining(_Face):
         if missing:
             raise ValueError(f"special must have the ids of mask, cls, sep and pad, but lacks {sorted(missing)}")
         batch = model_inputs(self.config, input_ids, attention_mask, token_type_ids)
-        masked, places = mask_tokens(
+        threads = checked_threads(threads, len(batch["input_ids"]))
+        batch["masked_ids"], places = mask_tokens(
             batch["input_ids"], batch["attention_mask"], rng, special["mask"], list(special.values()))
-        losses, acts = pretraining_loss(
-            batch | dict(masked_ids=masked), places, self.params, self.config, self.generator_config, rng, dropout)
+        counts = len(places["labels"]), np.count_nonzero(batch["attention_mask"])
+
+        def forward(rows):
+            part, its_places, its_rng = _rows_of(rows, batch, places, rng)
+            return pretraining_loss(
+                part, its_places, self.params, self.config, self.generator_config, its_rng, dropout, counts)
+
+        losses, parts = {}, []
+        for part_losses, acts in side_by_side(forward, slices(len(batch["input_ids"]), threads), threads):
+            accumulate(losses, part_losses)
+            parts.append(acts)
+        if threads > 1:
+            acts = {name: np.concatenate([part[name] for part in parts]) for name in acts if _SHOWN.search(name)}
         out = ModelOutput(loss=losses["loss"], logits=acts["discriminator.logits"], acts=Arrays(acts | losses))
-        self._last.run, out._undo = acts, partial(self._backward, acts)
+        self._last.run = run = dict(parts=parts)
+        out._undo = partial(self._backward, run)
         return out
 
     def backward(self):
@@ -467,4 +485,22 @@ class ConvBertForPreTraining(_Face):
         return self._backward(self._last.run)
 
     def _backward(self, run):
-        return Arrays(pretraining_loss_backward(_kept(run), self.params, self.config, self.generator_config))
+        parts, grads = _kept(run)["parts"], {}
+        backward = lambda acts: pretraining_loss_backward(acts, self.params, self.config, self.generator_config)
+        for g in side_by_side(backward, parts, len(parts)):
+            accumulate(grads, g)
+        return Arrays(grads)
+
+
+_SHOWN = re.compile(r"layer\.\d+\.(out|attention\.self\.(attn\.weights|conv\.kernel))$"
+                    r"|^(sampled|corrupted|replaced|generator\.words|discriminator\.logits)$")
+
+
+def _rows_of(rows, batch, places, rng):
+    """The same for some of the rows alone.   rows: a slice; rng: a `RowRandom`"""
+    here = (places["rows"] >= rows.start) & (places["rows"] < rows.stop)
+    places = {name: x[here] for name, x in places.items()}
+    places["rows"] -= rows.start
+    own = copy.copy(rng)
+    own.rows = rng.rows[rows]
+    return {name: x[rows] for name, x in batch.items()}, places, own
