@@ -71,16 +71,14 @@ print("units inside the feed-forward layer:", units)
 # ## What was run
 #
 # Replaced-token detection, as in notebook 08. Generator and discriminator have the same block. One corpus for all, in the
-# same order for the same seed, and no dropout. Beside the five blocks, the span-based one with other kernel sizes, and
-# with feed-forward layers in groups (notebook 05); these have *fewer* parameters. The corpus is that of the weights that
-# ship; their model card says what is in it.
+# same order for the same seed, and no dropout. Beside the five blocks, the span-based one with other kernel sizes,
+# which has slightly *fewer* parameters. The corpus is that of the weights that ship; their model card says what is in it.
 #
 #     python -m minconvbert study --corpus permissive_train.txt.xz --vocab weights/convbert-tiny/vocab.txt \
-#         --out study --steps 800
+#         --out study --steps 800 --seeds 5 --kernels --groups --processes 2
 #
-# That is 800 steps of 32 examples of 128 tokens: 3 million tokens, three minutes of one core for each model.
-# `data/study.json` is the `results.json` that it wrote. Since then, the examples hold more of each document, so a new run
-# gives other numbers: 4.86 in place of 5.02 for the held-out loss of the first *span* model.
+# That is 800 steps of 32 examples of 128 tokens: 3 million tokens, five minutes of one core for each model. The same
+# command with `--seeds 3 --kernels 1 3` went on from there. `data/study.json` is the `results.json` that they wrote.
 
 # %%
 stored = json.loads(Path("data/study.json").read_text())
@@ -89,47 +87,48 @@ print(stored["fixed"], "\n")
 study.print_table(results)
 
 # %%
-# alt: Held-out loss of the generator and AUC of the discriminator for ten settings, a dot for each seed, their mean
-#      with its interval. Plain, dynamic and span lie close together; attention alone, the bottleneck and a span of one
-#      token have the highest losses.
+# alt: Held-out loss of the generator and AUC of the discriminator for seven settings, a dot for each seed, their mean
+#      with its standard deviation. Plain, dynamic and span lie close together; attention alone, the bottleneck and a
+#      span of one token have the highest losses.
 by_setting(results)
 
 # %% [markdown]
 # ## Seed by seed
 #
 # With the same seed, all models see the same examples with the same places hidden. So look at the differences between
-# two models seed by seed, not only at two means with their spread.
+# two models seed by seed, not only at two means with their spread. Five differences have a mean and a spread `s`, and
+# Student's distribution gives the interval in which the true mean lies with 95%: `mean ± t·s/√5`, with `t = 2.78`.
+# Where that interval holds zero, these seeds do not decide which of the two is better. Then the last column says how
+# many seeds would, if all of them had this mean and this spread.
 
 # %%
-def difference(figure, one, other):
-    """-> for each seed that both have, by how much the figure of one setting is above that of another"""
-    of = {(r["setting"], r["seed"]): r[figure] for r in results}
-    return np.array([of[one, seed] - of[other, seed] for setting, seed in of if setting == one and (other, seed) in of])
+show(study.interval, study.seeds_needed)
 
-for other in study.VARIANTS[:-1]:
-    for figure_name in ("masked_loss", "auc"):
-        print(f"span - {other:<10}  {figure_name:<12}", *(f"{x:+.3f}" for x in difference(figure_name, "span", other)))
+# %%
+study.print_differences(results)
+
+# %%
+# alt: The difference between each other block and span, in held-out loss and in AUC, over the tokens seen, with its
+#      95% interval. Left, attention and bottleneck end almost one nat above span, plain and dynamic near zero.
+axes = picture(2, width=8)
+tokens = np.array([found["step"] for found in results[0]["along"]]) * stored["fixed"]["batch_size"] * 128 / 1e6
+for axis, figure_name, title in zip(axes, ("masked_loss", "auc"), ("held-out loss: other - span", "AUC: other - span")):
+    for number, (other, style) in enumerate(zip(study.VARIANTS[:-1], ("o-", "s--", "^-", "D--"))):
+        steps = [found["step"] for found in results[0]["along"]]
+        means, reaches = zip(*(study.interval(study.paired(results, figure_name, other, "span", step)) for step in steps))
+        axis.errorbar(tokens + 0.03 * number, means, reaches, fmt=style, markersize=3, linewidth=1, capsize=2, label=other,
+                      color=BLUE if other in ("attention", "bottleneck") else ORANGE)
+    axis.axhline(0, color=FAINT, linewidth=0.6, zorder=0)
+    axis.set(title=title, xlabel="millions of tokens")
+axes[0].legend(loc="center right")
 
 for near in ("plain", "dynamic", "span"):
-    assert (difference("masked_loss", near, "attention") < -0.5).all()
-    assert (difference("auc", near, "bottleneck") > 0).all()
-assert (difference("masked_loss", "span, K=1", "span") > 0.5).all()
+    assert (study.paired(results, "masked_loss", near, "attention") < -0.5).all()
+    assert (study.paired(results, "auc", near, "bottleneck") > 0).all()
+assert (study.paired(results, "masked_loss", "span, K=1", "span") > 0.5).all()
 
 # %% [markdown]
-# ## What it shows, and what it does not
-#
-# * **At this size and budget, a model is better off with a window on its neighbours.** All three convolutions take
-#   almost a nat off the generator's loss, in every seed. With `K = 1` the gain is gone, so it comes from the window, not
-#   from parameters or the softmax. Attention can look next door too, but it has to learn where that is.
-# * **Kernel sizes** from 5 to 15 differ about as much as seeds do. 3 is a little worse.
-# * **Span-based is not ahead.** The paper compares after a million steps, with models a hundred times as large, on
-#   tasks. These have seen 3 million tokens, and a kernel that is predicted has to learn to predict first. The order of
-#   *plain*, *dynamic* and *span* here neither confirms nor refutes the paper's.
-# * **Groups** save a third of the encoder's parameters, at no loss that so few seeds could show.
-# * A spread over three seeds is itself a rough number.
-#
-# The AUC is that of a discriminator against its *own* generator. A better generator makes a harder task, so compare
-# AUCs with one eye on the loss beside them.
+# VERDICT
 #
 # ## A task that needs a span
 #

@@ -290,19 +290,19 @@ def test_what_a_variant_has_of_its_own_is_drawn_as_all_else_is(variant):
 
 def test_the_table_of_a_study_has_means_and_sample_deviations(capsys):
     values = {"masked_loss": [3.0, 4.0, 8.0], "masked_accuracy": [0.5, 0.25, 0.3], "auc": [0.75, 0.875, 0.9]}
-    results = [dict(setting="span", parameters=1234, **{name: v[i] for name, v in values.items()}) for i in range(3)]
-    results += [dict(setting="plain", parameters=1230, masked_loss=2.5, masked_accuracy=0.5, auc=0.5)]
+    results = [dict(setting="span", parameters=1234, seconds=[7, 1, 2][i], **{name: v[i] for name, v in values.items()}) for i in range(3)]
+    results += [dict(setting="plain", parameters=1230, seconds=9.6, masked_loss=2.5, masked_accuracy=0.5, auc=0.5)]
     study.print_table(results)
     _, span, plain = capsys.readouterr().out.splitlines()
     expected = []
     for v in values.values():
         mean = sum(v) / 3
         expected += [mean, math.sqrt(sum((x - mean) ** 2 for x in v) / 2)]
-    name, size, *cells = span.replace("±", " ").split()
-    assert (name, size, cells[-1]) == ("span", "1,234", "3")
+    name, size, seconds, *cells = span.replace("±", " ").split()
+    assert (name, size, seconds, cells[-1]) == ("span", "1,234", "2", "3")
     assert [float(cell) for cell in cells[:-1]] == pytest.approx(expected, abs=5.1e-5)
-    _, size, *cells = plain.replace("±", " ").split()
-    assert size == "1,230" and [float(cell) for cell in cells] == [2.5, 0, 0.5, 0, 0.5, 0, 1]
+    _, size, seconds, *cells = plain.replace("±", " ").split()
+    assert (size, seconds) == ("1,230", "10") and [float(cell) for cell in cells] == [2.5, 0, 0.5, 0, 0.5, 0, 1]
 
 
 # The tasks

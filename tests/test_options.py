@@ -568,7 +568,7 @@ def studied(monkeypatch, corpus_files, out, *options):
 
     def train_variant(variant, cfg, recipe, examples, held_out, special, progress):
         seen.append((variant, cfg, recipe))
-        return dict(parameters=1, masked_loss=1.0, masked_accuracy=0.5, auc=0.5)
+        return dict(parameters=1, seconds=1, masked_loss=1.0, masked_accuracy=0.5, auc=0.5)
 
     monkeypatch.setattr(study, "train_variant", train_variant)
     monkeypatch.setattr(study_command, "by_setting", lambda results: SimpleNamespace(savefig=lambda *_, **__: None))

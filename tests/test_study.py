@@ -110,7 +110,7 @@ def test_a_study_goes_on_only_with_what_it_began_with(tmp_path, monkeypatch):
 
     def train_variant(variant, cfg, recipe, examples, held_out, special, progress):
         measured.append(held_out)
-        return dict(parameters=1, masked_loss=1.0, masked_accuracy=0.5, auc=0.5)
+        return dict(parameters=1, seconds=1, masked_loss=1.0, masked_accuracy=0.5, auc=0.5)
 
     rows = np.arange(300 * 16).reshape(300, 16)
     monkeypatch.setattr(study, "train_variant", train_variant)

@@ -275,15 +275,17 @@ def read_results(path, fixed):
 
 
 def print_table(results):
-    """Mean and standard deviation over the seeds, for each setting."""
-    print(f"{'setting':<16} {'parameters':>10} {'masked loss':>16} {'masked accuracy':>18} {'AUC':>18}   seeds")
+    """Mean and standard deviation over the seeds, for each setting; of the seconds, the median."""
+    columns = dict(masked_loss="masked loss", masked_accuracy="masked accuracy", auc="AUC")
+    titles = [f"{title:>18}" for title in columns.values()]
+    print(f"{'setting':<16} {'parameters':>10} {'seconds':>8}", *titles, "  seeds")
     for name in dict.fromkeys(r["setting"] for r in results):
         rows = [r for r in results if r["setting"] == name]
-        cells = []
-        for figure in ("masked_loss", "masked_accuracy", "auc"):
+        cells = [f"{name:<16} {rows[0]['parameters']:>10,} {np.median([r['seconds'] for r in rows]):>8.0f}"]
+        for figure in columns:
             values = [r[figure] for r in rows]
-            cells.append(f"{np.mean(values):.4f} ± {np.std(values, ddof=min(1, len(values) - 1)):.4f}")
-        print(f"{name:<16} {rows[0]['parameters']:>10,} {cells[0]:>16} {cells[1]:>18} {cells[2]:>18}   {len(rows)}")
+            cells.append(f"{np.mean(values):>9.4f} ± {np.std(values, ddof=min(1, len(values) - 1)):.4f}")
+        print(*cells, f"  {len(rows)}")
 
 
 def paired(results, figure, one, other, step=None):
