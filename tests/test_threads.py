@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -326,6 +327,24 @@ def test_a_forward_in_parts_holds_few_logits_twice(monkeypatch):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.35 * logits.nbytes
+
+
+@pytest.mark.parametrize("number", (1, 2))
+def test_a_backward_that_frees_holds_no_second_array_as_wide_as_the_vocabulary(number, monkeypatch):
+    model, call = model_of("masked_lm"), call_of("masked_lm")
+    honest, alive = faces.hugging_face.task_model_backward, []
+
+    def seen(task, dlogits, acts, *rest):
+        alive.append([x() is not None for x in wide])
+        return honest(task, dlogits, acts, *rest)
+
+    monkeypatch.setattr(faces.hugging_face, "task_model_backward", seen)
+    for free in (False, True):
+        model(**call, threads=number)
+        wide = [weakref.ref(x) for x in (model._last.run["scores"], model._last.run["loss_acts"]["probs"])]
+        grads = model.backward(free=free)
+        assert len(grads) == len(model.params)
+    assert alive == [[True, True]] * number + [[False, False]] * number
 
 
 def test_what_threads_a_face_refuses(caplog):

@@ -210,14 +210,14 @@ class ConvBertModel(_Face):
         shared = side_by_side(forward, zip(slices(B, parts), _streams(rng, parts)), threads)
         if threads == 1:
             [(rows, scores, acts)] = shared
-            return scores, Arrays(acts), [(rows, Arrays(acts))]
+            acts = Arrays(acts)
+            return scores, acts, [(rows, acts)]
         scores, ran = None, []
         for rows, found, acts in shared:
             if scores is None:
                 scores = np.empty((B, *found.shape[1:]), found.dtype)
             scores[rows] = found
-            if not keep:
-                acts.pop("logits", None)
+            acts.pop("logits", None)
             ran.append((rows, Arrays(acts)))
             del found, acts                            # before the next part begins
         left_out = {field for option, field in RETURNED.items() if not how.get(option, True)}
@@ -330,10 +330,13 @@ class _WithHead(ConvBertModel):
         if (not isinstance(dloss, (int, float, np.number, np.ndarray)) or np.ndim(dloss)
                 or np.asarray(dloss).dtype.kind not in "iuf"):
             raise TypeError(f"dloss must be one number, as the loss is, but is {dloss!r}")
-        if free:
-            run.clear()
         _, _, _, loss_backward = HEADS[self.task]
         dlogits = loss_backward(dloss, ran["loss_acts"]).reshape(ran["rows_shape"])
+        if free:                                       # logits and probabilities, each as wide as the vocabulary
+            run.clear()
+            del ran["scores"], ran["loss_acts"]
+            for _, acts in ran["parts"]:
+                acts.pop("logits", None)
         return self._back(ran, dlogits, lambda d, acts: task_model_backward(
             self.task, d, acts, self.params, self.config, free))
 
