@@ -79,7 +79,7 @@ def make_material(folder):
     (folder / runs.LOG).write_text('{"step": 1, "loss": 2.0, "rate": 0.1}\n{"step": 2, "held_out": {"auc": 0.5}}\n')
     finetune.write_summary(folder / finetune.SUMMARY, dict(task="masked-lm"), FinetuningRecipe(),
                            finished=True, best=dict(step=3, dev=dict(accuracy=0.5)))
-    (folder / "results.json").write_text(json.dumps(dict(fixed=dict(steps=2), results=[dict(setting="a", seed=0)])))
+    (folder / "results.json").write_text(json.dumps(dict(fixed=dict(steps=2), results=[dict(setting="a", seed=0, seconds=1)])))
     pack.make(folder / "pack", ["op.linear"])
     truth = pack.read_pack(folder / "pack")["op.linear"].truth
     (folder / "npz").mkdir()

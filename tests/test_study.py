@@ -1,5 +1,7 @@
 import json
 import multiprocessing
+import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -100,6 +102,22 @@ def test_an_error_in_a_process_ends_all_of_them_and_is_told(tmp_path, monkeypatc
     recipe = replace(PRESETS["tiny"], steps=10_000, batch_size=8)
     models = {("span", 0): ("span", CONFIG, recipe), ("no such", 0): ("plain", CONFIG.replace(vocab_size=6), recipe)}
     with pytest.raises((ValueError, IndexError)):
+        list(study._side_by_side(models, tmp_path, SPECIAL, 2))
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_is_killed_is_told(tmp_path):
+    corpus.encode_corpus([write_corpus(tmp_path / "text.txt")], TOKENIZER, 16, tmp_path)
+    models = {("span", seed): ("span", CONFIG, replace(PRESETS["tiny"], steps=10_000, batch_size=8)) for seed in (0, 1)}
+
+    def kill_one():
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.02)
+        time.sleep(0.5)
+        children[0].kill()
+
+    threading.Thread(target=kill_one).start()
+    with pytest.raises(OSError, match="a process that trained a model was killed.*goes on, with fewer --processes"):
         list(study._side_by_side(models, tmp_path, SPECIAL, 2))
     assert not multiprocessing.active_children()
 

@@ -19,6 +19,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import cache
 
@@ -240,6 +241,9 @@ def _side_by_side(models, out, special, processes):
                 figures = future.result()
                 say("{}, seed {}: held-out loss {masked_loss:.3f}".format(*models[future], **figures))
                 yield models[future], figures
+        except BrokenProcessPool:
+            raise OSError("a process that trained a model was killed, perhaps because memory ran out; the same command"
+                          " goes on, with fewer --processes if need be") from None
         except BaseException:
             for process in multiprocessing.active_children():                      # or leaving would wait for them
                 process.terminate()
@@ -264,14 +268,15 @@ def read_results(path, fixed):
     there = read_json(path)
     try:
         found, results = there["fixed"], there["results"]
-        if all({"setting", "seed"} <= result.keys() for result in results) and isinstance(found, dict):
+        if all({"setting", "seed", "seconds"} <= result.keys() for result in results) and isinstance(found, dict):
             if found == fixed:
                 return results
             raise ValueError(f"{path} must be of a study of {fixed}, to go on with it, but is of {found!r:.300}; choose"
                              " another --out")
     except (KeyError, TypeError, AttributeError):
         pass
-    raise ValueError(f"{path} must be as a study wrote it, but is damaged; choose another --out")
+    raise ValueError(f"{path} must be as this version of study writes it, but is older or damaged; choose another"
+                     " --out")
 
 
 def print_table(results):
