@@ -233,12 +233,17 @@ def test_the_table_of_all_timings(monkeypatch):
         [" ids alone ", " 1.00 MB/s ", " 4.00 MB/s ", " 4.00 "], [" offsets and words ", " 0.25 MB/s ", " 2.00 MB/s ", " 8.00 "]]
     figures = []
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures.append(figure))
-    monkeypatch.setattr(every.model, "measured", lambda size, batch, length, *_: {
-        every.model.TRAINING: (3e-6 * batch * length, 2e-6 * batch * length), in_turn.PRODUCTS: (1e-6 * batch * length, 0)})
+    slower = lambda batch, length: batch * length * (10 if batch == 32 else 1)
+    monkeypatch.setattr(every.model, "measured", lambda size, *shape: {
+        every.model.TRAINING: (3e-6 * slower(*shape[:2]), 2e-6 * slower(*shape[:2])),
+        in_turn.PRODUCTS: (1e-6 * slower(*shape[:2]), 0)})
     every.picture("picture.png", 1)
-    for axis in figures[0].axes:
+    for axis, factors in zip(figures[0].axes, ([1], [1, 10])):
         assert {line.get_label(): sorted({round(y, 9) for y in line.get_ydata()}) for line in axis.lines} == {
-            "minconvbert": [3], "transformers, eager": [2], "products of minconvbert alone": [1]}
+            name: [y * factor for factor in factors] for name, y in (
+                ("minconvbert", 3), ("transformers, eager", 2), ("products of minconvbert alone", 1))}
+        lowest, highest = axis.get_ylim()
+        assert lowest == 0 and highest > 30, "a point is cut off"
 
 
 def test_the_best_of_the_repeats_is_the_least(monkeypatch):
