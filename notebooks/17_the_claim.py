@@ -112,10 +112,10 @@ study.print_differences(results)
 # alt: The difference between each other block and span, in held-out loss and in AUC, over the tokens seen, with its
 #      95% interval. Left, attention and bottleneck end almost one nat above span, plain and dynamic near zero.
 axes = picture(2, width=8)
-tokens = np.array([found["step"] for found in results[0]["along"]]) * stored["fixed"]["batch_size"] * 128 / 1e6
+steps = [found["step"] for found in results[0]["along"]]
+tokens = np.array(steps) * stored["fixed"]["batch_size"] * 128 / 1e6
 for axis, figure_name, title in zip(axes, ("masked_loss", "auc"), ("held-out loss: other - span", "AUC: other - span")):
     for number, (other, style) in enumerate(zip(study.VARIANTS[:-1], ("o-", "s--", "^-", "D--"))):
-        steps = [found["step"] for found in results[0]["along"]]
         means, reaches = zip(*(study.interval(study.paired(results, figure_name, other, "span", step)) for step in steps))
         axis.errorbar(tokens + 0.03 * number, means, reaches, fmt=style, markersize=3, linewidth=1, capsize=2, label=other,
                       color=BLUE if other in ("attention", "bottleneck") else ORANGE)
@@ -137,14 +137,13 @@ assert (study.paired(results, "masked_loss", "span, K=1", "span") > 0.5).all()
 # by less. So in a tenth more steps it gains at most four tenths of that amount.
 
 # %%
-mean = lambda name, figure, step=None: np.mean([r[figure] if step is None else next(
-    found[figure] for found in r["along"] if found["step"] == step) for r in results if r["setting"] == name])
+loss = lambda name, step: np.mean([study.figure_of(r, "masked_loss", step) for r in results if r["setting"] == name])
 seconds = {name: min(r["seconds"] for r in results if r["setting"] == name) for name in study.VARIANTS}
-*_, third, last = (found["step"] for found in results[0]["along"])
+*_, third, last = steps
 for other in study.VARIANTS[:-1]:
     more_steps = seconds["span"] / seconds[other] - 1
-    gain = max(0, more_steps) * 4 * (mean(other, "masked_loss", third) - mean(other, "masked_loss", last))
-    ahead = mean(other, "masked_loss") - mean("span", "masked_loss")
+    gain = max(0, more_steps) * 4 * (loss(other, third) - loss(other, last))
+    ahead = loss(other, last) - loss("span", last)
     print(f"{other:<10} {seconds[other] / seconds['span']:.2f} of the time of span; loss {ahead:+.3f} above it;"
           f" with equal time at most {gain:.3f} less")
     assert other not in ("attention", "bottleneck") or ahead - gain > 0.5
@@ -170,7 +169,7 @@ for other in study.VARIANTS[:-1]:
 dynamic = study.paired(results, "masked_loss", "dynamic", "span")
 assert (study.paired(results, "auc", "plain", "span") > 0).all()
 assert np.sort(dynamic)[-1] > 0.3 and (np.abs(np.sort(dynamic)[:-1]) < 0.06).all()
-begin, end = (study.interval(study.paired(results, "masked_loss", "plain", "span", step))[0] for step in (200, 800))
+begin, end = (study.interval(study.paired(results, "masked_loss", "plain", "span", step))[0] for step in (steps[0], last))
 assert begin < 0 < end
 
 needed = study.seeds_needed(study.paired(results, "masked_loss", "span", "plain"))

@@ -59,6 +59,16 @@ def call_of(task):
     return inputs | more.get(task, {})
 
 
+def check_answer(out, wanted):
+    """All that a face answers, but for its acts."""
+    for name in ("loss", "logits", "start_logits", "end_logits", "last_hidden_state"):
+        if getattr(wanted, name) is not None:
+            assert_close(getattr(out, name), getattr(wanted, name), 1e-13, name)
+    for name in ("hidden_states", "attentions", "kernels"):
+        for found, expected in zip(getattr(out, name), getattr(wanted, name), strict=True):
+            assert_close(found, expected, 1e-13, name)
+
+
 # What works side by side
 
 def test_answers_come_in_order_and_from_other_threads():
@@ -220,12 +230,7 @@ def test_a_call_with_threads_is_the_call_without(task):
     wanted = model.backward(*upstream)
     for number in (2, 3):
         out = model(**call, threads=number)
-        for name in ("loss", "logits", "start_logits", "end_logits", "last_hidden_state"):
-            if getattr(alone, name) is not None:
-                assert_close(getattr(out, name), getattr(alone, name), 1e-13, name)
-        for name in ("hidden_states", "attentions", "kernels"):
-            for found, expected in zip(getattr(out, name), getattr(alone, name), strict=True):
-                assert_close(found, expected, 1e-13, name)
+        check_answer(out, alone)
         assert out.acts.keys() < alone.acts.keys()
         largest = max(np.abs(g).max() for g in wanted.values())
         for grads in (model.backward(*upstream), out.backward(*upstream, free=True)):
@@ -307,12 +312,7 @@ def test_without_a_backward_parts_are_small_and_the_answer_is_the_same(task, mon
         out = model(**call, threads=2, keep=False)
         assert (len(rows), sum(rows)) == (parts, total) and rows.clear() is None
         assert out.acts.keys() < wanted.acts.keys() and ("logits" in out.acts) == (task is not None)
-        for name in ("loss", "logits", "start_logits", "end_logits", "last_hidden_state"):
-            if getattr(wanted, name) is not None:
-                assert_close(getattr(out, name), getattr(wanted, name), 1e-13, name)
-        for name in ("hidden_states", "attentions", "kernels"):
-            for found, expected in zip(getattr(out, name), getattr(wanted, name), strict=True):
-                assert_close(found, expected, 1e-13, name)
+        check_answer(out, wanted)
         for kept in (dict(), dict(keep=False, rng=np.random.default_rng(0)), dict(keep=False, threads=1)):
             model(**call, **dict(threads=2) | kept)
             assert len(rows) == kept.get("threads", 2) and rows.clear() is None

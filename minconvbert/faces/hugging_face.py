@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # The options of Hugging Face that choose what a call returns, and the field that each can leave out.
 RETURNED = {"output_attentions": "attentions", "output_hidden_states": "hidden_states", "return_dict": None}
+# field of the answer: what it shows of each layer
+OF_LAYER = dict(hidden_states="out", attentions="attention.self.attn.weights", kernels="attention.self.conv.kernel")
 TOKENS = 2048                                          # of a part, at most, where nothing is kept for a backward
 
 
@@ -247,12 +249,11 @@ class ConvBertModel(_Face):
     def _seen_names(self, acts):
         """field of the answer -> the acts that it shows"""
         body = self._body
-        layers = [f"{body}encoder.layer.{i}" for i in range(self.config.num_hidden_layers)]
+        names = {field: [f"{body}encoder.layer.{i}.{name}" for i in range(self.config.num_hidden_layers)]
+                 for field, name in OF_LAYER.items()}
         projected = f"{body}embeddings_project.out"
-        return dict(hidden_states=[projected if projected in acts else f"{body}embeddings.out",
-                                   *(f"{layer}.out" for layer in layers)],
-                    attentions=[f"{layer}.attention.self.attn.weights" for layer in layers],
-                    kernels=[f"{layer}.attention.self.conv.kernel" for layer in layers])
+        names["hidden_states"].insert(0, projected if projected in acts else f"{body}embeddings.out")
+        return names
 
     def _seen(self, acts):
         return {field: tuple(map(acts.get, names)) for field, names in self._seen_names(acts).items()}
@@ -495,7 +496,7 @@ class ConvBertForPreTraining(_Face):
         return Arrays(grads)
 
 
-_SHOWN = re.compile(r"layer\.\d+\.(out|attention\.self\.(attn\.weights|conv\.kernel))$"
+_SHOWN = re.compile(rf"layer\.\d+\.({'|'.join(map(re.escape, OF_LAYER.values()))})$"
                     r"|^(sampled|corrupted|replaced|generator\.words|discriminator\.logits)$")
 
 

@@ -293,14 +293,17 @@ def print_table(results):
         print(*cells, f"  {len(rows)}")
 
 
+def figure_of(result, figure, step=None):
+    """A figure of one model, at its end or at one of the steps at which it was measured."""
+    return (result if step is None else next(found for found in result["along"] if found["step"] == step))[figure]
+
+
 def paired(results, figure, one, other, step=None):
     """By how much `figure` of setting `one` is above that of `other`, for each seed that both have.   ->  (N,)
 
-    step: one at which all models were measured; without it, at the end. The same seed means the same examples in the
-    same order, with the same places hidden.
+    step: as for `figure_of`. The same seed means the same examples in the same order, with the same places hidden.
     """
-    at = lambda r: r if step is None else next(found for found in r["along"] if found["step"] == step)
-    of = {(r["setting"], r["seed"]): at(r)[figure] for r in results if r["setting"] in (one, other)}
+    of = {(r["setting"], r["seed"]): figure_of(r, figure, step) for r in results if r["setting"] in (one, other)}
     return np.array([of[one, seed] - of[other, seed] for setting, seed in of if setting == one and (other, seed) in of])
 
 
